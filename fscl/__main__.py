@@ -1,0 +1,5 @@
+"""`python -m fscl`."""
+
+from fscl.cli import main
+
+main()

@@ -1,0 +1,276 @@
+"""One frozen configuration: defaults < recipe < `--config` TOML < flags. Validation touches no disk."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fscl.errors import ConfigurationError, did_you_mean
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Triple = tuple[float, float, float]
+IMAGENET_MEAN: Triple = (
+    0.485,
+    0.456,
+    0.406,
+)  # what timm's and torchvision's ImageNet weights were trained with
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+BOOKKEEPING = {"workers", "checkpoint_seconds", "tensorboard"}  # settings that do not change the weights
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Method(Section):
+    """What a recipe is called and where it comes from."""
+
+    name: str
+    title: str
+    summary: str
+    source: str
+
+
+class Component(Section):
+    """An entry of a table (`LOSSES`, `SAMPLERS`) with its options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class LossTerm(Component):
+    """One term of the objective: weight · loss."""
+
+    weight: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Stage(Section):
+    """A stretch of training with its own objective and sampler."""
+
+    loss: Annotated[tuple[LossTerm, ...], Field(min_length=1)]
+    sampler: Component = Component(name="natural")
+    share: Annotated[float, Field(gt=0)] = 1.0  # of the run's steps, relative to the other stages
+
+
+class Model(Section):
+    """The backbone, where its weights come from, and the layers whose features the losses see."""
+
+    backbone: str = "resnet18"
+    layers: Annotated[tuple[int | str, ...], Field(min_length=1)] = (-2, -1)
+    pretrained: bool = False
+    weights: str | None = None  # a local file of backbone weights
+    bundle: str | None = None  # an earlier run's folder to start from
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Model":
+        origins = [name for name in ("pretrained", "weights", "bundle") if getattr(self, name)]
+        if len(origins) > 1:
+            raise ValueError(f"the weights can start from one place, got {' and '.join(origins)}")
+        return self
+
+
+class Preprocessing(Section):
+    """What turns a photo into the model's input: the same in training, evaluation and prediction."""
+
+    image_size: Annotated[int, Field(ge=16)] = 224  # px, both sides: the region is resized to a square
+    crop_margin: Annotated[float, Field(ge=0, le=2)] = 0.1  # of the box's longer side, added on each side
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+
+
+class Augmentation(Section):
+    """RandAugment, flip and colour jitter of training photos (the study's settings)."""
+
+    classes: Literal["all", "minority"] = "all"
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability
+    randaugment_operations: Annotated[int, Field(ge=0)] = 2  # N of Cubuk et al. 2020; 0 turns it off
+    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # M of Cubuk et al. 2020
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)  # brightness, contrast, saturation, hue
+
+
+class Split(Section):
+    """How photos are divided into train, val and test where the source does not say."""
+
+    by: Literal["photo", "sequence", "site"] | None = None  # None: by sequence where known, else by photo
+    val_fraction: Fraction = 0.15
+    test_fraction: Fraction = 0.15
+    strict: bool = False  # a class that cannot be split is an error, not "not evaluable"
+
+
+class Imbalance(Section):
+    """Who is rare, and thinning to majority : minority = 1 : ratio."""
+
+    minority: tuple[str, ...] = ()  # empty: the class with the fewest training photos
+    ratio: Annotated[float, Field(gt=0, le=1)] | None = None  # None: photos as they are
+    base: Annotated[int, Field(ge=1)] | None = None  # the majority's number of training photos
+    thin_validation: bool = True
+
+
+class Training(Section):
+    """Length, optimizer and bookkeeping of the loop."""
+
+    epochs: Annotated[int, Field(ge=1)] = 100
+    steps: Annotated[int, Field(ge=1)] | None = None  # in place of epochs
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    keep: Literal["last", "best"] = "best"  # epoch; best = lowest balanced log-loss on validation
+    workers: Annotated[int, Field(ge=0)] | None = (
+        None  # processes that read photos; None: chosen by the machine
+    )
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+    tensorboard: bool = False
+
+
+class Config(Section):
+    """Everything that decides a run besides the photos."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    method: Method
+    stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    model: Model = Model()
+    preprocessing: Preprocessing = Preprocessing()
+    augmentation: Augmentation = Augmentation()
+    split: Split = Split()
+    imbalance: Imbalance = Imbalance()
+    training: Training = Training()
+
+    def toml(self) -> str:
+        """Return the configuration as TOML: `resolve` of it gives the same configuration again."""
+        return tomli_w.dumps(self.record())
+
+    def record(self) -> dict[str, Any]:
+        """Return the configuration as JSON types, unset entries left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def sha256(self) -> str:
+        """Return a fingerprint of what decides the outcome, 64 hexadecimal digits; `BOOKKEEPING` is left out."""
+        outcome = self.record()
+        outcome["training"] = {k: v for k, v in outcome["training"].items() if k not in BOOKKEEPING}
+        return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()
+
+
+def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
+    """Lay settings over each other, later over earlier, and check the outcome.
+
+    Args:
+        layers: (where the settings come from, nested settings), e.g. the recipe, a TOML file, the flags.
+
+    Raises:
+        ConfigurationError: an unknown key or a value out of range; names the source and the nearest key.
+
+    >>> recipe = {"method": dict(name="plain", title="Plain", summary="", source=""),
+    ...           "stage": [{"loss": [{"name": "cross_entropy"}]}]}
+    >>> resolve([("recipe", recipe), ("flags", {"training": {"steps": 10}})]).training.steps
+    10
+    """
+    merged: dict[str, Any] = {}
+    for _, settings in layers:
+        merged = _laid_over(merged, settings)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_messages(error, layers))) from None
+
+
+def settings(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings from flat ones: each key goes to the section that has it; None is left out.
+
+    `weight` is the weight of the similarity term and needs the stages: see `with_weight`.
+
+    >>> settings({"steps": 400, "backbone": "convnext_atto", "seed": None})
+    {'training': {'steps': 400}, 'model': {'backbone': 'convnext_atto'}}
+    """
+    nested: dict[str, Any] = {}
+    for name, value in flags.items():
+        if value is None:
+            continue
+        section = next((s for s, names in _keys_by_section() if name in names), None)
+        if name in Config.model_fields:
+            nested[name] = value
+        elif section is not None:
+            nested.setdefault(section, {})[name] = value
+        else:
+            raise ConfigurationError(f"unknown setting '{name}'")
+    return nested
+
+
+def with_weight(config: Config, weight: float) -> Config:
+    """Return the configuration with `weight` on every term but cross-entropy.
+
+    Raises:
+        ConfigurationError: the method has no such term, or the weight is negative.
+    """
+    if weight < 0:
+        raise ConfigurationError(f"--weight must be >= 0, got {weight}; the study used 0.1 to 1")
+    if all(term.name == "cross_entropy" for stage in config.stage for term in stage.loss):
+        raise ConfigurationError(
+            f"--weight has no term to weigh: method '{config.method.name}' is cross-entropy alone"
+        )
+
+    def weighed(term: LossTerm) -> LossTerm:
+        return term if term.name == "cross_entropy" else term.model_copy(update={"weight": weight})
+
+    stages = [s.model_copy(update={"loss": tuple(weighed(term) for term in s.loss)}) for s in config.stage]
+    return config.model_copy(update={"stage": tuple(stages)})
+
+
+def _keys_by_section() -> Iterator[tuple[str, set[str]]]:
+    for section, field in Config.model_fields.items():
+        if (
+            section != "method"
+            and isinstance(field.annotation, type)
+            and issubclass(field.annotation, Section)
+        ):
+            yield section, set(field.annotation.model_fields)
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        both_tables = isinstance(under, Mapping) and isinstance(value, Mapping)
+        merged[key] = _laid_over(under, value) if both_tables else value  # type: ignore[arg-type]
+    return merged
+
+
+def _messages(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+    problems = error.errors()
+    for problem in problems:
+        path = problem["loc"]
+        if any(other["loc"][: len(path)] == path != other["loc"] for other in problems):
+            continue  # pydantic repeats an inner problem at every level above it
+        held = path[:-1] if problem["type"] == "missing" else path
+        origin = next((name for name, settings in reversed(layers) if _holds(settings, held)), layers[-1][0])
+        where = ".".join(str(part) for part in path) or "settings"
+        if problem["type"] == "extra_forbidden":
+            yield f"{origin}: unknown key '{where}'{did_you_mean(str(path[-1]), _known_keys(path[:-1]))}"
+        elif problem["type"] == "missing":
+            yield f"{origin}: '{where}' is missing"
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+            yield f"{origin}: {where}: {message}{got}"
+
+
+def _holds(settings: Any, path: Sequence[int | str]) -> bool:
+    for part in path:
+        try:
+            settings = settings[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _known_keys(path: Sequence[int | str]) -> set[str]:
+    """Return the keys of the section that `path` leads to."""
+    names = [part for part in path if isinstance(part, str)]
+    if not names:
+        return set(Config.model_fields)
+    inner: dict[str, type[Section]] = {"stage": Stage, "loss": LossTerm, "sampler": Component, "method": Method}
+    return set(inner[names[-1]].model_fields) if names[-1] in inner else dict(_keys_by_section())[names[-1]]

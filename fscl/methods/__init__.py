@@ -1,0 +1,58 @@
+"""The recipes: a method is a TOML file, not a class. Add a file here and it is a method."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from fscl.errors import ConfigurationError, did_you_mean
+
+STUDY = ("baseline", "oversampling", "contrastive", "fscl")  # in the order of the study's table
+
+
+def names() -> list[str]:
+    """Return the names of the shipped recipes, the study's first.
+
+    >>> names()[:4]
+    ['baseline', 'oversampling', 'contrastive', 'fscl']
+    """
+    shipped = {Path(f.name).stem for f in resources.files(__package__).iterdir() if f.name.endswith(".toml")}
+    return [*STUDY, *sorted(shipped - set(STUDY))]
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return the settings of a shipped recipe, or of a recipe file of the user's own (a path to `.toml`).
+
+    Raises:
+        ConfigurationError: no such recipe or file, or no TOML in it.
+    """
+    if name.endswith(".toml"):
+        return read_toml(Path(name))
+    if name not in names():
+        raise ConfigurationError(f"unknown method '{name}'{did_you_mean(name, names())}")
+    return tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def table() -> Table:
+    """Return the methods as a table for the terminal, a line each."""
+    lines = Table("method", "what it does", "source", box=None, pad_edge=False)
+    for name in names():
+        method = read(name)["method"]
+        lines.add_row(name, method["summary"], method["source"])
+    return lines
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the settings of a TOML file.
+
+    Raises:
+        ConfigurationError: the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not a TOML file: {error}") from None

@@ -1,0 +1,72 @@
+"""What several test rooms share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fscl import methods
+from fscl.config import Config, resolve, settings
+from fscl.manifest.table import Manifest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Compute with one thread: the same bits everywhere, and no fight over cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real photos beside the checkout; skip where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real photos (../shared/data) are not here")
+    return folder
+
+
+COLOURS = {"boar": (90, 60, 40), "deer": (180, 120, 70), "hare": (120, 140, 170)}
+COUNTS = {"boar": 60, "deer": 30, "hare": 30}
+
+
+@pytest.fixture(scope="session")
+def class_folders(tmp_path_factory) -> Path:
+    """Return folders of small photos, a colour per class with noise on it: easy to learn."""
+    root = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for name, count in COUNTS.items():
+        (root / name).mkdir()
+        for i in range(count):
+            noise = generator.normal(0, 25, (40, 48, 3))
+            pixels = np.clip(np.array(COLOURS[name]) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i:03}.jpg", quality=90)
+    return root
+
+
+@pytest.fixture(scope="session")
+def photos(class_folders) -> Manifest:
+    """Return the manifest of `class_folders`."""
+    from fscl.formats.scan import scan
+
+    return scan(class_folders)
+
+
+@pytest.fixture
+def quick():
+    """Return a maker of configurations that train in a second: a small backbone on 32 px, one reader."""
+
+    def make(method: str = "fscl", **flags) -> Config:
+        small = {
+            "backbone": "test_resnet",
+            "image_size": 32,
+            "steps": 6,
+            "batch_size": 16,
+            "workers": 0,
+            "checkpoint_seconds": 1000.0,
+        }
+        return resolve([(method, methods.read(method)), ("test", settings(small | flags))])
+
+    return make

@@ -1,0 +1,48 @@
+import pytest
+
+from fscl import config, methods
+from fscl.errors import ConfigurationError
+from fscl.loading import SAMPLERS
+from fscl.losses import LOSSES
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_recipe_resolves_and_names_what_exists(name):
+    recipe = config.resolve([(name, methods.read(name))])
+    assert recipe.method.name == name
+    for stage in recipe.stage:
+        assert stage.sampler.name in SAMPLERS
+        assert all(term.name in LOSSES for term in stage.loss)
+
+
+def test_the_study_four_differ_in_sampler_and_similarity_alone():
+    def axes(name):
+        stage = config.resolve([(name, methods.read(name))]).stage[0]
+        return stage.sampler.name, len(stage.loss) == 2
+
+    assert [axes(name) for name in methods.STUDY] == [
+        ("natural", False),
+        ("oversampling", False),
+        ("natural", True),
+        ("oversampling", True),
+    ]
+
+
+def test_a_recipe_of_ones_own(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        '[method]\nname = "mine"\ntitle = "Mine"\nsummary = "s"\nsource = "o"\n'
+        '[[stage]]\nsampler = { name = "every_class", options = { places = 3 } }\n'
+        'loss = [{ name = "cross_entropy" }]\n'
+    )
+    assert config.resolve([("mine", methods.read(str(mine)))]).stage[0].sampler.options == {"places": 3}
+
+
+def test_unknown_and_broken_recipes(tmp_path):
+    with pytest.raises(ConfigurationError, match="unknown method 'fcsl'; did you mean 'fscl'"):
+        methods.read("fcsl")
+    with pytest.raises(ConfigurationError, match="no such file"):
+        methods.read(str(tmp_path / "none.toml"))
+    (tmp_path / "bad.toml").write_text("a = ")
+    with pytest.raises(ConfigurationError, match="not a TOML file"):
+        methods.read(str(tmp_path / "bad.toml"))

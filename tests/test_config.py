@@ -1,0 +1,87 @@
+import tomllib
+
+import pytest
+from pydantic import ValidationError
+
+from fscl import config, methods
+from fscl.errors import ConfigurationError
+
+
+def resolve(*layers):
+    return config.resolve([("recipe", methods.read("fscl")), *layers])
+
+
+def test_later_layers_win():
+    toml = ("run.toml", {"training": {"steps": 5, "batch_size": 8}})
+    flags = ("command line", config.settings({"steps": 7, "epochs": None}))
+    resolved = resolve(toml, flags)
+    assert resolved.training.steps == 7
+    assert resolved.training.batch_size == 8
+    assert resolved.training.keep == "last"  # the recipe's, over the default
+    assert resolved.training.epochs == 100
+
+
+def test_the_study_is_the_default():
+    resolved = resolve()
+    assert (resolved.model.backbone, resolved.preprocessing.image_size) == ("resnet18", 224)
+    assert (resolved.training.batch_size, resolved.training.learning_rate) == (64, 1e-3)
+    assert (resolved.training.weight_decay, resolved.training.epochs) == (1e-5, 100)
+    assert resolved.augmentation.jitter == (0.4, 0.4, 0.4, 0.1)
+    assert [(t.name, t.weight) for t in resolved.stage[0].loss] == [
+        ("cross_entropy", 1.0),
+        ("feature_similarity", 1.0),
+    ]
+
+
+def test_toml_goes_round():
+    resolved = resolve(("x", {"model": {"layers": ["layer3", -1]}, "imbalance": {"ratio": 0.01}}))
+    assert config.resolve([("again", tomllib.loads(resolved.toml()))]) == resolved
+
+
+def test_the_fingerprint_leaves_out_what_does_not_change_weights():
+    one = resolve()
+    assert one.sha256() == resolve(("x", config.settings({"workers": 7}))).sha256()
+    assert one.sha256() != resolve(("x", config.settings({"learning_rate": 0.1}))).sha256()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trainng": {}}, "run.toml: unknown key 'trainng'; did you mean 'training'"),
+        ({"training": {"step": 3}}, "run.toml: unknown key 'training.step'; did you mean 'steps'"),
+        ({"training": {"steps": 0}}, "run.toml: training.steps: .* got 0"),
+        ({"stage": [{"loss": [{"name": "x", "wieght": 1}]}]}, "'stage.0.loss.0.wieght'; did you mean 'weight'"),
+        ({"stage": [{"loss": []}]}, "stage.0.loss"),
+        ({"stage": [{"loss": [{"weight": 1.0}]}]}, "run.toml: 'stage.0.loss.0.name' is missing"),
+        ({"model": {"pretrained": True, "weights": "w.pt"}}, "one place, got pretrained and weights"),
+        ({"imbalance": {"ratio": 2}}, "imbalance.ratio"),
+    ],
+)
+def test_bad_settings_name_their_source_and_the_nearest_key(settings, message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        resolve(("run.toml", settings))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_weight_goes_to_the_similarity_term_only():
+    weighed = config.with_weight(resolve(), 0.1)
+    assert [term.weight for term in weighed.stage[0].loss] == [1.0, 0.1]
+    with pytest.raises(ConfigurationError, match="'baseline' is cross-entropy alone"):
+        config.with_weight(config.resolve([("r", methods.read("baseline"))]), 0.1)
+    with pytest.raises(ConfigurationError, match="must be >= 0, got -1"):
+        config.with_weight(resolve(), -1)
+
+
+def test_unknown_flag():
+    with pytest.raises(ConfigurationError, match="unknown setting 'stepz'"):
+        config.settings({"stepz": 1})
+
+
+def test_it_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        resolve().training.steps = 3
+
+
+def test_setting_names_are_unique_over_the_sections():
+    names = [name for _, keys in config._keys_by_section() for name in keys]
+    assert len(names) == len(set(names))
