@@ -1,0 +1,28 @@
+"""Formats that photos and labels come in: one file each; `read` decides by what the source is."""
+
+from pathlib import Path
+
+from fscl.errors import PhotosError
+from fscl.formats import folders, tabular
+from fscl.manifest.table import Manifest, is_manifest
+
+
+def read(source: Path) -> Manifest:
+    """Read a folder of class folders, a table of photos (CSV, Parquet) or a manifest.
+
+    No photo is checked here: `fscl.formats.scan` does that.
+
+    Raises:
+        PhotosError: the source does not exist, is of no known kind, or cannot be understood.
+    """
+    if not source.exists():
+        raise PhotosError(f"{source} does not exist")
+    if source.is_dir():
+        return folders.read(source)
+    suffix = source.suffix.lower()
+    if suffix not in (".csv", ".tsv", ".parquet"):
+        fix = "unzip it first" if suffix == ".zip" else "give one of these"
+        raise PhotosError(f"{source}: expected a folder of class folders, a .csv or a .parquet; {fix}")
+    if suffix == ".parquet" and is_manifest(source):
+        return Manifest.read(source)
+    return tabular.read(source)

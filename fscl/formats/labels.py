@@ -1,0 +1,99 @@
+"""Labels renamed and merged by a class map, and labels that look like a slip of the pen."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from fscl.errors import PhotosError, did_you_mean
+from fscl.formats.tabular import read_csv
+
+# A slip is rare beside the label it was meant to be. Real rare species resemble a common one by name, too
+# (roe deer, red deer): this is a warning for the eye, and nothing is changed.
+MOST_SLIPS = 5
+SLIPS_PER_PHOTO = 0.05
+LONG_LABEL = 8  # letters from which on two slips count
+
+
+class Suspicion(NamedTuple):
+    """A label that may be a misspelling of another."""
+
+    label: str
+    rows: int
+    meant: str
+    meant_rows: int
+
+
+def read_class_map(path: Path) -> dict[str, str | None]:
+    """Read a CSV with the columns `label,class`: what each label is called from now on, None to drop it.
+
+    Raises:
+        PhotosError: other columns, a row without label, or one label twice.
+    """
+    table = read_csv(path)
+    if not {"label", "class"} <= set(table.columns):
+        raise PhotosError(f"{path}: expected the columns label,class, got {','.join(table.columns)}")
+    labels, classes = table["label"].str.strip(), table["class"].str.strip()
+    twice = labels[labels.duplicated()]
+    if labels.isna().any() or len(twice):
+        what = "a row without label" if labels.isna().any() else f"'{twice.iloc[0]}' twice"
+        raise PhotosError(f"{path}: expected each label once, got {what}")
+    return {label: name or None for label, name in zip(labels, classes.fillna(""), strict=True)}
+
+
+def apply_class_map(labels: pd.Series, class_map: dict[str, str | None], path: Path) -> pd.Series:
+    """Rename labels; those that the map does not name stay, those it leaves blank become missing.
+
+    Raises:
+        PhotosError: the map (from `path`) names labels that are not there.
+
+    >>> labels = pd.Series(["roe deer", "roebuck", "fox", "blank"])
+    >>> apply_class_map(labels, {"roebuck": "roe deer", "blank": None}, Path("map.csv")).tolist()
+    ['roe deer', 'roe deer', 'fox', nan]
+    """
+    known = set(labels.dropna())
+    unknown = [f"'{label}'{did_you_mean(label, known)}" for label in class_map if label not in known]
+    if unknown:
+        raise PhotosError(f"{path}: expected labels of the photos, got " + "\n  ".join(unknown))
+    return labels.map(lambda label: class_map.get(label, label), na_action="ignore").astype("str")
+
+
+def suspicions(labels: pd.Series) -> list[Suspicion]:
+    """Find labels that differ from a more frequent one by case, spaces or signs, or rare ones by a letter.
+
+    >>> [found] = suspicions(pd.Series(["red fox"] * 100 + ["Red_Fox"] * 40 + ["badger"] * 9))
+    >>> found
+    Suspicion(label='Red_Fox', rows=40, meant='red fox', meant_rows=100)
+    """
+    counts = labels.value_counts()
+    names = [(str(label), int(count), _plain(str(label))) for label, count in counts.items()]
+    found = []
+    for place, (label, count, plain) in enumerate(names):
+        for other, other_count, other_plain in names[:place]:
+            rare = count <= min(MOST_SLIPS, SLIPS_PER_PHOTO * other_count)
+            if plain == other_plain or (rare and _is_slip(plain, other_plain)):
+                found.append(Suspicion(label, count, other, other_count))
+                break
+    return found
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[\W_]+", "", label).casefold()
+
+
+def _is_slip(label: str, other: str) -> bool:
+    if re.sub(r"\D", "", label) != re.sub(r"\D", "", other):  # area1 and area2 are two things
+        return False
+    allowed = 2 if len(label) >= LONG_LABEL else 1
+    return abs(len(label) - len(other)) <= allowed and _edits(label, other) <= allowed
+
+
+def _edits(a: str, b: str) -> int:
+    """Levenshtein distance: letters inserted, left out or replaced."""
+    row = list(range(len(b) + 1))
+    for i, letter in enumerate(a, 1):
+        above, row = row, [i]
+        for j, other in enumerate(b, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other)))
+    return row[-1]

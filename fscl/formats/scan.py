@@ -1,0 +1,183 @@
+"""Scan: read a source, look at every photo, and say what is wrong before anything is trained."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import Progress
+
+from fscl import formats
+from fscl.errors import PhotosError
+from fscl.formats import reasons
+from fscl.formats.labels import apply_class_map, read_class_map
+from fscl.formats.summary import summary
+from fscl.images import UnreadableError, read_region, read_size
+from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest
+
+__all__ = ["Verify", "open_photos", "scan", "scan_with_bar", "summary"]
+
+Verify = Literal["none", "header", "decode"]
+Found = TypeVar("Found")
+BATCH = 64  # photos per task of the pool: a header takes less time than to hand out a task
+ROUNDING_PX = 1.0  # detectors round: a box that leaves the photo by less is clipped without a note
+
+
+class Look(NamedTuple):
+    """What a look at a photo found."""
+
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    problem: str | None = None
+
+
+def scan(
+    source: Path,
+    *,
+    verify: Verify = "header",
+    class_map: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """Read photos and labels of any known format and check every photo.
+
+    A bad photo does not end the scan: its row gets a `problem`. A column `note` says what was changed or
+    left out in a row that can be used.
+
+    Args:
+        source: a folder of class folders, a table (CSV, Parquet) or a manifest.
+        verify: "none" asks for the size of the files only; "header" also opens each photo, which gives
+            width and height; "decode" also reads all its pixels, and so finds truncated files.
+        class_map: CSV `label,class` that renames or merges labels; rows whose class is blank are left out.
+        progress: called with (photos looked at, photos) as the scan goes on.
+
+    Raises:
+        PhotosError: the source or the class map cannot be understood, or none of the photos is there.
+    """
+    manifest = formats.read(source)
+    rows = manifest.rows if class_map is None else _mapped(manifest.rows, class_map)
+    known_unreadable = rows["problem"].str.startswith("unreadable", na=False)
+    paths = rows.loc[~known_unreadable, "path"].unique().tolist()
+    looks = _look_at_all(paths, manifest, verify, progress)
+    if paths and looks["bytes"].isna().all():
+        raise PhotosError(
+            f"{source}: none of its {len(paths)} photos is there, such as {manifest.photo(paths[0])}; "
+            "paths are relative to the folder of the table"
+        )
+    found = rows[["path"]].join(looks, on="path")
+    rows = rows.assign(
+        **{column: found[column].fillna(rows[column]) for column in ("bytes", "width", "height")},
+        problem=reasons.added(rows["problem"], found["problem"]),
+        content_hash=rows["path"].map(_hashes(looks["bytes"], manifest)),
+        note=rows.get("note"),
+    )
+    return Manifest.build(_clipped(rows), manifest.root)
+
+
+def open_photos(source: Path) -> Manifest:
+    """Return a manifest as it is, or scan another source on the fly, with a progress bar on stderr.
+
+    Raises:
+        PhotosError: as `scan`.
+    """
+    if source.suffix == ".parquet" and source.exists() and is_manifest(source):
+        return Manifest.read(source)
+    return scan_with_bar(source)
+
+
+def scan_with_bar(source: Path, *, verify: Verify = "header", class_map: Path | None = None) -> Manifest:
+    """Scan with a progress bar on stderr, where that is a terminal."""
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with bar:
+        task = bar.add_task("looking at photos", total=None)
+        return scan(
+            source,
+            verify=verify,
+            class_map=class_map,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+def _mapped(rows: pd.DataFrame, class_map: Path) -> pd.DataFrame:
+    label = apply_class_map(rows["label"], read_class_map(class_map), class_map)
+    dropped = rows["label"].notna() & label.isna()
+    if dropped.all():
+        raise PhotosError(f"{class_map}: leaves no photo; give at least one label a class")
+    return rows.assign(label=label)[~dropped]
+
+
+def _look_at_all(
+    paths: list[str], manifest: Manifest, verify: Verify, progress: Callable[[int, int], None] | None
+) -> pd.DataFrame:
+    """Look at photos in threads; a row per path, with the fields of `Look`."""
+    looks: list[Look] = []
+    for batch in _in_threads(lambda path: _look(manifest.photo(path), verify), paths):
+        looks += batch
+        if progress is not None:
+            progress(len(looks), len(paths))
+    dtypes = {name: COLUMNS[name] for name in Look._fields}
+    return pd.DataFrame(looks, index=paths, columns=list(dtypes)).astype(dtypes)
+
+
+def _in_threads(work: Callable[[str], Found], paths: list[str]) -> Iterator[list[Found]]:
+    """Do the work for each path, in order, a batch at a time."""
+    batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
+    with ThreadPoolExecutor() as threads:
+        yield from threads.map(lambda batch: [work(path) for path in batch], batches)
+
+
+def _look(photo: Path, verify: Verify) -> Look:
+    try:
+        look = Look(bytes=photo.stat().st_size)
+    except (FileNotFoundError, NotADirectoryError):
+        return Look(problem="missing file")
+    except OSError as error:
+        return Look(problem=f"unreadable: {(error.strerror or str(error)).lower()}")
+    try:
+        if verify != "none":
+            width, height = read_size(photo)
+            look = look._replace(width=width, height=height)
+        if verify == "decode":
+            read_region(photo, min_side=1)
+    except UnreadableError as error:
+        look = look._replace(problem=reasons.of_unreadable(error))
+    return look
+
+
+def _hashes(sizes: pd.Series, manifest: Manifest) -> dict[str, str | None]:
+    """Path → SHA-256 of the photos that share their size with another: only these can be byte copies."""
+    paths = sizes.index[sizes.duplicated(keep=False) & sizes.gt(0).fillna(False)].tolist()
+    hashes = chain.from_iterable(_in_threads(lambda path: _hash(manifest.photo(path)), paths))
+    return dict(zip(paths, hashes, strict=True))
+
+
+def _hash(photo: Path) -> str | None:
+    try:
+        with photo.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # a file that may not be opened; its row says so already
+        return None
+
+
+def _clipped(rows: pd.DataFrame) -> pd.DataFrame:
+    """Clip boxes to their photos, where the size of the photo is known."""
+    rows = rows.copy()
+    x, y, w, h = (rows[column].astype("float64") for column in BOX)
+    width, height = rows["width"].astype("float64"), rows["height"].astype("float64")
+    left, top = x.clip(lower=0), y.clip(lower=0)
+    right, bottom = (x + w).clip(upper=width), (y + h).clip(upper=height)
+    known = x.notna() & width.notna()
+    inside = known & (left < right) & (top < bottom)
+    cut_px = pd.concat([left - x, top - y, x + w - right, y + h - bottom], axis=1).max(axis=1)
+    clipped = inside & (cut_px > 0)
+    rows.loc[clipped, BOX] = pd.concat([left, top, right - left, bottom - top], axis=1)[clipped].to_numpy()
+    rows["problem"] = reasons.added(rows["problem"], reasons.where(known & ~inside, "box outside the photo"))
+    rows["note"] = reasons.added(
+        rows["note"], reasons.where(clipped & (cut_px > ROUNDING_PX), "box clipped to the photo")
+    )
+    return rows

@@ -1,0 +1,182 @@
+"""The manifest: which photos there are, one row per labelled region. docs/schema.md has every column."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fscl.atomic import replacing
+from fscl.errors import OutputError, PhotosError
+
+VERSION = 1
+
+COLUMNS = {
+    "photo_id": "str",
+    "region_id": "str",
+    "path": "str",
+    "x": "float64",
+    "y": "float64",
+    "w": "float64",
+    "h": "float64",
+    "label": "str",
+    "site": "str",
+    "sequence": "str",
+    "datetime": "datetime64[us]",
+    "split": "str",
+    "width": "Int64",
+    "height": "Int64",
+    "bytes": "Int64",
+    "content_hash": "str",
+    "problem": "str",
+}
+"""Column → pandas dtype, in the order of the file."""
+
+BOX = ["x", "y", "w", "h"]
+SPLITS = ("train", "val", "test")
+
+VERSION_KEY = b"fscl_manifest_version"
+ROOT_KEY = b"fscl_root"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The photos of one source.
+
+    Attributes:
+        rows: the columns of `COLUMNS`, then those of the source that are not ours.
+        root: absolute folder that the column `path` is relative to.
+
+    >>> columns = pd.DataFrame({"path": ["fox/1.jpg", "hare/1.jpg"], "label": ["fox", None]})
+    >>> photos = Manifest.build(columns, Path("."))
+    >>> photos.rows["region_id"].tolist(), len(photos.usable)
+    (['fox/1.jpg#0', 'hare/1.jpg#0'], 1)
+    """
+
+    rows: pd.DataFrame
+    root: Path
+
+    @classmethod
+    def build(cls, columns: pd.DataFrame, root: Path) -> Self:
+        """Make a manifest of the columns that a source has; only `path` is needed.
+
+        Missing columns are filled, `photo_id` with the path, `region_id` by counting the rows of each
+        photo; every column gets its dtype; columns that are not ours stay, behind ours.
+
+        Raises:
+            PhotosError: a row without path, half a box, an unknown split, or a region twice.
+        """
+        rows = columns.reset_index(drop=True).astype({"path": "str"})
+        rows["photo_id"] = rows["photo_id"].astype("str") if "photo_id" in rows else rows["path"]
+        if "region_id" not in rows:
+            rows["region_id"] = rows["photo_id"] + "#" + rows.groupby("photo_id").cumcount().astype("str")
+        others = [name for name in rows.columns if name not in COLUMNS]
+        rows = rows.reindex(columns=[*COLUMNS, *others]).astype(COLUMNS)
+        _check(rows)
+        return cls(rows, root.resolve())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a manifest that `write` wrote.
+
+        Raises:
+            PhotosError: no manifest, one of another version, a missing column, or photos that moved.
+        """
+        table = _read_parquet(path)
+        metadata = table.schema.metadata or {}
+        if VERSION_KEY not in metadata:
+            raise PhotosError(
+                f"{path} is a table but no manifest; make one with: fscl scan {path} --out photos.parquet"
+            )
+        version = metadata[VERSION_KEY].decode()
+        if version != str(VERSION):
+            raise PhotosError(
+                f"{path}: expected manifest version {VERSION}, got {version}; scan the photos again, "
+                "or use the release of fscl that wrote it"
+            )
+        missing = [name for name in COLUMNS if name not in table.column_names]
+        if missing:
+            raise PhotosError(f"{path}: expected the manifest column {', '.join(missing)}; scan the photos again")
+        root = Path(metadata[ROOT_KEY].decode())
+        if not root.is_dir():
+            raise PhotosError(f"{path}: its photos were in {root}, which is not there; scan the photos again")
+        return cls.build(table.to_pandas(), root)
+
+    def write(self, path: Path) -> None:
+        """Write the manifest as parquet, whole or not at all.
+
+        Raises:
+            PhotosError: a column of the source that mixes kinds of values.
+        """
+        try:
+            table = pa.Table.from_pandas(self.rows, preserve_index=False)
+        except pa.ArrowException as error:
+            raise PhotosError(f"a column mixes numbers and text, make it one of them: {error}") from error
+        identity = {VERSION_KEY: str(VERSION).encode(), ROOT_KEY: str(self.root).encode()}
+        with replacing(path) as target:
+            pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **identity}), target)
+
+    @property
+    def usable(self) -> pd.DataFrame:
+        """The rows that can be trained on and evaluated: with a label, without a problem."""
+        return self.rows[self.rows["label"].notna() & self.rows["problem"].isna()]
+
+    def photo(self, path: str) -> Path:
+        """The file of a row's `path`."""
+        return self.root / path
+
+
+def check_new(path: Path, *, overwrite: bool) -> None:
+    """Make sure that a manifest can be written to `path` without losing another file.
+
+    Raises:
+        OutputError: the file exists and is not to be overwritten, or does not end in `.parquet`.
+    """
+    if path.suffix != ".parquet":
+        raise OutputError(f"{path}: a manifest is a .parquet file; choose such a name for --out")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists; replace it with --overwrite, or choose another --out")
+
+
+def is_manifest(path: Path) -> bool:
+    """Tell a manifest from other parquet tables by the version in its metadata.
+
+    Raises:
+        PhotosError: missing, or not parquet.
+    """
+    return VERSION_KEY in (_read_parquet(path, columns=[]).schema.metadata or {})
+
+
+def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=columns)
+    except FileNotFoundError:
+        raise PhotosError(f"{path} does not exist; make it with: fscl scan PHOTOS --out {path}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise PhotosError(f"{path} cannot be read as parquet: {error}") from error
+
+
+def _check(rows: pd.DataFrame) -> None:
+    """Hold the rows to docs/schema.md."""
+    if rows["path"].isna().any():
+        raise PhotosError(f"row {rows.index[rows['path'].isna()][0]} has no path; every row names its photo")
+    given = rows[BOX].notna()
+    whole = given.all(axis=1)
+    half = rows[given.any(axis=1) & ~whole]
+    if len(half):
+        raise PhotosError(
+            f"{half['path'].iloc[0]}: expected all of x, y, w, h or none, got {half[BOX].iloc[0].to_dict()}"
+        )
+    flat = rows[whole & ((rows["w"] <= 0) | (rows["h"] <= 0))]
+    if len(flat):
+        raise PhotosError(
+            f"{flat['path'].iloc[0]}: expected a box with w and h > 0, got {flat[BOX].iloc[0].to_dict()}"
+        )
+    strange = set(rows["split"].dropna()) - set(SPLITS)
+    if strange:
+        raise PhotosError(f"expected the splits train, val and test, got {', '.join(sorted(strange))}")
+    twice = rows["region_id"][rows["region_id"].duplicated()]
+    if len(twice):
+        raise PhotosError(f"region_id {twice.iloc[0]} is there {len(twice) + 1} times or more; it must be unique")

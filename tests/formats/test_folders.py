@@ -1,0 +1,131 @@
+import os
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fscl.errors import PhotosError
+from fscl.formats import folders
+
+
+def table(manifest, *columns):
+    rows = manifest.rows[["path", *columns]].astype(object)
+    return list(rows.where(rows.notna(), None).itertuples(index=False, name=None))
+
+
+def test_labels_are_the_class_folders_in_sorted_path_order(draw):
+    root = draw("hare/b.jpg", "fox/2020/may/1.JPG", "fox/1.png")
+    manifest = folders.read(root)
+    assert table(manifest, "label") == [
+        ("fox/1.png", "fox"),
+        ("fox/2020/may/1.JPG", "fox"),
+        ("hare/b.jpg", "hare"),
+    ]
+    assert manifest.root == root.resolve()
+    assert manifest.rows["problem"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("train", "train"), ("Val", "val"), ("valid", "val"), ("validation", "val"), ("test", "test")],
+)
+def test_split_folders(draw, name, split):
+    manifest = folders.read(draw(f"{name}/fox/1.jpg", f"{name}/hare/deep/1.jpg"))
+    assert table(manifest, "label", "split") == [
+        (f"{name}/fox/1.jpg", "fox", split),
+        (f"{name}/hare/deep/1.jpg", "hare", split),
+    ]
+
+
+def test_files_that_are_no_photos_are_passed_over(draw):
+    root = draw("fox/1.jpg")
+    for name in [
+        "SOURCE.md",
+        "fox/Thumbs.db",
+        "fox/._1.jpg",
+        "fox/clip.mp4",
+        "__MACOSX/fox/1.jpg",
+        ".cache/1.jpg",
+    ]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+    assert folders.read(root).rows["path"].tolist() == ["fox/1.jpg"]
+
+
+def test_names_in_decomposed_letters_are_one_label(draw):
+    root = draw(unicodedata.normalize("NFD", "노루") + "/1.jpg")
+    assert folders.read(root).rows["label"].tolist() == [unicodedata.normalize("NFC", "노루")]
+
+
+def test_links_are_followed_but_not_in_circles(draw, tmp_path_factory):
+    root = draw("fox/1.jpg")
+    elsewhere = tmp_path_factory.mktemp("disk")
+    (root / "fox" / "1.jpg").rename(elsewhere / "1.jpg")
+    (root / "fox" / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(root)
+    assert folders.read(root).rows["path"].tolist() == ["fox/linked/1.jpg"]
+
+
+def test_a_folder_that_may_not_be_opened_becomes_a_row(draw, monkeypatch):
+    root = draw("fox/1.jpg", "hare/night/1.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("night"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert table(folders.read(root), "label", "problem") == [
+        ("fox/1.jpg", "fox", None),
+        ("hare/night", "hare", "unreadable folder: permission denied"),
+    ]
+
+
+def test_a_photo_beside_the_class_folders_has_no_label(draw):
+    manifest = folders.read(draw("fox/1.jpg", "loose.jpg"))
+    assert table(manifest, "label", "problem") == [("fox/1.jpg", "fox", None), ("loose.jpg", None, "no label")]
+
+
+class TestRefused:
+    def test_an_empty_folder(self, tmp_path):
+        with pytest.raises(PhotosError, match=r"CLASS/photo.jpg, got none \(the folder is empty\)"):
+            folders.read(tmp_path)
+
+    def test_a_folder_of_other_files(self, tmp_path):
+        for name in ["a.mp4", "b.mp4", "c.txt"]:
+            (tmp_path / name).touch()
+        with pytest.raises(PhotosError, match=r"got none \(2 .mp4, 1 .txt\)"):
+            folders.read(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("path", "expected"), [("1.jpg", "/CLASS/photo"), ("train/1.jpg", "/train/CLASS/photo")]
+    )
+    def test_photos_without_class_folders(self, draw, path, expected):
+        with pytest.raises(
+            PhotosError, match=f"{expected}.jpg, got 1 photos without a class folder, such as {path}"
+        ):
+            folders.read(draw(path))
+
+    def test_classes_beside_splits(self, draw):
+        with pytest.raises(PhotosError, match="got both: train beside fox"):
+            folders.read(draw("train/fox/1.jpg", "fox/1.jpg"))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 99)), min_size=1, unique=True))
+def test_every_photo_is_a_row(tmp_path_factory, names):
+    root = tmp_path_factory.mktemp("photos")
+    for label, number in names:
+        (root / label).mkdir(exist_ok=True)
+        (root / label / f"{number}.jpg").touch()
+    paths = [f"{label}/{number}.jpg" for label, number in names]
+    assert folders.read(root).rows["path"].tolist() == sorted(paths)
+
+
+def test_real_class_folders(shared_data):
+    rows = folders.read(shared_data / "pets3").rows
+    assert rows["label"].value_counts().to_dict() == dict.fromkeys(
+        ["abyssinian", "american_bulldog", "bengal"], 200
+    )

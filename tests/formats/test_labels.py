@@ -1,0 +1,81 @@
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fscl.errors import PhotosError
+from fscl.formats.labels import _edits, apply_class_map, read_class_map, suspicions
+
+
+def labels(**counts):
+    return pd.Series([name.replace("__", " ") for name, count in counts.items() for _ in range(count)])
+
+
+def found(**counts):
+    return {s.label: s.meant for s in suspicions(labels(**counts))}
+
+
+class TestSuspicions:
+    def test_case_spaces_and_signs(self):
+        table = pd.Series(["red fox"] * 9 + ["Red Fox"] * 8 + ["red_fox"] * 7 + ["red-fox "] * 6 + ["hare"])
+        assert {s.label for s in suspicions(table)} == {"Red Fox", "red_fox", "red-fox "}
+        assert {s.meant for s in suspicions(table)} == {"red fox"}
+
+    def test_rare_slips_of_a_letter(self):
+        assert found(badger=100, bader=1, hare=100, harre=5, wolverine=100, wolvirene=2) == {
+            "bader": "badger",
+            "harre": "hare",
+            "wolvirene": "wolverine",
+        }
+
+    def test_frequent_or_different_labels_are_none(self):
+        assert found(roe__deer=100, red__deer=40, fox=100, ox=6, hare=30, care=2) == {}
+        assert found(area1=100, area2=1) == {}
+        assert found(cat=100, dog=1) == {}
+
+    def test_counts(self):
+        [slip] = suspicions(labels(badger=100, bader=1))
+        assert slip == ("bader", 1, "badger", 100)
+
+    @given(st.text("abc", max_size=5), st.text("abc", max_size=5), st.text("abc", max_size=5))
+    def test_edits_are_a_distance(self, a, b, c):
+        assert _edits(a, a) == 0
+        assert _edits(a, b) == _edits(b, a) >= abs(len(a) - len(b))
+        assert _edits(a, c) <= _edits(a, b) + _edits(b, c)
+        assert _edits(a, a + "x") == _edits("x" + a, a) == 1
+
+
+class TestClassMap:
+    @pytest.fixture
+    def written(self, tmp_path):
+        def write(text):
+            (tmp_path / "map.csv").write_text(text, encoding="utf-8")
+            return tmp_path / "map.csv"
+
+        return write
+
+    def test_labels_are_renamed_merged_and_dropped(self, written):
+        path = written("label,class,why\nroebuck, roe deer ,same\nRoe,roe deer,\nblank,,\n")
+        class_map = read_class_map(path)
+        assert class_map == {"roebuck": "roe deer", "Roe": "roe deer", "blank": None}
+        mapped = apply_class_map(pd.Series(["roebuck", "Roe", "fox", "blank", None]), class_map, path)
+        assert mapped.fillna("").tolist() == ["roe deer", "roe deer", "fox", "", ""]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("label;name\na;b\n", "expected the columns label,class, got label,name"),
+            ("label,class\na,b\na,c\n", "expected each label once, got 'a' twice"),
+            ("label,class\n,c\n", "got a row without label"),
+        ],
+    )
+    def test_maps_that_cannot_be_read(self, written, text, message):
+        with pytest.raises(PhotosError, match=message):
+            read_class_map(written(text))
+
+    def test_labels_that_are_not_there(self, written):
+        path = written("label,class\nbager,badger\nyeti,\nfox,fox\n")
+        with pytest.raises(
+            PhotosError, match=r"(?s)'bager'; did you mean 'badger'.*'yeti'; choose from: badger, fox"
+        ):
+            apply_class_map(pd.Series(["badger", "fox"]), read_class_map(path), path)
