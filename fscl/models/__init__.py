@@ -1,0 +1,5 @@
+"""The classifier: a timm backbone with feature taps and a linear head."""
+
+from fscl.models.classifier import Classifier, Outputs
+
+__all__ = ["Classifier", "Outputs"]

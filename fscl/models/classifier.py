@@ -1,0 +1,151 @@
+"""Any timm backbone, its intermediate features tapped by stage, and a head for our classes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
+
+import timm
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fscl.errors import BundleError, ConfigurationError, did_you_mean
+
+UNREADABLE = (SafetensorError, UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError)
+
+
+class Outputs(NamedTuple):
+    """What the classifier says of a batch."""
+
+    logits: Float[Tensor, "batch classes"]
+    features: list[Float[Tensor, "batch _"]]  # one per tap, average-pooled over space
+
+
+class Classifier(nn.Module):
+    """A timm backbone that returns logits and the average-pooled features of some of its stages.
+
+    Args:
+        backbone: a timm model name.
+        num_classes: K ≥ 2.
+        layers: stages to tap, as indices (−1 is the deepest) or as the backbone's own stage names
+            (`layer3` exists in ResNets only).
+        image_size: px, both sides; only backbones of a fixed input size (ViT) are built for it.
+        pretrained: start from timm's published weights; needs the network once.
+
+    Raises:
+        ConfigurationError: an unknown backbone or stage, or weights that cannot be fetched.
+
+    >>> model = Classifier("resnet18", num_classes=3, layers=(-2, -1))
+    >>> logits, features = model(torch.zeros(2, 3, 32, 32))
+    >>> logits.shape, [tuple(f.shape) for f in features]
+    (torch.Size([2, 3]), [(2, 256), (2, 512)])
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        num_classes: int,
+        layers: Sequence[int | str] = (-2, -1),
+        *,
+        image_size: int = 224,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone: Any = _created(backbone, num_classes, image_size, pretrained=pretrained)
+        self.num_classes = num_classes
+        self.layers = [_stage_index(layer, self.backbone) for layer in layers]
+
+    def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
+        """Return the logits and the tapped features."""
+        last, tapped = self.backbone.forward_intermediates(photos, indices=sorted(set(self.layers)))
+        by_layer = dict(zip(sorted(set(self.layers)), tapped, strict=True))
+        features = [by_layer[layer].mean(dim=(2, 3)) for layer in self.layers]
+        return Outputs(self.backbone.forward_head(last), features)
+
+    @property
+    def normalisation(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and standard deviation per colour that the backbone's published weights expect."""
+        settings = self.backbone.pretrained_cfg
+        return tuple(settings["mean"]), tuple(settings["std"])
+
+    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
+        """Start from `weights` of the same backbone; its head is taken over where it fits ours.
+
+        Raises:
+            BundleError: a weight of the backbone is missing or has another shape.
+        """
+        head = {name for name in self.backbone.state_dict() if name.startswith(_head_prefix(self.backbone))}
+        own = self.backbone.state_dict()
+        fits = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}
+        lacking = sorted(set(own) - set(fits) - head)
+        if lacking:
+            raise BundleError(
+                f"{origin}: not the weights of this backbone: {len(lacking)} of {len(own)} are missing or of "
+                f"another shape, first '{lacking[0]}'; name the backbone they are from with --backbone"
+            )
+        self.backbone.load_state_dict(own | fits)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a `.safetensors` file or a PyTorch state dict; nothing else is unpickled.
+
+    Raises:
+        BundleError: missing, damaged, or more than tensors.
+    """
+    if not path.is_file():
+        raise BundleError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise BundleError(f"{path}: not a plain file of weights, or cut short ({first_line(error)})") from None
+    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else weights
+    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
+        raise BundleError(f"{path}: expected a state dict (name → tensor), got {type(weights).__name__}")
+    return weights
+
+
+def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bool) -> Any:
+    if not timm.is_model(backbone):
+        raise ConfigurationError(f"unknown backbone '{backbone}'{did_you_mean(backbone, timm.list_models())}")
+    settings = timm.get_pretrained_cfg(backbone)
+    size: dict[str, Any] = {"img_size": image_size} if settings is not None and settings.fixed_input_size else {}
+    try:
+        model: Any = timm.create_model(backbone, pretrained=pretrained, num_classes=num_classes, **size)
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        raise ConfigurationError(
+            f"the weights of '{backbone}' could not be fetched ({first_line(error)}); fetch model.safetensors "
+            f"of 'timm/{backbone}' elsewhere and give it with --weights FILE, or train from scratch"
+        ) from None
+    if not hasattr(model, "forward_intermediates"):
+        raise ConfigurationError(f"backbone '{backbone}' has no intermediate features to tap; try 'resnet18'")
+    return model
+
+
+def _stage_index(layer: int | str, backbone: Any) -> int:
+    stages = [stage["module"] for stage in backbone.feature_info]
+    if isinstance(layer, str):
+        if layer not in stages:
+            raise ConfigurationError(f"unknown layer '{layer}'{did_you_mean(layer, stages)}")
+        return stages.index(layer)
+    if not -len(stages) <= layer < len(stages):
+        raise ConfigurationError(
+            f"layer must be −{len(stages)} … {len(stages) - 1} for this backbone, got {layer}"
+        )
+    return layer % len(stages)
+
+
+def _head_prefix(backbone: Any) -> str:
+    classifier: str = backbone.pretrained_cfg["classifier"]
+    return f"{classifier}."
+
+
+def first_line(error: Exception) -> str:
+    """Return what a library said went wrong, short enough for our message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

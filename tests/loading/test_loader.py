@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+
+from fscl.config import Augmentation, Preprocessing
+from fscl.errors import PhotosError
+from fscl.loading.loader import Regions, TrainingPhotos, inference_loader, training_loader
+from fscl.loading.samplers import Batches, Draw, NaturalSampler
+
+PREPROCESSING = Preprocessing(image_size=32)
+PLAIN = Augmentation(flip=0, randaugment_operations=0, jitter=(0, 0, 0, 0))
+
+
+@pytest.fixture
+def regions(photos):
+    return Regions.of(photos.rows, photos.root, ["boar", "deer", "hare"])
+
+
+def batches_of(regions, workers, settings=Augmentation()):
+    photos = TrainingPhotos(regions, PREPROCESSING, settings, minority=[1])
+    sampler = NaturalSampler(regions.labels, 32, seed=0)
+    return list(training_loader(photos, Batches(sampler, start=0, stop=5), workers=workers))
+
+
+def test_the_number_of_workers_changes_no_photo(regions):
+    for alone, shared in zip(batches_of(regions, 0), batches_of(regions, 2), strict=True):
+        assert alone.rows == shared.rows
+        assert torch.equal(alone.labels, shared.labels)
+        assert torch.equal(alone.photos, shared.photos)
+
+
+def test_drawing_photos_leaves_the_global_generator_alone(regions):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    batches_of(regions, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_draw_seed_decides_the_augmentation(regions):
+    photos = TrainingPhotos(regions, PREPROCESSING, Augmentation(), minority=[])
+    first, again, other = (photos[Draw(3, seed)].photo for seed in (7, 7, 8))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_only_the_minority_is_augmented_on_request(regions):
+    settings = Augmentation(classes="minority")
+    photos = TrainingPhotos(regions, PREPROCESSING, settings, minority=[1])
+    plain = TrainingPhotos(regions, PREPROCESSING, PLAIN, minority=[1])
+    boar, deer = (int(np.flatnonzero(regions.labels == label)[0]) for label in (0, 1))
+    assert torch.equal(photos[Draw(boar, 1)].photo, plain[Draw(boar, 1)].photo)
+    assert not torch.equal(photos[Draw(deer, 1)].photo, plain[Draw(deer, 1)].photo)
+
+
+def test_training_without_augmentation_sees_what_inference_sees(regions):
+    plain = TrainingPhotos(regions, PREPROCESSING, PLAIN, minority=[])
+    batch = next(iter(inference_loader(regions, PREPROCESSING, batch_size=4, workers=0)))
+    for row in range(4):
+        assert torch.equal(plain[Draw(row, 0)].photo, batch.photos[row])
+    assert batch.photos.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_unreadable_photo_is_replaced_by_one_of_its_class(regions, tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    paths = list(regions.paths)
+    row = int(np.flatnonzero(regions.labels == 1)[0])
+    paths[row] = tmp_path / "empty.jpg"
+    broken = Regions(paths, regions.boxes, regions.labels)
+    item = TrainingPhotos(broken, PREPROCESSING, PLAIN, minority=[])[Draw(row, 0)]
+    assert (item.label, item.row) == (1, row)
+    assert [(f.row, f.reason) for f in item.failures] == [(row, "empty file")]
+    seen = list(inference_loader(broken, PREPROCESSING, batch_size=200, workers=0))[0]
+    assert row not in seen.rows
+    assert [failure.row for failure in seen.failures] == [row]
+    assert len(seen.rows) == len(paths) - 1
+
+
+def test_a_class_without_any_readable_photo_is_an_error(regions, tmp_path):
+    gone = Regions([tmp_path / "gone.jpg"] * len(regions), regions.boxes, regions.labels)
+    with pytest.raises(PhotosError, match="no photo of a class can be read any more"):
+        TrainingPhotos(gone, PREPROCESSING, PLAIN, minority=[])[Draw(0, 0)]
+
+
+def test_boxes_are_cropped_with_their_margin(tmp_path):
+    from PIL import Image
+
+    pixels = np.zeros((100, 100, 3), dtype=np.uint8)
+    pixels[20:60, 30:70] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    boxes, labels = np.array([[30.0, 20.0, 40.0, 40.0]]), np.array([0])
+    tight, wide = (
+        Regions([tmp_path / "a.png"], boxes, labels).read(0, Preprocessing(image_size=16, crop_margin=margin))
+        for margin in (0, 0.5)
+    )
+    assert tight.size == (40, 40)
+    assert np.asarray(tight).min() == 255
+    assert wide.size == (80, 80)
+    assert np.asarray(wide).min() == 0

@@ -1,0 +1,99 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fscl.errors import BundleError, ConfigurationError
+from fscl.models import Classifier
+from fscl.models.classifier import read_weights
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "dims"),
+    [
+        ("resnet10t", 32, (256, 512)),
+        ("convnext_atto", 64, (160, 320)),
+        ("efficientnet_b0", 64, (112, 320)),
+        ("vit_tiny_patch16_224", 64, (192, 192)),
+    ],
+)
+def test_logits_and_pooled_features_of_each_family(backbone, size, dims):
+    torch.manual_seed(0)
+    model = Classifier(backbone, num_classes=3, image_size=size).eval()
+    photos = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        logits, features = model(photos)
+        expected = model.backbone(photos)
+    assert [tuple(f.shape) for f in features] == [(2, dim) for dim in dims]
+    assert torch.allclose(logits, expected, atol=1e-5)
+
+
+def test_taps_are_the_stages_average_pooled():
+    torch.manual_seed(0)
+    model = Classifier("resnet10t", num_classes=2, layers=("layer4", "layer1", -1)).eval()
+    seen = {}
+    for name in ("layer1", "layer4"):
+        getattr(model.backbone, name).register_forward_hook(
+            lambda module, inputs, output, name=name: seen.__setitem__(name, output)
+        )
+    with torch.no_grad():
+        _, features = model(torch.randn(2, 3, 32, 32))
+    assert torch.allclose(features[0], seen["layer4"].mean(dim=(2, 3)))
+    assert torch.allclose(features[1], seen["layer1"].mean(dim=(2, 3)))
+    assert torch.equal(features[2], features[0])
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layers", "message"),
+    [
+        ("resnet81", (-1,), "unknown backbone 'resnet81'; did you mean 'resnet"),
+        ("resnet10t", ("layer5",), "unknown layer 'layer5'; did you mean 'layer"),
+        ("resnet10t", (7,), "layer must be .* got 7"),
+    ],
+)
+def test_unknown_names(backbone, layers, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Classifier(backbone, 2, layers)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_backbone_weights_from_a_file_keep_our_head(tmp_path, suffix):
+    torch.manual_seed(1)
+    published = Classifier("resnet10t", num_classes=1000).backbone.state_dict()
+    path = tmp_path / f"weights{suffix}"
+    save_file(published, path) if suffix == ".safetensors" else torch.save(published, path)
+    model = Classifier("resnet10t", num_classes=3)
+    head = model.backbone.fc.weight.clone()
+    model.load_backbone(read_weights(path), str(path))
+    assert torch.equal(model.backbone.layer4[0].conv1.weight, published["layer4.0.conv1.weight"])
+    assert torch.equal(model.backbone.fc.weight, head)
+
+
+def test_weights_of_another_backbone_are_refused():
+    other = Classifier("resnet14t", num_classes=3).backbone.state_dict()
+    with pytest.raises(BundleError, match="not the weights of this backbone"):
+        Classifier("resnet18", num_classes=3).load_backbone(other, "other.pth")
+
+
+def test_damaged_and_foreign_weights_files(tmp_path):
+    with pytest.raises(BundleError, match="no such weights file"):
+        read_weights(tmp_path / "none.pth")
+    weights = {"w": torch.ones(1000)}
+    save_file(weights, tmp_path / "cut.safetensors")
+    torch.save(weights, tmp_path / "cut.pth")
+    for name in ("cut.safetensors", "cut.pth"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:1500])
+        with pytest.raises(BundleError, match="not a plain file of weights, or cut short"):
+            read_weights(tmp_path / name)
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(BundleError, match="expected a state dict"):
+        read_weights(tmp_path / "list.pth")
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("code was run",))
+
+    torch.save({"w": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(BundleError, match="not a plain file of weights"):
+        read_weights(tmp_path / "evil.pth")
