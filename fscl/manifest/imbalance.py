@@ -1,0 +1,174 @@
+"""Tables thinned to a wanted imbalance, nested across ratios, and measures of the imbalance that is there."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from math import floor
+from statistics import fmean
+
+import numpy as np
+import pandas as pd
+
+from fscl.errors import ConfigurationError, PhotosError, did_you_mean
+
+STUDY_BASE = 10_000  # majority photos in the study
+MIN_MINORITY_PHOTOS = 3  # with fewer, a cell of a comparison is undefined
+ROUNDING = 1e-9  # 4500 * 0.01 may come out as 44.999…, but means 45
+
+
+def thin(
+    rows: pd.DataFrame,
+    *,
+    minority: Sequence[str],
+    ratio: float,
+    base: int | None,
+    seed: int,
+    thin_validation: bool = True,
+) -> pd.DataFrame:
+    """Return the manifest without the training and validation rows that are too many for the ratio.
+
+    Each majority class keeps `base` training rows, each minority class `base * ratio` (rounded down).
+    Validation shrinks alike: a majority class by its own `base / training rows`, a minority class to
+    `ratio` times what the majority classes keep on average. Test rows, and rows without split, all stay.
+
+    Which rows stay hangs on the seed and the class's region_ids alone, and fewer are among more: the rows at
+    1:0.001 are among those at 1:0.01 of the same base. Row order plays no part, and is kept.
+
+    Args:
+        rows: manifest rows with `split`; every class to train on has training rows.
+        minority: the rare classes; all others are majority classes.
+        ratio: minority rows per majority row, in (0, 1].
+        base: training rows of each majority class; None for the most that this ratio allows
+            (`default_base`). To compare ratios, give all the same base.
+        seed: of the draw.
+        thin_validation: False keeps every validation row.
+
+    Raises:
+        ConfigurationError: ratio out of range, or a minority that is empty, unknown or all there is.
+        PhotosError: fewer training rows than asked for, or none left of the minority.
+
+    >>> rows = pd.DataFrame({"label": ["boar"] * 100 + ["bear"] * 30, "split": "train"})
+    >>> rows["region_id"] = [f"{number}#0" for number in range(130)]
+    >>> thin(rows, minority=["bear"], ratio=0.1, base=80, seed=0)["label"].value_counts().to_dict()
+    {'boar': 80, 'bear': 8}
+    """
+    training = rows[rows["split"] == "train"]
+    counts = Counter(training["label"])
+    _check_request(counts, minority, [ratio])
+    if base is None:
+        base = default_base(counts, minority, [ratio])
+    kept = _training_sizes(counts, minority, ratio, base)
+    surplus = _surplus(training, kept, seed)
+    if thin_validation:
+        validation = rows[rows["split"] == "val"]
+        shares = {label: base / counts[label] for label in counts if label not in minority}
+        kept = _validation_sizes(Counter(validation["label"]), minority, ratio, shares)
+        surplus += _surplus(validation, kept, seed)
+    return rows[~rows["region_id"].isin(surplus)]
+
+
+def default_base(counts: Mapping[str, int], minority: Collection[str], ratios: Collection[float]) -> int:
+    """Return the most rows per majority class for which every ratio is reached in full, at most STUDY_BASE.
+
+    Args:
+        counts: class → training rows, all classes.
+        minority: the rare classes among them.
+        ratios: minority rows per majority row, each in (0, 1].
+
+    Raises:
+        ConfigurationError: a ratio out of range, or a minority that is empty, unknown or all there is.
+
+    >>> default_base({"deer": 4500, "horse": 4500}, ["deer"], [1.0, 0.1])
+    4500
+    >>> default_base({"deer": 100, "horse": 4500}, ["deer"], [0.1])
+    1000
+    """
+    _check_request(counts, minority, ratios)
+    majority = [rows for label, rows in counts.items() if label not in minority]
+    scarcest = min(counts[label] for label in minority)
+    return min([STUDY_BASE, *majority, *(floor(scarcest / ratio + ROUNDING) for ratio in ratios)])
+
+
+def measures(counts: Mapping[str, int]) -> dict[str, float | None]:
+    """Return how unevenly photos are spread over classes.
+
+    `imbalance_ratio` (largest class / smallest, ≥ 1; None with an empty class), `gini` (in [0, 1), 0 even),
+    `entropy` (of the class shares over its maximum, in [0, 1], 1 even; None for a single class) and
+    `effective_classes` (exp of the entropy in nats: as many even classes would be as varied).
+
+    Raises:
+        PhotosError: no photo at all.
+
+    >>> measures({"boar": 900, "bear": 100})["imbalance_ratio"]
+    9.0
+    """
+    sizes = np.sort(np.array(list(counts.values()), dtype=np.float64))
+    if not sizes.sum():
+        raise PhotosError("expected classes with photos to measure, got none")
+    shares = sizes / sizes.sum()
+    nats = -float(np.sum(shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))))
+    ranks = np.arange(1, len(sizes) + 1)
+    return {
+        "imbalance_ratio": float(sizes[-1] / sizes[0]) if sizes[0] else None,
+        "gini": float((2 * ranks - len(sizes) - 1) @ shares / len(sizes)),
+        "entropy": nats / float(np.log(len(sizes))) if len(sizes) > 1 else None,
+        "effective_classes": float(np.exp(nats)),
+    }
+
+
+def _training_sizes(
+    counts: Mapping[str, int], minority: Collection[str], ratio: float, base: int
+) -> dict[str, int]:
+    wanted = floor(base * ratio + ROUNDING)
+    if wanted < 1:
+        raise PhotosError(
+            f"expected a ratio that leaves photos of the minority, but {ratio} of base {base} leaves none;"
+            " use a larger ratio or base"
+        )
+    kept = {label: wanted if label in minority else base for label in counts}
+    for label, rows in kept.items():
+        if rows > counts[label]:
+            raise PhotosError(
+                f"expected at least {rows} training photos of '{label}' (base {base}, ratio {ratio}), got"
+                f" {counts[label]}; the largest base here is {default_base(counts, minority, [ratio])}"
+            )
+    return kept
+
+
+def _validation_sizes(
+    counts: Mapping[str, int], minority: Collection[str], ratio: float, shares: Mapping[str, float]
+) -> dict[str, int]:
+    kept = {
+        label: max(1, floor(counts[label] * share + ROUNDING))
+        for label, share in shares.items()
+        if label in counts
+    }
+    wanted = floor(fmean(kept.values() or [0]) * ratio + ROUNDING)
+    return kept | {label: min(wanted, counts[label]) for label in minority if label in counts}
+
+
+def _surplus(rows: pd.DataFrame, kept: Mapping[str, int], seed: int) -> list[str]:
+    """Return the region_ids beyond the first `kept` of each class, in an order drawn with the seed."""
+    surplus = []
+    for label, count in kept.items():
+        region_ids = sorted(rows.loc[rows["label"] == label, "region_id"])
+        order = np.random.default_rng(seed).permutation(len(region_ids))
+        surplus += [region_ids[position] for position in order[count:]]
+    return surplus
+
+
+def _check_request(classes: Collection[str], minority: Collection[str], ratios: Collection[float]) -> None:
+    for ratio in ratios:
+        if not 0 < ratio <= 1:
+            raise ConfigurationError(
+                f"expected a ratio of minority to majority in (0, 1], got {ratio}; 0.01 means 1:0.01"
+            )
+    for label in minority:
+        if label not in classes:
+            raise ConfigurationError(
+                f"minority '{label}' is no class of the training photos{did_you_mean(label, classes)}"
+            )
+    if not 0 < len(set(minority)) < len(classes):
+        raise ConfigurationError(
+            f"expected some but not all of the {len(classes)} classes as minority, got {len(set(minority))};"
+            f" choose from: {', '.join(sorted(classes))}"
+        )

@@ -1,0 +1,298 @@
+"""Training, validation and test photos that share no photo, byte copy, sequence or site."""
+
+from collections import defaultdict
+from math import inf
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from fscl.errors import ConfigurationError, PhotosError, did_you_mean
+
+By = Literal["photo", "sequence", "site"]
+# Columns whose values stay within one part.
+KEPT_WHOLE: dict[str, list[str]] = {
+    "photo": ["photo_id", "content_hash"],
+    "sequence": ["sequence", "photo_id", "content_hash"],
+    "site": ["site", "sequence", "photo_id", "content_hash"],
+}
+LONG_NAME = {"train": "training", "val": "validation", "test": "test"}
+DEALS = 20  # the best of these counts
+MANY_GROUPS = 1000  # from here on, one deal comes close to the shares
+Holdings = dict[int, dict[str, float]]  # group → class → fraction of the photos of the class
+
+
+def assign_splits(
+    rows: pd.DataFrame,
+    *,
+    by: By,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+    seed: int = 0,
+    strict: bool = False,
+) -> pd.DataFrame:
+    """Return a copy of the manifest with `split` filled in, stratified as far as groups allow.
+
+    A group is a site, a sequence or a photo; a row without site goes by its sequence, one without sequence
+    by its photo. Groups that share a sequence, photo or byte copy are one.
+
+    - A class in enough groups (three, or two where only one part is carved) gets at least one validation
+      and one test photo; where groups hold several classes, as far as they allow. A class in fewer stays in
+      training. If a common class can only be tested in a group with photos of such a rare one, these photos
+      are left out, with a `problem`.
+    - Splits of the source are kept, and missing parts are carved out of training. If the source has
+      validation but no test, its validation becomes the test. A row without split follows its group, or
+      joins training. Training rows that are byte copies of held-out photos are left out, with a `problem`.
+    - Rows with a `problem` or without label get no split.
+
+    Args:
+        rows: manifest rows.
+        by: what is kept whole; "site" keeps sequences whole, too.
+        val_fraction: validation photos of each class, as a fraction of those they are carved from, ≥ 0.
+        test_fraction: the same for test; together below 1.
+        seed: of the draw; row order plays no part. Where groups are few, seeds may agree.
+        strict: refuse a table in which a class misses a part.
+
+    Raises:
+        ConfigurationError: unknown `by`, or fractions out of range.
+        PhotosError: no usable row, no training photo, no site to split by, splits of the source that part a
+            group, or, with `strict`, classes that miss a part.
+
+    >>> rows = pd.DataFrame({"photo_id": list("abcdefgh"), "label": "roe deer", "sequence": list("11223344")})
+    >>> rows["region_id"] = rows["photo_id"] + "#0"
+    >>> rows[["site", "content_hash", "split", "problem"]] = None
+    >>> assign_splits(rows, by="sequence").groupby("split")["sequence"].nunique().to_dict()
+    {'test': 1, 'train': 2, 'val': 1}
+    """
+    _check_settings(by, val_fraction, test_fraction)
+    table = rows.set_index("region_id", drop=False).sort_index()
+    table = table.astype({"split": "str", "problem": "str"})
+    table["split"] = table["split"].where(_usable(table))
+    if test_fraction > 0 and not (table["split"] == "test").any():
+        table["split"] = table["split"].replace("val", "test")
+    _leave_out_copies(table)
+    usable = table[_usable(table)]
+    _check_usable(usable, by)
+
+    group = _groups(usable, by)
+    held_out = usable["split"].where(usable["split"] != "train")
+    split = usable["split"].fillna(group.map(held_out.groupby(group).first())).fillna("train")
+    pool = split == "train"
+    if not pool.any():
+        raise PhotosError("expected photos to train on, but the source's `split` holds all out; empty that column")
+    check_disjoint(usable.assign(split=split), by)
+    wanted = {"test": test_fraction, "val": val_fraction}
+    shares = {part: share for part, share in wanted.items() if share > 0 and not (split == part).any()}
+    carved, left_out = _carve(usable[pool], group[pool], shares, np.random.default_rng(seed))
+
+    table["split"] = split.where(~pool, carved).reindex(table.index)
+    table.loc[left_out, "problem"] = (
+        f"held out for other classes, but its class has too few groups by {by} to test"
+    )
+    result = rows.copy()
+    for column in ("split", "problem"):
+        result[column] = table[column].reindex(rows["region_id"]).array
+    if strict:
+        _refuse_trouble(result)
+    return result
+
+
+def check_disjoint(rows: pd.DataFrame, by: By) -> None:
+    """Raise PhotosError naming the first site, sequence, photo or byte copy that two splits share.
+
+    Rows without split take no part; `by` says which columns of `KEPT_WHOLE` are looked at.
+    """
+    placed = rows[rows["split"].notna()]
+    for column in KEPT_WHOLE[by]:
+        pairs = placed[[column, "split"]].dropna().drop_duplicates()
+        shared = pairs.loc[pairs[column].duplicated(), column].drop_duplicates().sort_values()
+        if len(shared):
+            found = set(pairs.loc[pairs[column] == shared.iloc[0], "split"])
+            parts = " and ".join(name for part, name in LONG_NAME.items() if part in found)
+            raise PhotosError(
+                f"expected splits that share no {column}, but {column} '{shared.iloc[0]}' is in {parts}"
+                f" ({len(shared)} such); empty the column `split` to draw it anew, or choose a finer `by`"
+            )
+
+
+def balance_report(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per class, most photos first, and what is wrong with it.
+
+    Columns: `label`; `train`, `val`, `test` (photos); `sites`, `sequences` (how many its photos come from);
+    `evaluable` (it has training and test photos); `trouble` (a sentence, missing where all is well). A class
+    without validation photos is in trouble only where other classes have some.
+
+    >>> rows = pd.DataFrame({"photo_id": list("abc"), "label": ["boar", "boar", "bear"], "site": list("xyx")})
+    >>> rows["sequence"], rows["problem"], rows["split"] = None, None, ["train", "test", "train"]
+    >>> balance_report(rows)[["label", "train", "test", "sites", "evaluable"]].values.tolist()
+    [['boar', 1, 1, 2, True], ['bear', 1, 0, 1, False]]
+    """
+    labelled = rows[_usable(rows)]
+    photos = labelled.drop_duplicates(["label", "photo_id"])
+    report = labelled.groupby("label").agg(sites=("site", "nunique"), sequences=("sequence", "nunique"))
+    for position, part in enumerate(LONG_NAME):
+        counts = photos.loc[photos["split"] == part, "label"].value_counts()
+        report.insert(position, part, counts.reindex(report.index, fill_value=0))
+    report["evaluable"] = (report["train"] > 0) & (report["test"] > 0)
+    report["trouble"] = _trouble(report)
+    most_first = photos["label"].value_counts().reindex(report.index).sort_values(ascending=False, kind="stable")
+    return report.loc[most_first.index].reset_index()
+
+
+def _trouble(report: pd.DataFrame) -> pd.Series:
+    seen = report.apply(lambda row: f" (sites: {row['sites']}, sequences: {row['sequences']})", axis=1)
+    trouble = pd.Series(index=report.index, dtype="str")
+    if report["val"].any():
+        trouble[report["val"] == 0] = "no validation photo: plays no part in choosing epoch or threshold" + seen
+    trouble[report["test"] == 0] = "no test photo: not evaluable" + seen
+    trouble[report["train"] == 0] = "no training photo: cannot be learnt" + seen
+    return trouble
+
+
+def _refuse_trouble(rows: pd.DataFrame) -> None:
+    report = balance_report(rows)
+    troubles = [
+        f"{label}: {why}" for label, why in zip(report["label"], report["trouble"], strict=True) if pd.notna(why)
+    ]
+    if troubles:
+        raise PhotosError(
+            f"expected every class in every part, but {len(troubles)} cannot be split: {'; '.join(troubles)};"
+            " add photos from other places, drop these classes, or split without strict"
+        )
+
+
+def _usable(rows: pd.DataFrame) -> pd.Series:
+    return rows["label"].notna() & rows["problem"].isna()
+
+
+def _leave_out_copies(table: pd.DataFrame) -> None:
+    """Where the source has byte copies on both sides, keep the one that is held out furthest."""
+    for part, held_out in (("val", "test"), ("train", "test"), ("train", "val")):
+        hashes = table.loc[table["split"] == held_out, "content_hash"].dropna()
+        copies = (table["split"] == part) & table["content_hash"].isin(hashes)
+        table.loc[copies, "problem"] = f"byte copy of a {LONG_NAME[held_out]} photo"
+        table.loc[copies, "split"] = None
+
+
+def _groups(rows: pd.DataFrame, by: By) -> pd.Series:
+    """Number the connected components of rows and the values that they share."""
+    row_nodes, value_nodes = [], []
+    nodes = len(rows)
+    for column in KEPT_WHOLE[by]:
+        codes, values = pd.factorize(rows[column])
+        known = np.flatnonzero(codes >= 0)
+        row_nodes.append(known)
+        value_nodes.append(nodes + codes[known])
+        nodes += len(values)
+    edges = (np.concatenate(row_nodes), np.concatenate(value_nodes))
+    graph = csr_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(nodes, nodes))
+    _, component = connected_components(graph, directed=False)
+    return pd.Series(component[: len(rows)], index=rows.index)
+
+
+def _carve(
+    rows: pd.DataFrame, group: pd.Series, shares: dict[str, float], generator: np.random.Generator
+) -> tuple[pd.Series, pd.Index]:
+    """Return the split of each row, and the rows left out: held out, but of classes too rare to test."""
+    photos = rows[["photo_id", "label"]].assign(group=group).drop_duplicates()
+    counts = photos.groupby(["group", "label"]).size()
+    fractions = counts / counts.groupby("label").transform("sum")
+    holdings: Holdings = defaultdict(dict)
+    for number, label, fraction in fractions.reset_index().itertuples(index=False):
+        holdings[number][label] = fraction
+
+    part_of, too_rare = _deal(holdings, {"train": 1 - sum(shares.values()), **shares}, generator)
+    split = group.map(part_of)
+    left_out = rows["label"].isin(too_rare) & (split != "train")
+    return split.mask(left_out), rows.index[left_out]
+
+
+def _deal(
+    holdings: Holdings, shares: dict[str, float], generator: np.random.Generator
+) -> tuple[dict[int, str], set[str]]:
+    """Return the part of each group, and the classes too rare: in fewer groups than there are parts.
+
+    Where groups hold several classes, an unlucky deal can keep a class out of a part or fill the parts
+    unevenly, hence the best of several.
+    """
+    groups_of: dict[str, list[int]] = defaultdict(list)
+    for group, held in holdings.items():
+        for label in held:
+            groups_of[label].append(group)
+    too_rare = {label for label, groups in groups_of.items() if len(groups) < len(shares)}
+    dealt = {label: groups for label, groups in groups_of.items() if label not in too_rare}
+
+    best: dict[int, str] = {}
+    least = (inf, inf, inf)
+    for _ in range(DEALS):
+        part_of, lacking = _deal_once(holdings, dealt, shares, generator)
+        missing = sum(len(shares) - len({part_of[group] for group in groups}) for groups in dealt.values())
+        left_out = sum(holdings[g].get(label, 0) for g in holdings if part_of[g] != "train" for label in too_rare)
+        unevenness = sum(lack**2 for lacks in lacking.values() for lack in lacks.values())
+        if (missing, left_out, unevenness) < least:
+            best, least = part_of, (missing, left_out, unevenness)
+        if missing == 0 and len(holdings) > MANY_GROUPS:
+            break
+    return best, too_rare
+
+
+def _deal_once(
+    holdings: Holdings,
+    groups_of: dict[str, list[int]],
+    shares: dict[str, float],
+    generator: np.random.Generator,
+) -> tuple[dict[int, str], dict[str, dict[str, float]]]:
+    """Rarest class first, its larger groups first, each to the part that lacks most of what it holds.
+
+    The last groups of a class go to the parts that have none of it. A group with photos of a class too rare
+    to test (not in `groups_of`) goes to training unless it is needed so. Returns the part of each group, and
+    what each part still lacks, as a fraction of the photos of each class.
+    """
+    lacking = {part: dict.fromkeys(groups_of, share) for part, share in shares.items()}
+    reached: dict[str, set[str]] = {part: set() for part in shares}
+    rare = {g: sum(f for label, f in held.items() if label not in groups_of) for g, held in holdings.items()}
+    part_of: dict[int, str] = {}
+
+    def jitter() -> float:
+        # Numbers within a factor of two may change places, so that deals and seeds differ.
+        return float(generator.uniform(1, 2))
+
+    for label in sorted(groups_of, key=lambda label: len(groups_of[label]) * jitter()):
+        waiting = [
+            (-rare[group], -holdings[group][label] * jitter(), group)
+            for group in groups_of[label]
+            if group not in part_of
+        ]
+        for left, (_, _, group) in zip(range(len(waiting), 0, -1), sorted(waiting), strict=True):
+            held = {k: fraction for k, fraction in holdings[group].items() if k in groups_of}
+            options = [part for part in shares if label not in reached[part]]
+            if len(options) < left:
+                options = ["train"] if rare[group] else list(shares)
+            need = [sum(lacking[part][k] * fraction for k, fraction in held.items()) for part in options]
+            part = part_of[group] = options[need.index(max(need))]
+            reached[part].update(held)
+            for k, fraction in held.items():
+                lacking[part][k] -= fraction
+    return {group: part_of.get(group, "train") for group in holdings}, lacking
+
+
+def _check_settings(by: str, val_fraction: float, test_fraction: float) -> None:
+    if by not in KEPT_WHOLE:
+        raise ConfigurationError(f"cannot split by '{by}'{did_you_mean(by, KEPT_WHOLE)}")
+    if min(val_fraction, test_fraction) < 0 or val_fraction + test_fraction >= 1:
+        raise ConfigurationError(
+            "expected val_fraction and test_fraction of at least 0 that add up to less than 1,"
+            f" got {val_fraction} and {test_fraction}; 0.15 and 0.15 are usual"
+        )
+
+
+def _check_usable(usable: pd.DataFrame, by: By) -> None:
+    if usable.empty:
+        raise PhotosError("expected labelled photos without problems, got none; see the summary of `fscl scan`")
+    if by == "site" and usable["site"].isna().all():
+        raise PhotosError(
+            "expected sites to split by, but no photo has one; fill the column `site` with the camera or"
+            " place of each photo, or split by sequence or photo"
+        )

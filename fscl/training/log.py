@@ -1,0 +1,113 @@
+"""metrics.jsonl: a line per step and per epoch, cut back to the checkpoint when a run goes on."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from fscl.atomic import write_text
+from fscl.errors import ConfigurationError, DivergenceError
+from fscl.losses.objective import Value
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class MetricsLog:
+    """Writes what happened, and stops the run when a loss is no longer finite.
+
+    Values stay on the device until `flush`, so that an accelerator is not made to wait at every step.
+
+    Args:
+        path: of metrics.jsonl; TensorBoard's files, if wanted, go beside it.
+        flush_every: steps between flushes.
+        after: keep the lines up to this step, drop later ones; 0 starts anew.
+    """
+
+    def __init__(self, path: Path, *, flush_every: int, after: int = 0, tensorboard: bool = False) -> None:
+        self.path = path
+        self.flush_every = flush_every
+        self.latest: dict[str, float] = {}
+        self._writer = _tensorboard_writer(path.parent, after) if tensorboard else None
+        self._pending: list[tuple[int, int, float, list[str], Tensor]] = []
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if after and path.exists() else []
+        kept = (line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= after)
+        write_text(path, "".join(kept))
+
+    def step(self, step: int, epoch: int, learning_rate: float, value: Value) -> None:
+        """Note a step.
+
+        Raises:
+            DivergenceError: a term is not finite, at this step or at one since the last flush.
+        """
+        stacked = torch.stack([value.total.detach(), *value.parts.values()])
+        self._pending.append((step, epoch, learning_rate, list(value.parts), stacked))
+        if len(self._pending) >= self.flush_every:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if not self._pending:
+            return
+        values = torch.stack([entry[-1] for entry in self._pending]).tolist()
+        lines, diverged = [], None
+        for (step, epoch, rate, names, _), (total, *parts) in zip(self._pending, values, strict=True):
+            terms = dict(zip(names, parts, strict=True))
+            bad = [name for name, part in {**terms, "the sum": total}.items() if not math.isfinite(part)]
+            if bad:
+                diverged = f"step {step}: {bad[0]} is {terms.get(bad[0], total)} at learning rate {rate:.3g}"
+                break
+            self.latest = {"loss": total, **terms}
+            lines.append({"kind": "step", "step": step, "epoch": epoch, "learning_rate": rate, "loss": total})
+            lines[-1]["terms"] = terms
+        self._pending.clear()
+        self._write(lines)
+        if diverged:
+            raise DivergenceError(diverged)
+
+    def epoch(self, epoch: int, step: int, photos_per_second: float, validation: dict[str, Any] | None) -> None:
+        """Note an epoch's end."""
+        self.flush()
+        rate = round(photos_per_second, 1)
+        self._write(
+            [
+                {
+                    "kind": "epoch",
+                    "epoch": epoch,
+                    "step": step,
+                    "photos_per_second": rate,
+                    "validation": validation,
+                }
+            ]
+        )
+
+    def problem(self, step: int, path: str, reason: str) -> None:
+        """Note a photo that could not be read in training."""
+        self._write([{"kind": "problem", "step": step, "path": path, "reason": reason}])
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        if self._writer is not None:
+            for line in lines:
+                scalars = line.get("terms") or line.get("validation") or {}
+                for name, value in scalars.items():
+                    if isinstance(value, float):
+                        self._writer.add_scalar(f"{line['kind']}/{name}", value, line["step"])
+            self._writer.flush()
+
+
+def _tensorboard_writer(folder: Path, after: int) -> "SummaryWriter":
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ConfigurationError("--tensorboard needs its package: pip install 'fscl[tensorboard]'") from None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics.jsonl."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,67 @@
+"""What a person sees while a run trains: a bar on a terminal, a line now and then elsewhere."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_SECONDS = 30.0  # between lines where there is no terminal
+
+
+class Listener(Protocol):
+    """Whoever wants to know how far a run is."""
+
+    def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
+        """Hear of a finished step."""
+
+
+class Silent:
+    """A listener that keeps quiet."""
+
+    def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+
+class TerminalProgress:
+    """A progress bar with photos/s, loss terms and time left, on stderr.
+
+    Args:
+        title: what is trained.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=None, figures="")
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
+        """Move the bar, or print a line every half minute."""
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
+        figures = f"{photos_per_second:.0f} photos/s  {shown}"
+        self._bar.update(self._task, completed=step, total=steps, figures=figures)
+        if not self.console.is_terminal and (time.monotonic() - self._last_line > LINE_SECONDS):
+            self._last_line = time.monotonic()
+            self.console.print(f"{self.title}: step {step} of {steps}  {figures}", markup=False, highlight=False)

@@ -1,0 +1,62 @@
+"""Where a run computes: device, precision, threads and reading processes."""
+
+import os
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+MAX_WORKERS = 8  # more processes than this rarely read faster than one accelerator trains
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The device of a run and how many processes read photos for it."""
+
+    device: torch.device
+    workers: int
+
+    @classmethod
+    def start(cls, workers: int | None = None) -> "Runtime":
+        """Choose the device: CUDA, Apple's MPS, else CPU; and the reading processes where not given.
+
+        On a CPU one core is left to training; with one thread there is nothing to read ahead with.
+        """
+        if torch.cuda.is_available():
+            device = torch.device("cuda")
+            torch.backends.cudnn.benchmark = True
+        elif torch.backends.mps.is_available():
+            device = torch.device("mps")
+        else:
+            device = torch.device("cpu")
+        threads = (os.cpu_count() or 1) if device.type == "cuda" else torch.get_num_threads()
+        return cls(device, min(threads - 1, MAX_WORKERS) if workers is None else workers)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """bfloat16 on CUDA; full precision elsewhere, where most processors compute bfloat16 more slowly."""
+        if self.device.type == "cuda":
+            return torch.autocast("cuda", dtype=torch.bfloat16)
+        return nullcontext()
+
+    @property
+    def waits_on_read(self) -> bool:
+        """Whether reading a value off the device stalls it."""
+        return self.device.type != "cpu"
+
+
+def machine() -> dict[str, str | int | None]:
+    """Return what computed: processor, cores, accelerator."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:  # noqa: PTH123 - Linux only, absent elsewhere
+            return next(line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

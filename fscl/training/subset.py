@@ -1,0 +1,103 @@
+"""The photos of a run: labelled and readable, split without leaks, thinned to the wanted ratio."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from fscl.config import Config, Split
+from fscl.errors import PhotosError, did_you_mean
+from fscl.manifest.imbalance import thin
+from fscl.manifest.splits import assign_splits, balance_report, check_disjoint
+from fscl.manifest.table import Manifest
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The rows of a run, all with a split, and what its classes are."""
+
+    manifest: Manifest
+    classes: tuple[str, ...]
+    minority: tuple[str, ...]
+
+    @property
+    def train_counts(self) -> dict[str, int]:
+        """Training photos per class."""
+        counts = self.rows("train")["label"].value_counts()
+        return {name: int(counts.get(name, 0)) for name in self.classes}
+
+    def rows(self, split: str) -> pd.DataFrame:
+        """Return the usable rows of a split."""
+        rows = self.manifest.usable
+        return rows[rows["split"] == split].reset_index(drop=True)
+
+
+def split_photos(manifest: Manifest, settings: Split) -> Manifest:
+    """Return the manifest with every usable row in train, val or test; splits of the source are kept.
+
+    Raises:
+        PhotosError: nothing to train on, or with `strict` a class that cannot be split.
+    """
+    by = settings.by or ("sequence" if manifest.rows["sequence"].notna().any() else "photo")
+    rows = assign_splits(
+        manifest.rows,
+        by=by,
+        val_fraction=settings.val_fraction,
+        test_fraction=settings.test_fraction,
+        strict=settings.strict,
+    )
+    check_disjoint(rows, by)
+    return Manifest(rows, manifest.root)
+
+
+def balance_table(manifest: Manifest) -> Table:
+    """Return photos per class and split, and what is wrong with a class, as a table for the terminal."""
+    found = Table("class", title="photos", title_justify="left")
+    for column in ("train", "val", "test", "sites", "sequences"):
+        found.add_column(column, justify="right")
+    found.add_column("")
+    for row in balance_report(manifest.rows).to_dict("records"):
+        figures = [str(row[column]) for column in ("train", "val", "test", "sites", "sequences")]
+        found.add_row(
+            Text(str(row["label"])), *figures, "" if pd.isna(row["trouble"]) else Text(str(row["trouble"]))
+        )
+    return found
+
+
+def subset(manifest: Manifest, config: Config, classes: Sequence[str] = ()) -> Subset:
+    """Split and thin the photos as the configuration says.
+
+    Args:
+        manifest: all photos.
+        config: `split`, `imbalance` and `seed` of it are used.
+        classes: those to tell apart; all classes of the manifest by default.
+
+    Raises:
+        PhotosError: fewer than two classes, an unknown class, or a class without training photos.
+    """
+    known = sorted(manifest.usable["label"].unique())
+    for name in [*classes, *config.imbalance.minority]:
+        if name not in known:
+            raise PhotosError(f"no usable photo of class '{name}'{did_you_mean(name, known)}")
+    chosen = tuple(sorted(classes) if classes else known)
+    if len(chosen) < 2:
+        raise PhotosError(f"training needs at least 2 classes, got {len(chosen)}: {', '.join(chosen) or 'none'}")
+    divided = split_photos(manifest, config.split)
+    rows = divided.rows[divided.rows["label"].isin(chosen) & divided.rows["split"].notna()]
+    counts = rows.loc[rows["split"] == "train", "label"].value_counts()
+    untrained = [name for name in chosen if not counts.get(name, 0)]
+    if untrained:
+        raise PhotosError(f"no training photo of {', '.join(untrained)}; check the split column of the source")
+    minority = config.imbalance.minority or (str(counts.sort_index().idxmin()),)
+    if config.imbalance.ratio is not None:
+        rows = thin(
+            rows,
+            minority=minority,
+            ratio=config.imbalance.ratio,
+            base=config.imbalance.base,
+            seed=config.seed,
+            thin_validation=config.imbalance.thin_validation,
+        )
+    return Subset(Manifest(rows.reset_index(drop=True), manifest.root), chosen, tuple(minority))

@@ -1,0 +1,49 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fscl.scoring.calibration import expected_calibration_error
+
+
+def error_by_loop(probabilities, labels, bins):
+    edges = np.linspace(0, 1, bins + 1)
+    total = 0.0
+    for number, (low, high) in enumerate(itertools.pairwise(edges)):
+        inside = [
+            (row.max(), row.argmax() == label)
+            for row, label in zip(probabilities, labels, strict=True)
+            if low < row.max() <= high or (number == 0 and row.max() == 0)
+        ]
+        if inside:
+            confidence, right = np.mean(inside, axis=0)
+            total += len(inside) / len(labels) * abs(confidence - right)
+    return total
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 5), st.integers(1, 20))
+def test_agrees_with_a_loop(seed, photos, classes, bins):
+    generator = np.random.default_rng(seed)
+    # Twentieths fall on edges of bins.
+    probabilities = generator.multinomial(20, np.ones(classes) / classes, size=photos) / 20
+    labels = generator.integers(0, classes, photos)
+    got = expected_calibration_error(probabilities, labels, bins)
+    assert got == pytest.approx(error_by_loop(probabilities, labels, bins))
+
+
+def test_calibrated_scores_have_no_error_and_sure_wrong_ones_all_of_it():
+    four_of_five = np.tile([0.8, 0.2], (5, 1))
+    assert expected_calibration_error(four_of_five, np.array([0, 0, 0, 0, 1])) == pytest.approx(0)
+    assert expected_calibration_error(np.eye(2), np.array([1, 0])) == 1
+
+
+def test_gaps_of_one_bin_cancel_but_those_of_two_do_not():
+    probabilities, labels = np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([1, 0])
+    assert expected_calibration_error(probabilities, labels, bins=1) == pytest.approx(0.25)
+    assert expected_calibration_error(probabilities, labels) == pytest.approx((0.9 + 0.4) / 2)
+
+
+def test_undefined_without_photos():
+    assert expected_calibration_error(np.zeros((0, 2)), np.zeros(0, dtype=int)) is None

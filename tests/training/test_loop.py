@@ -1,0 +1,167 @@
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fscl.bundle import Bundle
+from fscl.errors import BundleError, DivergenceError, PhotosError
+from fscl.manifest.table import Manifest
+from fscl.training.log import read_metrics
+from fscl.training.loop import fit
+from fscl.training.subset import subset
+
+
+def steps_of(out):
+    return [line for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "step"]
+
+
+def test_it_learns_what_is_easy(tmp_path, photos, quick):
+    out = fit(quick(steps=40, learning_rate=2e-3), photos, tmp_path / "run")
+    metrics = steps_of(out)
+    assert [line["step"] for line in metrics] == list(range(1, 41))
+    losses = [line["terms"]["cross_entropy"] for line in metrics]
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+    epochs = [line for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "epoch"]
+    assert epochs[-1]["step"] == 40
+    assert epochs[-1]["validation"]["accuracy"] > 0.8
+
+
+def test_the_learning_rate_falls_along_a_cosine(tmp_path, photos, quick):
+    rates = [line["learning_rate"] for line in steps_of(fit(quick(steps=4), photos, tmp_path / "run"))]
+    assert rates == pytest.approx([1e-3, 0.853553e-3, 0.5e-3, 0.146447e-3], rel=1e-4)
+
+
+def test_the_log_has_every_term_unweighted(tmp_path, photos, quick):
+    line = steps_of(fit(quick(steps=1), photos, tmp_path / "run"))[0]
+    assert list(line["terms"]) == ["cross_entropy", "feature_similarity[-2]", "feature_similarity[-1]"]
+    assert line["loss"] == pytest.approx(sum(line["terms"].values()), rel=1e-5)
+
+
+def test_epochs_are_as_long_as_the_photos(tmp_path, photos, quick):
+    config = quick(steps=None, epochs=2)
+    config = config.model_copy(update={"training": config.training.model_copy(update={"steps": None})})
+    out = fit(config, photos, tmp_path / "run")
+    trained = len(subset(photos, config).rows("train"))
+    assert len(steps_of(out)) == 2 * -(-trained // 16)
+
+
+def test_last_and_best_are_both_kept_where_validation_can_be_trusted(tmp_path, photos, quick):
+    many = quick(steps=12, val_fraction=0.7, test_fraction=0.1, keep="best")
+    out = fit(many, photos, tmp_path / "best")
+    epochs = [line for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "epoch"]
+    best = min(epochs, key=lambda line: line["validation"]["balanced_log_loss"])
+    assert Bundle.open(out).step == best["step"]
+    assert Bundle.open(out / "last").step == 12
+    few = fit(quick(steps=12, keep="best"), photos, tmp_path / "last")
+    assert Bundle.open(few).step == 12
+    assert not (few / "best").exists()
+
+
+def test_recipes_of_the_study_keep_the_last_epoch_and_show_the_best(tmp_path, photos, quick):
+    out = fit(quick(steps=12, val_fraction=0.7, test_fraction=0.1), photos, tmp_path / "run")
+    assert Bundle.open(out).step == 12
+    assert Bundle.open(out / "best").step <= 12
+
+
+def test_stages_follow_one_another(tmp_path, photos, quick):
+    config = quick(steps=8)
+    plain = config.stage[0].model_copy(update={"loss": config.stage[0].loss[:1], "share": 3.0})
+    out = fit(config.model_copy(update={"stage": (plain, config.stage[0])}), photos, tmp_path / "run")
+    assert [len(line["terms"]) for line in steps_of(out)] == [1] * 6 + [3] * 2
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_term_and_rate(tmp_path, photos, quick):
+    good, broken = fit(quick(), photos, tmp_path / "good") / "weights.safetensors", tmp_path / "nan.pth"
+    state = {n.removeprefix("backbone."): w for n, w in load_file(good).items()}
+    state["fc.bias"].fill_(torch.nan)
+    torch.save(state, broken)
+    with pytest.raises(DivergenceError, match=r"step 1: cross_entropy is nan at learning rate 0.001; no checkpoint"):
+        fit(quick(weights=str(broken)), photos, tmp_path / "run")
+
+
+def test_divergence_keeps_the_last_good_checkpoint(tmp_path, photos, quick):
+    out = tmp_path / "run"
+    with pytest.raises(DivergenceError, match=r"(is nan|is inf).* the last good checkpoint, of step \d+, is kept"):
+        fit(quick(learning_rate=1e30, steps=30, checkpoint_seconds=0.0), photos, out)
+    state = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert state["step"] >= 1
+    assert len(steps_of(out)) == state["step"]
+
+
+def test_unreadable_photos_are_replaced_and_listed(tmp_path, class_folders, quick):
+    from shutil import copytree
+
+    from fscl.formats.scan import scan
+
+    root = copytree(class_folders, tmp_path / "photos")
+    photos = scan(root)
+    config = quick(steps=10)
+    trained = subset(photos, config).rows("train")
+    victim = root / trained.loc[trained["label"] == "deer", "path"].iloc[0]
+    victim.write_bytes(victim.read_bytes()[:300])
+    out = fit(config, photos, tmp_path / "run")
+    problems = [line for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "problem"]
+    assert {Path(line["path"]) for line in problems} == {victim}
+    assert "trunc" in problems[0]["reason"]
+    for member in (root / "deer").iterdir():
+        member.unlink()
+    with pytest.raises(PhotosError, match="no photo of a class can be read any more"):
+        fit(config, photos, tmp_path / "other")
+
+
+def test_it_starts_from_an_earlier_bundle(tmp_path, photos, quick):
+    first = fit(quick(), photos, tmp_path / "first")
+    config = quick(bundle=str(first), steps=1, learning_rate=1e-12)
+    second = fit(config, photos, tmp_path / "second", classes=("boar", "deer"))
+    before, after = (load_file(run / "weights.safetensors") for run in (first, second))
+    name = "backbone.layer4.0.conv1.weight"
+    assert torch.allclose(before[name], after[name], atol=1e-6)
+    assert after["backbone.fc.weight"].shape[0] == 2
+    with pytest.raises(BundleError, match=r"no bundle.json"):
+        fit(quick(bundle=str(tmp_path)), photos, tmp_path / "third")
+
+
+def test_fewer_than_two_classes(tmp_path, photos, quick):
+    one = Manifest(photos.rows[photos.rows["label"] == "deer"], photos.root)
+    with pytest.raises(PhotosError, match="at least 2 classes, got 1: deer"):
+        fit(quick(), one, tmp_path / "run")
+    with pytest.raises(PhotosError, match="no usable photo of class 'dear'; did you mean 'deer'"):
+        fit(quick(minority=("dear",)), photos, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_golden_curve(tmp_path, photos, quick):
+    """Ten steps of every term, as they were when this was written; compared by tolerance, not bits."""
+    golden = Path(__file__).parent / "golden_curve.json"
+    config = quick(steps=10)
+    metrics = steps_of(fit(config, photos, tmp_path / "run"))
+    found = {name: [line["terms"][name] for line in metrics] for name in metrics[0]["terms"]}
+    if os.environ.get("FSCL_WRITE_GOLDEN"):
+        golden.write_text(json.dumps(found, indent=1) + "\n")
+    expected = json.loads(golden.read_text())
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values, rel=0.02, abs=0.005)
+
+
+def test_subsets_are_shared_by_methods_and_nested_over_ratios(photos, quick):
+    def kept(method, ratio, seed=0):
+        config = quick(method, ratio=ratio, minority=("deer",), seed=seed, base=15)
+        return set(subset(photos, config).rows("train")["region_id"])
+
+    assert kept("baseline", 0.5) == kept("fscl", 0.5)
+    assert kept("fscl", 0.2) < kept("fscl", 0.5) < kept("fscl", 1.0)
+    assert kept("fscl", 0.5, seed=1) != kept("fscl", 0.5)
+
+
+def test_the_split_does_not_depend_on_the_run_seed(photos, quick):
+    tests = [subset(photos, quick(seed=seed)).rows("test")["region_id"].tolist() for seed in (0, 1)]
+    assert tests[0] == tests[1]
+
+
+def test_unused_manifest_columns_do_no_harm(tmp_path, photos, quick):
+    rows = photos.rows.assign(observer="x")
+    fit(quick(steps=1), replace(photos, rows=rows), tmp_path / "run")

@@ -1,0 +1,120 @@
+"""A run that is killed and resumed ends with the weights of one that was not."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from fscl.errors import BundleError, OutputError
+from fscl.training.log import read_metrics
+from fscl.training.loop import fit
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fscl.config import resolve
+from fscl.manifest.table import Manifest
+from fscl.methods import read_toml
+from fscl.training.log import read_metrics
+from fscl.training.loop import fit
+
+photos, settings, out, at = sys.argv[1:]
+
+class Killer:
+    def advance(self, step, steps, photos_per_second, terms):
+        if step == int(at):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    import torch
+    torch.set_num_threads(1)
+    fit(resolve([("toml", read_toml(Path(settings)))]), Manifest.read(Path(photos)), Path(out), listener=Killer())
+"""
+
+
+def killed_run(tmp_path, photos, config, out, at):
+    photos.write(tmp_path / "photos.parquet")
+    (tmp_path / "run.toml").write_text(config.toml())
+    (tmp_path / "run.py").write_text(KILLED)
+    command = [sys.executable, "run.py", "photos.parquet", "run.toml", str(out), str(at)]
+    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("at", "workers"), [(1, 0), (4, 2)], ids=["first-step", "later-with-other-workers"])
+def test_killed_and_resumed_gives_the_same_bits(tmp_path, photos, quick, at, workers):
+    config = quick(ratio=0.5, minority=("deer",), checkpoint_seconds=0.0)
+    whole = fit(config, photos, tmp_path / "whole")
+    broken = tmp_path / "broken"
+    killed = killed_run(tmp_path, photos, config, broken, at)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (broken / "bundle.json").exists()
+    # checkpoints are written after a step is announced: killed at step 1, there is none yet
+    assert (broken / "checkpoint.pt").exists() == (at > 1)
+
+    fit(quick(ratio=0.5, minority=("deer",), workers=workers), photos, broken, resume=True)
+    assert (broken / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+    logs = [read_metrics(run / "metrics.jsonl") for run in (whole, broken)]
+    for line in (line for log in logs for line in log):
+        line.pop("photos_per_second", None)
+    assert logs[0] == logs[1]
+    assert not (broken / "checkpoint.pt").exists()
+
+
+def test_ctrl_c_ends_between_steps_with_a_checkpoint(tmp_path, photos, quick):
+    class Presser:
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    config = quick(checkpoint_seconds=1000.0)
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 3 of 6"):
+        fit(config, photos, tmp_path / "run", listener=Presser())
+    fit(config, photos, tmp_path / "run", resume=True)
+    whole = fit(config, photos, tmp_path / "whole")
+    assert (tmp_path / "run/weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, photos, quick):
+    out = fit(quick(), photos, tmp_path / "run")
+    before = (out / "weights.safetensors").stat().st_mtime_ns
+    fit(quick(), photos, out, resume=True)
+    assert (out / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_checkpoint_cut_short_is_named(tmp_path, photos, quick):
+    class Presser:
+        def advance(self, step, steps, photos_per_second, terms):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        fit(quick(), photos, out, listener=Presser())
+    checkpoint = out / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(BundleError, match=r"checkpoint.pt: the checkpoint cannot be used, cut short.*--overwrite"):
+        fit(quick(), photos, out, resume=True)
+
+
+def test_another_run_is_neither_resumed_nor_overwritten(tmp_path, photos, quick):
+    out = fit(quick(steps=2), photos, tmp_path / "run")
+    weights = (out / "weights.safetensors").read_bytes()
+    with pytest.raises(OutputError, match="the folder is not empty; go on with it by --resume"):
+        fit(quick(steps=2), photos, out)
+    with pytest.raises(OutputError, match="holds a run of other settings"):
+        fit(quick(steps=3), photos, out, resume=True)
+    with pytest.raises(OutputError, match="holds a run on other photos"):
+        fit(quick(steps=2), photos, out, classes=("boar", "deer"), resume=True)
+    assert (out / "weights.safetensors").read_bytes() == weights
+    fit(quick(steps=3), photos, out, overwrite=True)
+    assert (out / "weights.safetensors").read_bytes() != weights
+
+
+def test_a_folder_of_someone_elses_files_is_left_alone(tmp_path, photos, quick):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="the folder is not empty"):
+        fit(quick(), photos, tmp_path)
+    with pytest.raises(OutputError, match="expected a folder"):
+        fit(quick(), photos, tmp_path / "thesis.txt")
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
