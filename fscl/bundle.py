@@ -43,9 +43,7 @@ class Bundle:
     def save(self, folder: Path) -> None:
         """Write the bundle into `folder`: the record last, so that a folder with a record has its weights."""
         with replacing(folder / WEIGHTS) as path:
-            save_file(
-                {n: w.detach().cpu().contiguous() for n, w in self.classifier.state_dict().items()}, path
-            )
+            save_file({n: w.detach().cpu().contiguous() for n, w in self.classifier.state_dict().items()}, path)
         record = {
             "format": FORMAT,
             "version": VERSION,

@@ -120,9 +120,7 @@ class Training(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     keep: Literal["last", "best"] = "best"  # epoch; best = lowest balanced log-loss on validation
-    workers: Annotated[int, Field(ge=0)] | None = (
-        None  # processes that read photos; None: chosen by the machine
-    )
+    workers: Annotated[int, Field(ge=0)] | None = None  # processes that read photos; None: chosen by the machine
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     tensorboard: bool = False
 
@@ -222,11 +220,7 @@ def with_weight(config: Config, weight: float) -> Config:
 
 def _keys_by_section() -> Iterator[tuple[str, set[str]]]:
     for section, field in Config.model_fields.items():
-        if (
-            section != "method"
-            and isinstance(field.annotation, type)
-            and issubclass(field.annotation, Section)
-        ):
+        if section != "method" and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield section, set(field.annotation.model_fields)
 
 

@@ -47,9 +47,7 @@ def infer(
                 continue
             with torch.inference_mode():
                 logits, features = classifier(batch.photos.to(device, non_blocking=True))
-            yield Inferred(
-                batch.rows, logits.float().cpu(), [f.float().cpu() for f in features], batch.failures
-            )
+            yield Inferred(batch.rows, logits.float().cpu(), [f.float().cpu() for f in features], batch.failures)
     finally:
         classifier.train(was_training)
 
@@ -94,9 +92,7 @@ class Predictor:
         """The species, in the order of the probability columns."""
         return self.bundle.classes
 
-    def predict(
-        self, photos: Sequence[Path | str], *, batch_size: int = 64, workers: int = 0
-    ) -> pd.DataFrame:
+    def predict(self, photos: Sequence[Path | str], *, batch_size: int = 64, workers: int = 0) -> pd.DataFrame:
         """Classify whole photos.
 
         Returns:

@@ -9,9 +9,7 @@ from fscl.errors import ConfigurationError, did_you_mean
 Built = TypeVar("Built")
 
 
-def build(
-    table: Mapping[str, Callable[..., Built]], kind: str, name: str, *context: Any, **options: Any
-) -> Built:
+def build(table: Mapping[str, Callable[..., Built]], kind: str, name: str, *context: Any, **options: Any) -> Built:
     """Build `table[name](*context, **options)`.
 
     Args:

@@ -33,7 +33,8 @@ def test_it_opens_without_any_flag_and_says_the_same(trained, tmp_path):
     photos = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(bundle.classifier(photos).logits, again.classifier(photos).logits)
-    assert (again.classes, again.preprocessing, again.config) == (bundle.classes, bundle.preprocessing, bundle.config)
+    for name in ("classes", "preprocessing", "config", "train_counts", "step"):
+        assert getattr(again, name) == getattr(bundle, name)
     assert not bundle.classifier.training
 
 
@@ -68,7 +69,7 @@ def edited(folder, **changes):
 def test_damage_is_named(copy):
     weights = (copy / "weights.safetensors").read_bytes()
     (copy / "weights.safetensors").write_bytes(weights[:-100])
-    with pytest.raises(BundleError, match="not the weights that bundle.json describes"):
+    with pytest.raises(BundleError, match="not the weights that"):
         Bundle.open(copy)
     (copy / "weights.safetensors").unlink()
     with pytest.raises(BundleError, match=r"weights.safetensors: missing; copy the whole folder"):

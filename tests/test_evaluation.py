@@ -65,7 +65,8 @@ def test_other_photos_of_known_classes(pair, photos):
 
 
 def test_unreadable_photos_and_missing_classes_are_said(pair, photos, tmp_path):
-    deer = photos.rows[photos.rows["label"] == "deer"].head(3).assign(path=["gone.jpg", "deer/001.jpg", "deer/002.jpg"])
+    deer = photos.rows[photos.rows["label"] == "deer"].head(3)
+    deer = deer.assign(path=["gone.jpg", "deer/001.jpg", "deer/002.jpg"])
     record, logits = evaluate(Bundle.open(pair), Manifest(deer, photos.root))
     assert record["failed"] == [{"path": "gone.jpg", "reason": "missing file"}]
     assert record["not_evaluable"] == ["boar"]

@@ -163,9 +163,7 @@ class Batches(data.Sampler[list[Draw]]):
         ConfigurationError: batches too small to give every process a photo.
     """
 
-    def __init__(
-        self, sampler: Sampler, *, start: int, stop: int, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, sampler: Sampler, *, start: int, stop: int, rank: int = 0, world_size: int = 1) -> None:
         smallest = len(sampler.labels) // sampler.batches_per_epoch
         if smallest < world_size:
             raise ConfigurationError(f"{world_size} processes need batches of as many photos, got {smallest}")
@@ -186,9 +184,7 @@ class Batches(data.Sampler[list[Draw]]):
 
     def _epoch(self, epoch: int) -> Sequence[list[Draw]]:
         batches = self.sampler.batches(epoch)
-        seeds = np.random.default_rng([self.sampler.seed, epoch, 1]).integers(
-            2**63, size=len(self.sampler.labels)
-        )
+        seeds = np.random.default_rng([self.sampler.seed, epoch, 1]).integers(2**63, size=len(self.sampler.labels))
         starts = np.cumsum([0, *map(len, batches)])
         return [
             [

@@ -28,8 +28,6 @@ class CrossEntropyLoss(Loss):
         super().__init__()
         self.num_classes = num_classes
 
-    def forward(
-        self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]
-    ) -> Float[Tensor, ""]:
+    def forward(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
         """Return the loss."""
         return functional.cross_entropy(logits.float() if logits.dtype.itemsize < 4 else logits, labels)

@@ -43,9 +43,7 @@ class FeatureSimilarityLoss(Loss):
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         if num_classes < 2:
-            raise ValueError(
-                f"num_classes must be >= 2, got {num_classes}; one class has nothing to tell apart"
-            )
+            raise ValueError(f"num_classes must be >= 2, got {num_classes}; one class has nothing to tell apart")
         self.num_classes = num_classes
 
     def forward(

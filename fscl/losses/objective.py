@@ -12,9 +12,7 @@ class Loss(nn.Module):
 
     sees: ClassVar[Literal["logits", "features"]]
 
-    def parts(
-        self, seen: Tensor | Sequence[Tensor], labels: Int[Tensor, "batch"]
-    ) -> dict[str, Float[Tensor, ""]]:
+    def parts(self, seen: Tensor | Sequence[Tensor], labels: Int[Tensor, "batch"]) -> dict[str, Float[Tensor, ""]]:
         """Return the unweighted summands by name, for logging; the loss is their sum. One part by default."""
         return {"": self(seen, labels)}
 

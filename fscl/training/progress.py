@@ -60,8 +60,12 @@ class TerminalProgress:
     def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
         """Move the bar, or print a line every half minute."""
         shown = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
-        figures = f"{photos_per_second:.0f} photos/s  {shown}"
-        self._bar.update(self._task, completed=step, total=steps, figures=figures)
-        if not self.console.is_terminal and (time.monotonic() - self._last_line > LINE_SECONDS):
+        self.show(step, steps, f"{photos_per_second:.0f} photos/s  {shown}")
+
+    def show(self, done: int, total: int, figures: str) -> None:
+        """Say that `done` of `total` steps are done, with `figures` beside the bar."""
+        self._bar.update(self._task, completed=done, total=total, figures=figures)
+        if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
-            self.console.print(f"{self.title}: step {step} of {steps}  {figures}", markup=False, highlight=False)
+            line = f"{self.title}: step {done} of {total}  {figures}"
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -16,8 +16,8 @@ def regions(photos):
     return Regions.of(photos.rows, photos.root, ["boar", "deer", "hare"])
 
 
-def batches_of(regions, workers, settings=Augmentation()):
-    photos = TrainingPhotos(regions, PREPROCESSING, settings, minority=[1])
+def batches_of(regions, workers):
+    photos = TrainingPhotos(regions, PREPROCESSING, Augmentation(), minority=[1])
     sampler = NaturalSampler(regions.labels, 32, seed=0)
     return list(training_loader(photos, Batches(sampler, start=0, stop=5), workers=workers))
 
@@ -69,7 +69,7 @@ def test_an_unreadable_photo_is_replaced_by_one_of_its_class(regions, tmp_path):
     item = TrainingPhotos(broken, PREPROCESSING, PLAIN, minority=[])[Draw(row, 0)]
     assert (item.label, item.row) == (1, row)
     assert [(f.row, f.reason) for f in item.failures] == [(row, "empty file")]
-    seen = list(inference_loader(broken, PREPROCESSING, batch_size=200, workers=0))[0]
+    seen = next(iter(inference_loader(broken, PREPROCESSING, batch_size=200, workers=0)))
     assert row not in seen.rows
     assert [failure.row for failure in seen.failures] == [row]
     assert len(seen.rows) == len(paths) - 1

@@ -79,7 +79,8 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_rate(tmp_path, photo
     state = {n.removeprefix("backbone."): w for n, w in load_file(good).items()}
     state["fc.bias"].fill_(torch.nan)
     torch.save(state, broken)
-    with pytest.raises(DivergenceError, match=r"step 1: cross_entropy is nan at learning rate 0.001; no checkpoint"):
+    message = r"step 1: cross_entropy is nan at learning rate 0.001; no checkpoint"
+    with pytest.raises(DivergenceError, match=message):
         fit(quick(weights=str(broken)), photos, tmp_path / "run")
 
 

@@ -1,0 +1,353 @@
+"""The command line: one function per sub-command; each imports what it needs, so that help is quick."""
+
+import os
+import shlex
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from fscl import __version__
+from fscl.errors import FsclError
+
+if TYPE_CHECKING:
+    from fscl.config import Config
+    from fscl.manifest.table import Manifest
+
+app = App(
+    name="fscl",
+    help="Species classifiers for camera traps that still see the rare animal. Start with: fscl demo",
+    version=__version__,
+    help_flags=["--help", "-h"],
+)
+Several = Parameter(consume_multiple=True, negative=())
+On = Parameter(negative=())  # a switch without a --no- form
+By = Literal["photo", "sequence", "site"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Settings that override the recipe and --config; those not given stay as they are.
+
+    Attributes:
+        config: a TOML file of settings; flags override it
+        epochs: passes over the training photos (100)
+        steps: training steps, in place of epochs
+        batch_size: photos per step (64)
+        learning_rate: of Adam, falling along a cosine (0.001)
+        weight_decay: of Adam (1e-5)
+        image_size: px, both sides (224)
+        crop_margin: around a box, as a fraction of its longer side (0.1)
+        backbone: a timm model name (resnet18)
+        layers: stages whose features the similarity term sees, as indices or names (-2 -1)
+        weight: of the similarity term (1.0)
+        pretrained: start from timm's published weights; needs the network once
+        weights: start from a local file of backbone weights
+        base: training photos of each common class
+        by: what never crosses from training to test: photo, sequence or site
+        val_fraction: of each class for validation, where the photos have no split (0.15)
+        test_fraction: of each class for test, where the photos have no split (0.15)
+        strict: a class that cannot be split is an error
+        keep: the epoch to keep, last or best
+        workers: processes that read photos
+        thin_validation: thin validation photos like training photos (yes)
+        tensorboard: write TensorBoard files too
+    """
+
+    config: Path | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    image_size: int | None = None
+    crop_margin: float | None = None
+    backbone: str | None = None
+    layers: Annotated[
+        list[str] | None, Parameter(consume_multiple=True, allow_leading_hyphen=True, negative=())
+    ] = None
+    weight: float | None = None
+    pretrained: Annotated[bool | None, On] = None
+    weights: str | None = None
+    base: int | None = None
+    by: By | None = None
+    val_fraction: float | None = None
+    test_fraction: float | None = None
+    strict: Annotated[bool | None, On] = None
+    keep: Literal["last", "best"] | None = None
+    workers: int | None = None
+    thin_validation: bool | None = None
+    tensorboard: Annotated[bool | None, On] = None
+
+    def resolve(self, method: str, **more: Any) -> "Config":
+        """Return the configuration of a method under these flags."""
+        from fscl import config, methods
+
+        flags = {k: v for k, v in asdict(self).items() if k not in ("config", "weight", "layers")} | more
+        if self.layers is not None:
+            flags["layers"] = [int(name) if name.lstrip("-").isdigit() else name for name in self.layers]
+        layers = [(f"recipe '{method}'", methods.read(method))]
+        if self.config is not None:
+            layers.append((str(self.config), methods.read_toml(self.config)))
+        resolved = config.resolve([*layers, ("command line", config.settings(flags))])
+        return resolved if self.weight is None else config.with_weight(resolved, self.weight)
+
+
+Settings = Annotated[Flags, Parameter(name="*")]
+
+
+@app.command
+def demo(
+    *, out: Path = Path("runs/demo"), seed: int = 0, jobs: int | None = None, overwrite: bool = False
+) -> None:
+    """Draw wildlife photos, train the study's four methods on them and write the report. No data needed.
+
+    Args:
+        out: folder for the photos, the runs and the report
+        seed: of the photos and of training
+        jobs: runs at once (one per core)
+        overwrite: drop what the folder holds
+    """
+    from fscl.experiments.demo import run_demo
+
+    _show_report(run_demo(out, seed=seed, jobs=jobs, overwrite=overwrite))
+
+
+@app.command
+def scan(
+    source: Path,
+    *,
+    out: Path = Path("photos.parquet"),
+    verify: Literal["none", "header", "decode"] = "header",
+    class_map: Path | None = None,
+    overwrite: Annotated[bool, On] = False,
+) -> None:
+    """List the photos of a folder or table: how many per class, site and split, and what is wrong with them.
+
+    Args:
+        source: class folders, a CSV or Parquet table, or an earlier manifest
+        out: the manifest to write
+        verify: look at no photo, at each one's header, or decode each one
+        class_map: a CSV `label,class` that renames or merges classes; an empty class drops the label
+        overwrite: replace an existing manifest
+    """
+    from fscl.formats.scan import scan_with_bar, summary
+    from fscl.manifest.table import check_new
+
+    check_new(out, overwrite=overwrite)
+    photos = scan_with_bar(source, verify=verify, class_map=class_map)
+    photos.write(out)
+    _print(summary(photos))
+    _print(f"{len(photos.rows)} rows written to {out}; next: fscl train {out} --method fscl --out runs/first")
+
+
+@app.command
+def split(
+    source: Path,
+    *,
+    by: By | None = None,
+    out: Path | None = None,
+    strict: Annotated[bool, On] = False,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+) -> None:
+    """Divide photos into train, val and test; no photo, byte copy, sequence or site crosses.
+
+    Args:
+        source: a manifest, or photos in any format
+        by: what must not cross: photo, sequence or site (by sequence where known, else by photo)
+        out: the manifest to write (the source itself if it is one, else photos.parquet)
+        strict: a class that cannot be split is an error
+        val_fraction: of each class for validation
+        test_fraction: of each class for test
+    """
+    from fscl.config import Split
+    from fscl.manifest.table import is_manifest
+    from fscl.training.subset import balance_table, split_photos
+
+    photos = _photos(source)
+    settings = Split(by=by, strict=strict, val_fraction=val_fraction, test_fraction=test_fraction)
+    divided = split_photos(photos, settings)
+    target = out or (source if source.suffix == ".parquet" and is_manifest(source) else Path("photos.parquet"))
+    divided.write(target)
+    _print(balance_table(divided))
+    _print(f"written to {target}")
+
+
+@app.command
+def train(
+    source: Path,
+    *,
+    method: str = "fscl",
+    out: Path,
+    classes: Annotated[list[str] | None, Several] = None,
+    minority: Annotated[list[str] | None, Several] = None,
+    ratio: float | None = None,
+    seed: int | None = None,
+    resume: Annotated[bool, On] = False,
+    overwrite: Annotated[bool, On] = False,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    settings: Settings = Flags(),
+) -> None:
+    """Train a classifier on photos and leave it in a folder.
+
+    Args:
+        source: a manifest, or photos in any format
+        method: a method of `fscl methods`, or a recipe file of your own
+        out: folder of the run
+        classes: those to tell apart (all)
+        minority: the rare classes (the one with the fewest training photos)
+        ratio: thin to majority : minority = 1 : ratio
+        seed: of subset, initial weights and order
+        resume: go on with an interrupted run
+        overwrite: drop what the folder holds
+        from_: an earlier run's folder to start from
+    """
+    from fscl.training.loop import fit
+    from fscl.training.progress import TerminalProgress
+    from fscl.training.summary import run_summary
+
+    config = settings.resolve(method, minority=minority, ratio=ratio, seed=seed, bundle=from_)
+    with TerminalProgress(f"{config.method.title} → {out}") as listener:
+        fit(
+            config,
+            _photos(source),
+            out,
+            classes=classes or (),
+            resume=resume,
+            overwrite=overwrite,
+            listener=listener,
+        )
+    _print(run_summary(out))
+
+
+@app.command
+def evaluate(run: Path, source: Path | None = None, *, workers: int = 0) -> None:
+    """Score a trained model on its own test photos or on others, class by class.
+
+    Args:
+        run: folder of the run
+        source: labelled photos; the run's own test photos by default
+        workers: processes that read photos
+    """
+    from fscl import evaluation
+
+    record = evaluation.evaluate_run(run, None if source is None else _photos(source), workers=workers)
+    _print(evaluation.table(record))
+    _print(f"written to {run / 'evaluation.json'}")
+
+
+@app.command
+def compare(
+    source: Path,
+    *,
+    out: Path,
+    fine: str | None = None,
+    coarse: str | None = None,
+    minority: Annotated[list[str] | None, Several] = None,
+    methods: Annotated[list[str] | None, Several] = None,
+    ratios: Annotated[list[float] | None, Several] = None,
+    seeds: Annotated[list[int] | None, Several] = None,
+    jobs: int | None = None,
+    title: str | None = None,
+    overwrite: Annotated[bool, On] = False,
+    settings: Settings = Flags(),
+) -> None:
+    """Train methods × ratios × seeds on the same photos and print the study's table. Call it again to go on.
+
+    Args:
+        source: a manifest, or photos in any format
+        out: folder of the study
+        fine: MAJORITY:MINORITY, two classes that look alike
+        coarse: MAJORITY:MINORITY, two classes that do not
+        minority: rare classes among all classes, in place of pairs
+        methods: of `fscl methods`, or recipe files (the study's four)
+        ratios: majority : minority = 1 : ratio (with pairs the study's five, else the photos as they are)
+        seeds: one run per seed (0)
+        jobs: runs at once (on a CPU one per core, at most 4)
+        title: of the report
+        overwrite: drop what the folder holds
+    """
+    from fscl.experiments import run
+    from fscl.experiments.grid import STUDY_RATIOS
+    from fscl.methods import STUDY
+
+    photos = _photos(source)
+    run.compare(
+        photos,
+        {name: settings.resolve(name) for name in methods or STUDY},
+        out,
+        pairs=run.pairs_of(photos, fine=fine, coarse=coarse, minority=minority or (), base=settings.base),
+        ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
+        seeds=seeds or [0],
+        title=title or source.stem,
+        jobs=jobs,
+        overwrite=overwrite,
+        command=shlex.join(["fscl", *sys.argv[1:]]),
+    )
+    _show_report(out)
+
+
+@app.command
+def report(study: Path, *, out: Path | None = None) -> None:
+    """Write the report of a study: one page that opens offline, Markdown, CSV and SVG.
+
+    Args:
+        study: folder of `fscl compare` or `fscl demo`
+        out: the page (report.html in the folder)
+    """
+    from fscl.report import write_report
+
+    _print(f"report: {write_report(study, out)}")
+
+
+@app.command
+def methods() -> None:
+    """List the methods, a line each."""
+    from fscl.methods import table
+
+    _print(table())
+
+
+def _photos(source: Path) -> "Manifest":
+    from fscl.formats.scan import open_photos
+
+    return open_photos(source)
+
+
+def _show_report(study: Path) -> None:
+    from fscl.report import read_study, terminal_table, write_report
+
+    page = write_report(study)
+    _print(terminal_table(read_study(study)))
+    _print(f"report: {page}")
+
+
+def _print(shown: Any) -> None:
+    Console(highlight=False, markup=False, soft_wrap=isinstance(shown, str)).print(shown)
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 2 the user's input, 130 interrupted, 1 our fault."""
+    try:
+        app(exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        sys.exit(2)
+    except FsclError as error:
+        _fail(str(error))
+    except KeyboardInterrupt as interruption:
+        _fail(
+            f"{str(interruption) or 'interrupted'}; what was done is kept, go on by the same command",
+            code=130,
+        )
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; what was done is kept")
+
+
+def _fail(message: str, code: int = 2) -> None:
+    print(f"fscl: {message}", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(code) if code == 130 else sys.exit(code)

@@ -1,0 +1,1 @@
+"""Comparisons: which cells there are, running them, and keeping what they found."""

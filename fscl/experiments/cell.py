@@ -1,0 +1,86 @@
+"""One cell of a comparison: trained, evaluated, written down."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from fscl.bundle import Bundle, versions
+from fscl.config import Config
+from fscl.errors import FsclError
+from fscl.evaluation import evaluate
+from fscl.experiments.grid import Cell
+from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
+from fscl.manifest.table import Manifest
+from fscl.training.log import read_metrics
+from fscl.training.loop import fit
+from fscl.training.progress import Listener
+from fscl.training.runtime import machine
+
+
+def run_cell(cell: Cell, config: Config, manifest: Manifest, study: Path, listener: Listener) -> str:
+    """Train and evaluate a cell, or go on where it was interrupted, and write its file.
+
+    Args:
+        cell: which one.
+        config: the method's, with seed and imbalance of the cell.
+        manifest: the photos of the study, split.
+        study: the study folder.
+        listener: hears of every step.
+
+    Returns:
+        The status: `done` or `failed`. A failure is a row with its reason, so that the other cells go on.
+    """
+    ledger, started = Ledger(study), time.monotonic()
+    folder = ledger.run_folder(cell)
+    try:
+        fit(config, manifest, folder, classes=cell.pair.classes, resume=True, listener=listener)
+        ledger.write(cell, config.method, "done", **_found(cell, config, ledger, started))
+    except Exception as error:
+        reason = str(error) if isinstance(error, FsclError) else f"{type(error).__name__}: {error}"
+        ledger.write(cell, config.method, "failed", reason)
+        return "failed"
+    return "done"
+
+
+def _found(cell: Cell, config: Config, ledger: Ledger, started: float) -> dict[str, Any]:
+    folder = ledger.run_folder(cell)
+    bundles = _bundles(folder)
+    kept = next(iter(bundles))
+    photos = Manifest.read(folder / "photos.parquet")
+    test, validation = (_part(photos, split) for split in ("test", "val"))
+    evaluations = {}
+    for name, bundle in bundles.items():
+        evaluations[name], logits = evaluate(bundle, test, validation)
+        if name == kept:
+            ledger.write_scores(cell, logits)
+    metrics = read_metrics(folder / "metrics.jsonl")
+    last_epoch = [line for line in metrics if line["kind"] == "epoch"][-1]
+    return {
+        "train_counts": dict(bundles[kept].train_counts),
+        "kept": kept,
+        "evaluations": evaluations,
+        "curve": curve(metrics),
+        "validation_curve": validation_curve(metrics),
+        "provenance": {
+            "created": now(),
+            "seconds": round(time.monotonic() - started, 1),
+            "photos_per_second": last_epoch["photos_per_second"],
+            "steps": last_epoch["step"],
+            "versions": versions(),
+            "machine": machine(),
+            "commit": commit(),
+            "config_sha256": config.sha256(),
+        },
+    }
+
+
+def _bundles(folder: Path) -> dict[str, Bundle]:
+    """Return the bundles of a finished run, the kept one first."""
+    for kept, other in (("best", "last"), ("last", "best")):
+        if (folder / other).exists():
+            return {kept: Bundle.open(folder), other: Bundle.open(folder / other)}
+    return {"last": Bundle.open(folder)}
+
+
+def _part(photos: Manifest, split: str) -> Manifest:
+    return Manifest(photos.rows[photos.rows["split"] == split].reset_index(drop=True), photos.root)

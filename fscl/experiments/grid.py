@@ -1,0 +1,92 @@
+"""Which cells a comparison has: pairs × ratios × methods × seeds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import floor
+
+from fscl.errors import ConfigurationError
+from fscl.manifest.imbalance import ROUNDING
+
+STUDY_RATIOS = (1.0, 0.1, 0.01, 0.005, 0.001)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Classes to tell apart, and which of them are rare.
+
+    `name` is `fine` (they look alike), `coarse` (they do not) or `all`; `base` is the majority's number of
+    training photos, None where the photos stay as they are and are not thinned.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    minority: tuple[str, ...]
+    base: int | None = None
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> "Pair":
+        """Read `MAJORITY:MINORITY`.
+
+        Raises:
+            ConfigurationError: not two class names.
+
+        >>> Pair.parse("fine", "water_deer:roe_deer").minority
+        ('roe_deer',)
+        """
+        names = [part.strip() for part in text.split(":")]
+        if len(names) != 2 or not all(names) or names[0] == names[1]:
+            raise ConfigurationError(
+                f"--{name} takes two classes as MAJORITY:MINORITY, e.g. water_deer:roe_deer; got '{text}'"
+            )
+        return cls(name, (names[0], names[1]), (names[1],))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run of a comparison, at majority : minority = 1 : ratio."""
+
+    pair: Pair
+    method: str
+    ratio: float
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """Name of the cell's files.
+
+        >>> Cell(Pair.parse("fine", "a:b"), "fscl", 0.01, 0).id
+        'fine-fscl-r0.01-s0'
+        """
+        return f"{self.pair.name}-{self.method}-r{self.ratio:g}-s{self.seed}"
+
+    @property
+    def minority_photos(self) -> int | None:
+        """Training photos of each rare class after thinning; None where nothing is thinned."""
+        return None if self.pair.base is None else floor(self.pair.base * self.ratio + ROUNDING)
+
+    def record(self) -> dict[str, object]:
+        """Return the axes as JSON types."""
+        return {
+            "pair": self.pair.name,
+            "classes": list(self.pair.classes),
+            "minority": list(self.pair.minority),
+            "base": self.pair.base,
+            "method": self.method,
+            "ratio": self.ratio,
+            "seed": self.seed,
+        }
+
+
+def cells(
+    pairs: Iterable[Pair], methods: Sequence[str], ratios: Mapping[str, Sequence[float]], seeds: Sequence[int]
+) -> list[Cell]:
+    """Return the grid, seed by seed, so that an unfinished comparison has whole tables of fewer seeds.
+
+    `ratios` are those of each pair, by its name.
+    """
+    return [
+        Cell(pair, method, ratio, seed)
+        for seed, pair in product(seeds, pairs)
+        for ratio, method in product(ratios[pair.name], methods)
+    ]

@@ -1,0 +1,104 @@
+"""Cells run at once in local processes, which tell how far they are."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from contextlib import nullcontext
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from fscl.config import Config
+from fscl.experiments.cell import run_cell
+from fscl.experiments.grid import Cell
+from fscl.manifest.table import Manifest
+from fscl.training.progress import TerminalProgress
+
+REPORT_SECONDS = 0.5  # between two words of a process about its progress
+
+
+class Heard(NamedTuple):
+    """How far a cell is."""
+
+    cell: str
+    step: int
+    steps: int
+    photos_per_second: float
+
+
+def run_at_once(
+    work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path, *, jobs: int, quiet: bool
+) -> None:
+    """Run cells in `jobs` processes that share the cores between them.
+
+    Raises:
+        KeyboardInterrupt: after every process has written its checkpoint.
+        BrokenProcessPool: a process was killed; its cell has no file and is run by the next call.
+    """
+    context = multiprocessing.get_context("spawn")
+    reports: SimpleQueue[Heard] = context.SimpleQueue()
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    title = f"{len(work)} cells, {jobs} at once"
+    with (
+        nullcontext(None) if quiet else TerminalProgress(title) as progress,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(threads, reports)) as pool,
+    ):
+        running = {pool.submit(_run, cell, config, manifest, out) for cell, config in work}
+        heard: dict[str, Heard] = {}
+        try:
+            while running:
+                finished, running = wait(running, timeout=REPORT_SECONDS)
+                _raise_first(finished)
+                while not reports.empty():
+                    report = reports.get()
+                    heard[report.cell] = report
+                if progress is not None and heard:
+                    _show(progress, heard, len(work), len(work) - len(running))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _show(progress: TerminalProgress, heard: Mapping[str, Heard], cells: int, finished: int) -> None:
+    active = [report for report in heard.values() if report.step < report.steps]
+    together = sum(report.photos_per_second for report in active)
+    total = cells * max(report.steps for report in heard.values())
+    done = sum(report.step for report in heard.values())
+    progress.show(done, total, f"{finished} of {cells} cells finished  {together:.0f} photos/s together")
+
+
+def _raise_first(finished: set[Future[str]]) -> None:
+    for future in finished:
+        future.result()
+
+
+class _Reporter:
+    """Tells the parent process how far a cell is, now and then."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self._last = 0.0
+
+    def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
+        if step == steps or time.monotonic() - self._last > REPORT_SECONDS:
+            self._last = time.monotonic()
+            _reports.put(Heard(self.cell.id, step, steps, photos_per_second))
+
+
+_reports: "SimpleQueue[Heard]"  # of a worker process; set when it starts
+
+
+def _start(threads: int, reports: "SimpleQueue[Heard]") -> None:
+    global _reports
+    _reports = reports
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle process is ended by its parent; training minds Ctrl-C
+    torch.set_num_threads(threads)
+
+
+def _run(cell: Cell, config: Config, manifest: Manifest, out: Path) -> str:
+    return run_cell(cell, config, manifest, out, _Reporter(cell))

@@ -1,0 +1,7 @@
+"""A study as a page: reads JSON only, so it rebuilds without torch."""
+
+from fscl.report.page import write_report
+from fscl.report.study import Study, read_study
+from fscl.report.tables import terminal_table
+
+__all__ = ["Study", "read_study", "terminal_table", "write_report"]

@@ -1,0 +1,173 @@
+"""A study as one self-contained HTML page, with Markdown, CSV and SVG beside the study."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from fscl.atomic import write_text
+from fscl.errors import OutputError
+from fscl.report.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
+from fscl.report.figures import draw_figures
+from fscl.report.frame import figures_frame
+from fscl.report.study import Study, read_study
+from fscl.report.summary import summary
+from fscl.report.tables import (
+    choices_table,
+    effort_table,
+    figures_table,
+    pair_title,
+    shows_published,
+    study_table,
+    unfinished_table,
+)
+
+PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", CARD: "var(--card)"}
+MARKDOWN_SPECIAL = re.compile(r"([\\`*<>\[\]|#])")
+READING = "Bold: the highest in its row, and those not worse: within one standard deviation of it."
+PUBLISHED_NOTE = (
+    " Published: the figures of the study that proposed FSCL, for orientation only: other photos (deer of AI Hub, "
+    "10,000 of the common class), 100 epochs, one run per cell."
+)
+GLOSSARY = {
+    "minority recall": "Of all test photos of the rare class, the share that the model found. The study's figure.",
+    "majority recall": "The same for the common classes. A model can buy minority recall by giving this up.",
+    "balanced accuracy": "Mean of the recalls of all classes: each class counts alike, however rare.",
+    "macro-F1": "Mean over classes of F1, which is high only if a class is both found and seldom claimed wrongly.",
+    "AUROC": "Chance that a photo of the rare class gets a higher score than one of the common class. It ignores "
+    "the threshold, so it tells what the model learnt from where it draws the line; 0.5 is guessing.",
+    "average precision": "Of the photos claimed as rare, the share that is right, averaged over all thresholds.",
+    "ECE": "Expected calibration error: how far the model's stated confidence is from its real hit rate; "
+    "0 is best, so here lower is better.",
+    "accuracy": "Share of all test photos named rightly; with few rare photos it hides that they are missed.",
+    "recall at <10, 10–99, …": "Mean recall of the classes that had so many photos in training.",
+    "argmax, threshold": "Argmax takes the class with the highest score. Threshold takes the rare class from the "
+    "score on that served best on the validation photos.",
+    "last epoch, best epoch": "The model at the end of training, or when it did best on the validation photos.",
+    "sd": "Standard deviation between seeds: runs that differ by chance only.",
+    "1:0.01": "Ratio of common to rare photos in training: one rare photo for every hundred common ones.",
+    "–": "Undefined, or not measured.",
+}
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the report of a study and return the path of its page.
+
+    `report.md`, `report.csv` and `figures/*.svg` go into the study folder; the page stands on its own and goes
+    to `out`. The same cells give the same bytes.
+
+    Args:
+        folder: as written by `fscl compare`; finished cells suffice.
+        out: the page, ending in `.html`; default `report.html` in the study folder.
+
+    Raises:
+        OutputError: the folder is no study, has no finished cell or holds a damaged one; `out` is not an `.html`
+            file, or a file cannot be written.
+    """
+    page = out or folder / "report.html"
+    if page.suffix != ".html" or page.is_dir():
+        raise OutputError(f"expected a page ending in .html, got {page}; for example {page / 'report.html'}")
+    study = read_study(folder)
+    drawings = draw_figures(study)
+    content = _content(study, drawings)
+    files = {
+        page: _environment(html=True).get_template("page.html.j2").render(content),
+        folder / "report.md": _environment(html=False).get_template("report.md.j2").render(content),
+        folder / "report.csv": figures_frame(study).to_csv(index=False, lineterminator="\n"),
+    }
+    files |= {folder / "figures" / f"{drawing.name}.svg": drawing.svg for drawing in drawings}
+    for path, text in files.items():
+        try:
+            write_text(path, text)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {path}: {error.strerror}; choose a place that can be written"
+            ) from error
+    return page
+
+
+def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
+    """Return what both templates show."""
+    by_name = {drawing.name: drawing for drawing in drawings}
+    pairs = [
+        {
+            "title": pair_title(study, pair),
+            "study_table": study_table(study, pair),
+            "figures_table": figures_table(study, pair),
+            "choices_table": choices_table(study, pair),
+            "charts": {
+                kind: by_name[f"{kind}-{pair}"]
+                for kind in ("recall", "trade-off", "confusion", "loss", "validation")
+                if f"{kind}-{pair}" in by_name
+            },
+        }
+        for pair in study.pairs
+    ]
+    return {
+        "study": study.header,
+        "summary": summary(study),
+        "pairs": pairs,
+        "methods": [recipe for method in study.methods if (recipe := study.recipe(method))],
+        "unfinished_table": unfinished_table(study),
+        "effort_table": effort_table(study),
+        "provenance": _provenance(study),
+        "glossary": GLOSSARY,
+        "reading": READING + (PUBLISHED_NOTE if any(shows_published(study, pair) for pair in study.pairs) else ""),
+        "colours": {method: colour for method, (colour, _) in method_styles(study.methods).items()},
+    }
+
+
+def _provenance(study: Study) -> dict[str, str]:
+    """Return where the figures come from; what differs between cells is listed in full."""
+    runs = [cell.provenance for cell in study.cells if cell.status == "done"]
+    created = sorted(run.created for run in runs if run.created)
+    unreadable = {photo["path"] for cell in study.cells if cell.result for photo in cell.result.failed}
+    machines = [_machine(machine) for machine in (study.header.machine, *(run.machine for run in runs)) if machine]
+    versions = [", ".join(f"{name} {version}" for name, version in run.versions.items()) for run in runs]
+    commits = [commit for commit in (study.header.commit, *(run.commit for run in runs)) if commit]
+    return {
+        "command": study.header.command or "not recorded",
+        "commit": _distinct(commits) or "outside a checkout",
+        "machine": _distinct(machines) or "not recorded",
+        "versions": _distinct(versions) or "not recorded",
+        "seeds": ", ".join(str(seed) for seed in sorted({cell.cell.seed for cell in study.cells})),
+        "cells": f"{len(runs)} finished of {len(study.cells) + len(list(study.missing()))}",
+        "computed": " to ".join(dict.fromkeys([created[0], created[-1]])) if created else "not recorded",
+        "unreadable test photos": str(len(unreadable)),
+    }
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    named = {
+        "cores": f"{machine.get('cores')} cores",
+        "accelerator": machine.get("accelerator") or "no accelerator",
+    }
+    return ", ".join(str(named.get(part, value)) for part, value in machine.items())
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(values))
+
+
+def _environment(html: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("fscl.report"), autoescape=html, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"inline": _inline, "plain": lambda text: MARKDOWN_SPECIAL.sub(r"\\\1", str(text))}
+    return environment
+
+
+def _inline(drawing: Drawing) -> Markup:
+    """Return a chart for the page: its colours follow the page's, its identifiers are unique in it."""
+    svg = drawing.svg[drawing.svg.index("<svg") :]
+    svg = re.sub(r"<title>.*?</title>|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{drawing.name}-", svg)
+    for colour, variable in PAGE_COLOURS.items():
+        svg = svg.replace(colour, variable)
+    width_pt = re.search(r'width="([\d.]+)pt" height="[\d.]+pt"', svg)
+    assert width_pt, "matplotlib writes the size of a figure in points"
+    svg = svg.replace(width_pt[0], f'style="--width: {width_pt[1]}pt" aria-hidden="true" focusable="false"', 1)
+    return Markup(svg)

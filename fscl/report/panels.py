@@ -1,0 +1,173 @@
+"""Small multiples, a row per ratio and a column per method: confusion matrices, loss and validation curves."""
+
+from collections.abc import Iterable, Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from fscl.report.drawing import CARD, INK, Drawing, legend, method_legend, method_styles, render
+from fscl.report.study import Pair, Study
+from fscl.report.tables import pair_title, ratio_title
+
+COUNT_FILL, COUNT_INK = "#174a7c", "#fdfdfd"  # shade of a confusion, and text on its darkest cells
+TERM_LINES = (("#1f83c4", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#b565a7", ":"))
+MOST_CLASSES_WITH_TEXT = 6  # a confusion matrix of more shows shades only
+Matrix = npt.NDArray[np.float64]
+Place = tuple[float, str]  # ratio, method
+
+
+def confusion_panels(study: Study, pair: Pair) -> Drawing | None:
+    """Draw the confusion matrices, mean over seeds; None where no cell has figures."""
+    ratios = _ratios_with_figures(study, pair)
+    if not ratios:
+        return None
+    classes = study.select(pair)[0].cell.classes
+    side = (0.42 if len(classes) <= MOST_CLASSES_WITH_TEXT else 0.17) * len(classes) + 0.25
+    figure, panels = _panels(study, ratios, side + 0.8, side + 0.2, share_axes=False)
+    for (ratio, method), axes in panels.items():
+        matrices = [cell.result.confusion for cell in study.select(pair, ratio, method) if cell.result]
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        if not matrices:
+            axes.set_axis_off()
+            continue
+        _draw_confusion(axes, np.mean(matrices, axis=0))
+        axes.set(xlim=(0, len(classes)), ylim=(len(classes), 0), aspect="equal")
+        centres = np.arange(len(classes)) + 0.5
+        slanted: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(centres, classes if ratio == ratios[-1] else [""] * len(classes), **slanted)
+        axes.set_yticks(centres, classes if method == study.methods[0] else [""] * len(classes))
+    figure.supxlabel("predicted", fontsize=9.5)
+    return render(
+        figure,
+        f"confusion-{pair}",
+        "Confusion matrices",
+        pair_title(study, pair),
+        "Rows: true class; columns: predicted class. Shade and upper figure: share of the row; lower figure: test "
+        "photos, mean over seeds. A row per ratio, a column per method.",
+        wide=True,
+    )
+
+
+def _draw_confusion(axes: Axes, counts: Matrix) -> None:
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    for (row, column), share in np.ndenumerate(shares):
+        fill = (COUNT_FILL, 0.04 + 0.96 * share)
+        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=fill, edgecolor=CARD))
+        if len(counts) <= MOST_CLASSES_WITH_TEXT:
+            ink: dict[str, Any] = {"color": COUNT_INK if share > 0.62 else INK, "ha": "center", "va": "center"}
+            axes.text(column + 0.5, row + 0.38, f"{share:.2f}", fontsize=8, **ink)
+            axes.text(column + 0.5, row + 0.72, f"{counts[row, column]:,.0f}", fontsize=6, **ink)
+
+
+def loss_panels(study: Study, pair: Pair) -> Drawing | None:
+    """Draw the training loss and its terms, mean over seeds; None where no cell has a curve."""
+    curves = {key: [cell.curve for cell in study.select(pair, *key) if cell.curve] for key in _places(study, pair)}
+    terms = sorted({term for own in curves.values() for curve in own for term in curve.terms})
+    ratios = list(dict.fromkeys(ratio for (ratio, _), own in curves.items() if own))
+    if not ratios:
+        return None
+    figure, panels = _panels(study, ratios, max(1.5, 9.2 / len(study.methods)), 1.3)
+    lines = dict(zip(terms, cycle(TERM_LINES), strict=False))
+    for key, axes in panels.items():
+        own = curves[key]
+        if not own:
+            axes.set_axis_off()
+            continue
+        for term, (colour, dashes) in lines.items():
+            with_term = [(curve.step, curve.terms[term]) for curve in own if term in curve.terms]
+            axes.plot(*_mean_curve(with_term), color=colour, ls=dashes, lw=1.1)
+        axes.plot(*_mean_curve([(curve.step, curve.loss) for curve in own]), color=INK, lw=1.5)
+        axes.set_ylim(bottom=0)
+    figure.supxlabel("step", fontsize=9.5)
+    handles = [Line2D([], [], color=INK, lw=1.5, label="total")]
+    handles += [Line2D([], [], color=c, ls=ls, lw=1.1, label=term) for term, (c, ls) in lines.items()]
+    legend(figure, handles)
+    return render(
+        figure,
+        f"loss-{pair}",
+        "Training loss",
+        pair_title(study, pair),
+        "Total loss and its unweighted terms over the training steps, mean over seeds. A row per ratio, a column "
+        "per method; totals of different methods are not comparable.",
+        wide=True,
+    )
+
+
+def validation_panels(study: Study, pair: Pair) -> Drawing | None:
+    """Draw balanced accuracy on validation over the epochs, mean over seeds; None where none was measured."""
+    curves = {
+        key: [(c.epoch, c.balanced_accuracy) for cell in study.select(pair, *key) if (c := cell.validation_curve)]
+        for key in _places(study, pair)
+    }
+    ratios = list(dict.fromkeys(ratio for (ratio, _), own in curves.items() if own))
+    if not ratios:
+        return None
+    figure = Figure(figsize=(min(10.2, 3.6 * len(ratios) + 1), 2.5), layout="constrained")
+    row = figure.subplots(1, len(ratios), squeeze=False, sharey=True)[0]
+    for ratio, axes in zip(ratios, row, strict=True):
+        for method, (colour, marker) in method_styles(study.methods).items():
+            epochs, accuracy = _mean_curve(curves[ratio, method])
+            axes.plot(
+                epochs, accuracy, color=colour, marker=marker, ms=3, mec=CARD, mew=0.4, lw=1.3, markevery=0.2
+            )
+        axes.set_title(ratio_title(ratio))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.tick_params(labelsize=8)
+    row[0].set_ylabel("balanced accuracy")
+    figure.supxlabel("epoch", fontsize=9.5)
+    method_legend(figure, study, [])
+    return render(
+        figure,
+        f"validation-{pair}",
+        "Validation",
+        pair_title(study, pair),
+        "Balanced accuracy on the validation photos after each epoch, mean over seeds; a panel per ratio.",
+        wide=True,
+    )
+
+
+def _panels(
+    study: Study, ratios: Sequence[float], width_in: float, height_in: float, share_axes: bool = True
+) -> tuple[Figure, dict[Place, Axes]]:
+    """Return a figure with a panel for every ratio (rows) and method (columns), sizes in inches."""
+    size = (width_in * len(study.methods) + 1.0, height_in * len(ratios) + 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(ratios), len(study.methods), squeeze=False, sharex=share_axes)
+    for method, axes in zip(study.methods, grid[0], strict=True):
+        axes.set_title(study.title(method))
+    for ratio, axes in zip(ratios, grid[:, 0], strict=True):
+        axes.set_ylabel(ratio_title(ratio), fontweight="bold")
+    for axes in grid.flat:
+        axes.tick_params(labelsize=8)
+    places = [(ratio, method) for ratio in ratios for method in study.methods]
+    return figure, dict(zip(places, grid.flat, strict=True))
+
+
+def _places(study: Study, pair: Pair) -> list[Place]:
+    return [(ratio, method) for ratio in _ratios_with_figures(study, pair) for method in study.methods]
+
+
+def _ratios_with_figures(study: Study, pair: Pair) -> list[float]:
+    return [ratio for ratio in study.ratios(pair) if any(cell.result for cell in study.select(pair, ratio))]
+
+
+def _mean_curve(curves: Iterable[tuple[Sequence[int], Sequence[float | None]]]) -> tuple[Matrix, Matrix]:
+    """Return the mean of curves on the x of the first, leaving out undefined points."""
+    defined = []
+    for x, y in curves:
+        points = np.array([(a, b) for a, b in zip(x, y, strict=True) if b is not None])
+        defined += [points.T] if len(points) else []
+    if not defined:
+        return np.empty(0), np.empty(0)
+    base = defined[0][0]
+    return base, np.mean([np.interp(base, x, y) for x, y in defined], axis=0)

@@ -1,0 +1,54 @@
+"""Mean and standard deviation over seeds, and which method leads by them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from fscl.report.study import Cell
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over seeds; the deviation is None for a single seed."""
+
+    mean: float
+    sd: float | None
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" if self.sd is None else f"{self.mean:.2f} ± {self.sd:.2f}"
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Return the spread of the defined values; None where there is no such value.
+
+    >>> spread([0.25, None, 0.75])
+    Spread(mean=0.5, sd=0.3535533905932738, count=2)
+    """
+    defined = [value for value in values if value is not None]
+    if not defined:
+        return None
+    return Spread(mean(defined), stdev(defined) if len(defined) > 1 else None, len(defined))
+
+
+def kept_spread(cells: Iterable[Cell], figure: str) -> Spread | None:
+    """Return a figure over the seeds of `cells`, at argmax and at the epoch that the recipe keeps."""
+    return spread(cell.result.figures.value(figure) for cell in cells if cell.result)
+
+
+def leaders(spreads: Mapping[str, Spread | None], lower_is_better: bool = False) -> set[str]:
+    """Return the best method and those not worse: within one standard deviation of the best.
+
+    The deviation is that of the best, so that a method cannot lead by being erratic.
+
+    >>> sorted(leaders({"a": Spread(0.98, 0.02, 3), "b": Spread(0.97, 0.01, 3), "c": Spread(0.9, 0.2, 3)}))
+    ['a', 'b']
+    """
+    sign = -1 if lower_is_better else 1
+    scored = {name: sign * value.mean for name, value in spreads.items() if value}
+    if not scored:
+        return set()
+    best = spreads[max(scored, key=scored.__getitem__)]
+    assert best is not None
+    bound = sign * best.mean - (best.sd or 0.0)
+    return {name for name, value in scored.items() if value >= bound}

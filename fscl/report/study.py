@@ -1,0 +1,275 @@
+"""A study folder as frozen objects: `study.json` and `cells/*.json`, checked while they are read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from fscl.config import Method
+from fscl.errors import OutputError
+
+VERSION = 1
+Pair = Literal["fine", "coarse", "all"]
+PAIRS: tuple[Pair, ...] = get_args(Pair)
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of one evaluation, each in [0, 1] (log losses in nats); None where undefined."""
+
+    minority_recall: float | None
+    majority_recall: float | None
+    balanced_accuracy: float | None
+    macro_f1: float | None
+    accuracy: float | None
+    auroc: float | None
+    average_precision: float | None
+    ece: float | None
+    log_loss: float | None
+    balanced_log_loss: float | None
+    recall_by_class: dict[str, float | None]
+    recall_by_bin: dict[str, float | None]
+
+    def value(self, name: str) -> float | None:
+        """Return the figure `name`, or the recall of the bin `name` (`<10`, `10-99`, `100-999`, `>=1000`)."""
+        if name in self.recall_by_bin:
+            return self.recall_by_bin[name]
+        figure: float | None = getattr(self, name, None)
+        return figure
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The score of the minority, chosen on validation, above which a photo counts as one; figures at it."""
+
+    value: float
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one model scored on the test photos."""
+
+    classes: list[str]
+    counts: dict[str, int]
+    figures: Figures
+    threshold: Threshold | None
+    confusion: list[list[int]]  # rows true, columns predicted
+    failed: list[dict[str, str]]  # photos that could not be read: path and reason
+
+    def decisions(self) -> dict[str, Figures]:
+        """Return the figures at `argmax` and, where one was chosen, at the `threshold`."""
+        return {"argmax": self.figures} | ({"threshold": self.threshold.figures} if self.threshold else {})
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Training loss and its unweighted terms over the steps."""
+
+    step: list[int]
+    loss: list[float]
+    terms: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class ValidationCurve:
+    """Validation figures over the epochs; None where undefined."""
+
+    epoch: list[int]
+    balanced_accuracy: list[float | None]
+    balanced_log_loss: list[float | None]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a cell's figures come from; what a cell never reached is None."""
+
+    created: str | None = None
+    seconds: float | None = None
+    photos_per_second: float | None = None
+    steps: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    commit: str | None = None
+    config_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which cell of the study this is."""
+
+    pair: Pair
+    classes: list[str]
+    minority: list[str]
+    method: str
+    ratio: float
+    seed: int
+    base: int | None = None  # training photos of each common class; None where photos stay as they are
+
+    def __str__(self) -> str:
+        return f"{self.pair}-{self.method}-r{self.ratio:g}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One finished cell: a method trained on one subset with one seed, or why it has no figures."""
+
+    version: Literal[1]
+    cell: Key
+    status: Literal["done", "undefined", "failed"]
+    method: Method
+    reason: str | None = None
+    train_counts: dict[str, int] = field(default_factory=dict)
+    kept: Literal["last", "best"] = "last"
+    evaluations: dict[Literal["last", "best"], Evaluation] = field(default_factory=dict)
+    curve: Curve | None = None
+    validation_curve: ValidationCurve | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        if self.status == "done" and "last" not in self.evaluations:
+            raise ValueError("a cell that is done has an evaluation of its last epoch")
+
+    @property
+    def result(self) -> Evaluation | None:
+        """The evaluation of the epoch that the recipe keeps; of the last where no best one was chosen."""
+        return self.evaluations.get(self.kept) or self.evaluations.get("last")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What the study was asked to run: every combination is a cell."""
+
+    pairs: dict[Pair, list[str]]
+    methods: list[str]
+    ratios: list[float]
+    seeds: list[int]
+
+
+@dataclass(frozen=True)
+class Header:
+    """`study.json`: what all cells share."""
+
+    version: Literal[1]
+    title: str
+    photos: Literal["real", "generated"]
+    axes: Axes
+    settings: dict[str, Any] = field(default_factory=dict)
+    commit: str | None = None
+    machine: dict[str, Any] = field(default_factory=dict)
+    command: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study and its finished cells, in the order of the axes: pair, ratio (1:1 first), method, seed."""
+
+    header: Header
+    cells: tuple[Cell, ...]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The pairs that have a cell."""
+        present = {cell.cell.pair for cell in self.cells}
+        return [pair for pair in PAIRS if pair in present]
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods asked for, then those that only a cell knows."""
+        return list(dict.fromkeys([*self.header.axes.methods, *(cell.cell.method for cell in self.cells)]))
+
+    def ratios(self, pair: Pair) -> list[float]:
+        """Return the ratios of a pair, from balanced to rarest.
+
+        They are those asked for; where photos stay as they are, each pair has the one ratio that its photos have.
+        """
+        own = {cell.cell.ratio for cell in self.select(pair)}
+        as_they_are = bool(own) and all(cell.cell.base is None for cell in self.select(pair))
+        return sorted(own if as_they_are else own.union(self.header.axes.ratios), reverse=True)
+
+    def recipe(self, method: str) -> Method | None:
+        """Return what the cells say of a method; None before its first cell is finished."""
+        return next((cell.method for cell in self.cells if cell.cell.method == method), None)
+
+    def title(self, method: str) -> str:
+        """Return the display title of a method."""
+        recipe = self.recipe(method)
+        return recipe.title if recipe else method
+
+    def select(
+        self, pair: Pair | None = None, ratio: float | None = None, method: str | None = None
+    ) -> list[Cell]:
+        """Return the cells of a pair, ratio and method; None takes all."""
+        return [
+            cell
+            for cell in self.cells
+            if pair in (None, cell.cell.pair)
+            and ratio in (None, cell.cell.ratio)
+            and method in (None, cell.cell.method)
+        ]
+
+    def by_method(self, pair: Pair, ratio: float) -> dict[str, list[Cell]]:
+        """Return the cells of a pair and ratio, a list for every method of the study."""
+        return {method: self.select(pair, ratio, method) for method in self.methods}
+
+    def missing(self) -> Iterator[str]:
+        """Yield the names of the cells that were asked for and are not there yet."""
+        axes = self.header.axes
+        finished = {str(cell.cell) for cell in self.cells}
+        for pair in axes.pairs:
+            for ratio, method, seed in product(self.ratios(pair), axes.methods, axes.seeds):
+                name = str(Key(pair, [], [], method, ratio, seed))
+                if name not in finished:
+                    yield name
+
+
+def read_study(folder: Path) -> Study:
+    """Read `study.json` and the finished cells of a study folder.
+
+    Args:
+        folder: as written by `fscl compare`.
+
+    Raises:
+        OutputError: the folder is no study, has no finished cell, or holds a damaged file, which is named.
+
+    >>> read_study(Path("no/such/study"))
+    Traceback (most recent call last):
+    fscl.errors.OutputError: expected a study folder with study.json, got no/such/study; fscl compare writes one
+    """
+    path = folder / "study.json"
+    if not path.is_file():
+        raise OutputError(f"expected a study folder with study.json, got {folder}; fscl compare writes one")
+    header = _parse(TypeAdapter(Header), path, "write it again with fscl compare")
+    adapter = TypeAdapter(Cell)
+    cells = [
+        _parse(adapter, cell, "delete it and run fscl compare again, which runs only what is missing")
+        for cell in sorted((folder / "cells").glob("*.json"))
+    ]
+    if not cells:
+        raise OutputError(f"expected a finished cell in {folder / 'cells'}, got none; let fscl compare finish one")
+    methods = list(dict.fromkeys([*header.axes.methods, *(cell.cell.method for cell in cells)]))
+    cells.sort(
+        key=lambda cell: (
+            PAIRS.index(cell.cell.pair),
+            -cell.cell.ratio,
+            methods.index(cell.cell.method),
+            cell.cell.seed,
+        )
+    )
+    return Study(header, tuple(cells))
+
+
+def _parse(adapter: TypeAdapter[Parsed], path: Path, fix: str) -> Parsed:
+    try:
+        return adapter.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if where == "version":
+            version = f"expected version {VERSION}, got {first['input']!r}"
+            raise OutputError(f"{path}: {version}; read it with the fscl that wrote it") from None
+        raise OutputError(f"{path} is damaged: {where + ': ' if where else ''}{first['msg']}; {fix}") from None

@@ -1,0 +1,173 @@
+"""What happened in a study, in plain words computed from its figures, whoever wins."""
+
+from collections import Counter
+from math import ceil, sqrt
+
+from fscl.report.spread import Spread, kept_spread, leaders
+from fscl.report.study import Pair, Study
+from fscl.report.tables import ratio_title
+
+BASELINE = "baseline"
+PROPOSAL = "fscl"
+SEEDS_WANTED = 5  # the study protocol's least; fewer are a trial
+PAIRS: dict[Pair, str] = {"fine": "Fine pair", "coarse": "Coarse pair", "all": "All classes"}
+MOST_NAMES = 3  # more classes than that are counted, not named
+Spreads = dict[str, Spread]
+
+
+def summary(study: Study) -> list[str]:
+    """Return a paragraph for each pair, then one on how far the figures can be trusted."""
+    return [*(_pair_paragraph(study, pair) for pair in study.pairs), _caution(study)]
+
+
+def _pair_paragraph(study: Study, pair: Pair) -> str:
+    ratios = [ratio for ratio in study.ratios(pair) if _spreads(study, pair, ratio, "minority_recall")]
+    if not ratios:
+        return f"{PAIRS[pair]}: no method has figures; the reasons stand below."
+    tried = {method for ratio in ratios for method in _spreads(study, pair, ratio, "minority_recall")}
+    complete = [r for r in ratios if _spreads(study, pair, r, "minority_recall").keys() == tried]
+    ratio = (complete or ratios)[-1]
+    sentences = [_found(study, pair, ratio), _balanced(study, pair, ratio), _verdict(study, pair, ratios)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _found(study: Study, pair: Pair, ratio: float) -> str:
+    """Say who found most of the rare class at a ratio, and what that cost the common class."""
+    key = study.select(pair)[0].cell
+    rare = _group(key.minority, "rare")
+    common = _group([name for name in key.classes if name not in key.minority], "common")
+    found = _spreads(study, pair, ratio, "minority_recall")
+    kept = _spreads(study, pair, ratio, "majority_recall")
+    best = _best(found)
+    where = f"{PAIRS[pair]}, at {ratio_title(ratio)} ({_photos(study, pair, ratio)}): "
+    if found[best].mean == 0:
+        return f"{where}no method found any of the {rare}."
+    words = f"{_name(study, best)} found the most of the {rare}, {_percent(found[best])}"
+    if BASELINE in found and best != BASELINE:
+        words = (
+            f"the baseline found {_percent(found[BASELINE])} of the {rare}; {_name(study, best)} found the most, "
+        )
+        words += _percent(found[best])
+    peers = sorted(_name(study, method) for method in leaders(found) - {best})
+    words += f" (not clearly more than {_list(peers)})" if peers else ""
+    if best in kept:
+        words += f", while keeping {_percent(kept[best])} of the {common}"
+        if best != BASELINE and BASELINE in kept:
+            words += f" (the baseline kept {_percent(kept[BASELINE])})"
+    return where + words + "."
+
+
+def _balanced(study: Study, pair: Pair, ratio: float) -> str:
+    """Say who leads once both classes count alike: minority recall alone can be bought."""
+    balanced = _spreads(study, pair, ratio, "balanced_accuracy")
+    most = _best(_spreads(study, pair, ratio, "minority_recall"))
+    if len(balanced) < 2 or most not in balanced:
+        return ""
+    best = _best(balanced)
+    if most == best:
+        return f"It also has the highest balanced accuracy, which counts the classes alike: {balanced[best]}."
+    return (
+        f"In balanced accuracy, which counts the classes alike, {_name(study, best)} leads with {balanced[best]}"
+        f" ({_name(study, most)}: {balanced[most]})."
+    )
+
+
+def _verdict(study: Study, pair: Pair, ratios: list[float]) -> str:
+    """Say at how many ratios the proposal leads, or is not worse than the leader."""
+    contests = [r for r in ratios if {PROPOSAL} < _spreads(study, pair, r, "minority_recall").keys()]
+    if not contests:
+        return ""
+    recall, balanced = (
+        sum(PROPOSAL in leaders(_spreads(study, pair, ratio, figure)) for ratio in contests)
+        for figure in ("minority_recall", "balanced_accuracy")
+    )
+    title = study.title(PROPOSAL)
+    if len(contests) > 1:
+        return (
+            f"Over the {len(contests)} ratios, the proposed {title} is first, or within one sd of the first,"
+            f" at {recall} in minority recall and at {balanced} in balanced accuracy."
+        )
+    lost = [name for name, led in (("minority recall", recall), ("balanced accuracy", balanced)) if not led]
+    if len(lost) == 2:
+        return f"The proposed {title} leads neither in {lost[0]} nor in {lost[1]} here."
+    return f"The proposed {title} does not lead in {lost[0]} here." if lost else ""
+
+
+def _caution(study: Study) -> str:
+    """Say how far the figures can be trusted: seeds, test photos, missing cells, kind of photos."""
+    sentences = []
+    recalls = [
+        recall
+        for pair in study.pairs
+        for ratio in study.ratios(pair)
+        for recall in _spreads(study, pair, ratio, "minority_recall").values()
+    ]
+    seeds = max((recall.count for recall in recalls), default=0)
+    if seeds == 1:
+        sentences.append(f"One seed: {_noise(study)}, and another seed may move the figures further.")
+    elif seeds > 1:
+        widest = max(recall.sd or 0.0 for recall in recalls)
+        few = f"; fewer than {SEEDS_WANTED} seeds are a trial, not a finding" if seeds < SEEDS_WANTED else ""
+        sentences.append(
+            f"Means over {seeds} seeds, which differ by an sd of up to {widest:.2f} in minority recall{few}."
+        )
+    states = Counter(cell.status for cell in study.cells) + Counter({"not run yet": len(list(study.missing()))})
+    lacking = [f"{count} {state}" for state, count in states.items() if state != "done"]
+    if lacking:
+        sentences.append(f"Of {states.total()} cells: {', '.join(lacking)}; the reasons stand below.")
+    if study.header.photos == "generated":
+        sentences.append(
+            "The photos are generated: the figures show that the program works, not how well it knows animals."
+        )
+    return " ".join(sentences)
+
+
+def _noise(study: Study) -> str:
+    """Say below which difference two recalls on the same few test photos may differ by chance alone."""
+    photos = [
+        sum(cell.result.counts.get(name, 0) for name in cell.cell.minority) for cell in study.cells if cell.result
+    ]
+    fewest = max(1, min(photos))
+    chance = 1.96 * sqrt(2 * 0.5 * 0.5 / fewest)  # two independent shares near one half, 95 %
+    return f"on {fewest:,} rare test photos, differences below {ceil(100 * chance)} points may be noise"
+
+
+def _spreads(study: Study, pair: Pair, ratio: float, figure: str) -> Spreads:
+    """Return the methods that have the figure at this pair and ratio."""
+    spreads = {method: kept_spread(cells, figure) for method, cells in study.by_method(pair, ratio).items()}
+    return {method: value for method, value in spreads.items() if value}
+
+
+def _name(study: Study, method: str) -> str:
+    return "the baseline" if method == BASELINE else study.title(method)
+
+
+def _best(spreads: Spreads) -> str:
+    return max(spreads, key=lambda method: spreads[method].mean)
+
+
+def _photos(study: Study, pair: Pair, ratio: float) -> str:
+    key = study.select(pair)[0].cell
+    counts = next(cell.train_counts for cell in study.select(pair, ratio) if cell.train_counts)
+    groups = (key.minority, [name for name in key.classes if name not in key.minority])
+    return " against ".join(_group_photos(counts, names) for names in groups) + " in training"
+
+
+def _group_photos(counts: dict[str, int], names: list[str]) -> str:
+    if len(names) <= MOST_NAMES:
+        return _list([f"{counts[name]:,} {name}" for name in names])
+    fewest, most = min(counts[name] for name in names), max(counts[name] for name in names)
+    return f"{fewest:,}{'' if fewest == most else f' to {most:,}'} of each of {len(names)} classes"
+
+
+def _group(names: list[str], kind: str) -> str:
+    return _list(names) if len(names) <= MOST_NAMES else f"{len(names)} {kind} classes"
+
+
+def _percent(share: Spread) -> str:
+    return f"{100 * share.mean:.0f} %"
+
+
+def _list(names: list[str]) -> str:
+    """Join names as prose: a, b and c."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,194 @@
+import json
+import os
+import signal
+
+import pandas as pd
+import pytest
+
+from fscl.errors import ConfigurationError, OutputError
+from fscl.experiments import cell as cell_module
+from fscl.experiments.grid import Pair
+from fscl.experiments.ledger import Ledger, curve
+from fscl.experiments.run import compare, pairs_of
+from fscl.report import read_study
+
+FINE = Pair("fine", ("boar", "deer"), ("deer",))
+AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "jobs": 1, "quiet": True}
+
+
+def configs(quick, *methods, **flags):
+    return {name: quick(name, steps=3, **flags) for name in methods}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, photos):
+    from fscl import methods
+    from fscl.config import resolve, settings
+
+    small = settings({"backbone": "test_resnet", "image_size": 32, "steps": 3, "batch_size": 16, "workers": 0})
+    four = {name: resolve([(name, methods.read(name)), ("test", small)]) for name in methods.STUDY}
+    return compare(photos, four, tmp_path_factory.mktemp("studies") / "study", **AXES)
+
+
+def records(out):
+    return {path.stem: json.loads(path.read_text()) for path in sorted((out / "cells").glob("*.json"))}
+
+
+def test_every_cell_is_one_file_with_what_the_schema_says(study):
+    found = records(study)
+    assert len(found) == 8
+    for name, record in found.items():
+        assert record["status"] == "done", record["reason"]
+        assert set(record) == {
+            *("version", "cell", "status", "reason", "train_counts", "kept", "evaluations", "curve"),
+            *("validation_curve", "method", "provenance"),
+        }
+        assert record["provenance"]["steps"] == 3
+        scores = pd.read_parquet(study / "scores" / f"{name}.parquet")
+        assert list(scores) == ["region_id", "label", "logit:boar", "logit:deer"]
+        recall = (scores["logit:deer"] > scores["logit:boar"])[scores["label"] == "deer"].mean()
+        assert record["evaluations"]["last"]["figures"]["minority_recall"] == pytest.approx(recall)
+
+
+def test_methods_share_photos_and_the_test_set_is_never_thinned(study):
+    found = records(study)
+    for ratio in ("1", "0.25"):
+        runs = [
+            set(pd.read_parquet(study / "runs" / f"fine-{method}-r{ratio}-s0" / "photos.parquet")["region_id"])
+            for method in ("baseline", "fscl")
+        ]
+        assert runs[0] == runs[1]
+    assert len({json.dumps(record["evaluations"]["last"]["counts"]) for record in found.values()}) == 1
+    counts = found["fine-fscl-r0.25-s0"]["train_counts"]
+    assert counts["deer"] == counts["boar"] // 4
+
+
+def test_checkpoints_of_finished_cells_are_gone_and_bundles_open(study):
+    assert not list(study.rglob("checkpoint.pt"))
+    assert len(list(study.glob("runs/*/bundle.json"))) == 8
+
+
+def test_the_report_reads_it(study):
+    assert len(read_study(study).cells) == 8
+    assert not list(read_study(study).missing())
+
+
+def test_a_second_call_does_only_what_is_missing(study, photos, quick, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in (study / "cells").glob("*.json")}
+    gone = study / "cells" / "fine-fscl-r1-s0.json"
+    gone.unlink()
+    trained = []
+    real = cell_module.fit
+    monkeypatch.setattr(cell_module, "fit", lambda *a, **k: (trained.append(a[2].name), real(*a, **k)))
+    compare(photos, configs(quick, "baseline", "oversampling", "contrastive", "fscl"), study, **AXES)
+    assert trained == [gone.stem]
+    after = {path: path.stat().st_mtime_ns for path in (study / "cells").glob("*.json")}
+    assert {path for path in before if before[path] != after[path]} == {gone}
+
+
+def test_other_settings_are_refused_and_nothing_is_lost(study, photos, quick):
+    before = records(study)
+    with pytest.raises(OutputError, match=r"other settings \(training.steps was 3, is 4"):
+        compare(photos, {"fscl": quick("fscl", steps=4)}, study, **AXES)
+    assert records(study) == before
+
+
+def test_undefined_and_failed_cells_are_rows_with_their_reason(tmp_path, photos, quick, monkeypatch):
+    real = cell_module.fit
+
+    def fail_on_fscl(config, *args, **options):
+        if config.method.name == "fscl":
+            raise RuntimeError("out of memory")
+        return real(config, *args, **options)
+
+    monkeypatch.setattr(cell_module, "fit", fail_on_fscl)
+    axes = AXES | {"ratios": [1.0, 0.1]}
+    out = compare(photos, configs(quick, "baseline", "fscl"), tmp_path / "study", **axes)
+    found = records(out)
+    assert found["fine-fscl-r1-s0"]["status"] == "failed"
+    assert found["fine-fscl-r1-s0"]["reason"] == "RuntimeError: out of memory"
+    assert found["fine-baseline-r1-s0"]["status"] == "done"
+    assert found["fine-baseline-r0.1-s0"]["status"] == "undefined"
+    assert "leaves 2 minority training photos, needs 3" in found["fine-baseline-r0.1-s0"]["reason"]
+    monkeypatch.setattr(cell_module, "fit", real)
+    compare(photos, configs(quick, "baseline", "fscl"), out, **axes)
+    assert records(out)["fine-fscl-r1-s0"]["status"] == "done"
+
+
+def test_an_interrupted_comparison_goes_on(tmp_path, photos, quick, monkeypatch):
+    class Presser:
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    from fscl.experiments import run
+
+    monkeypatch.setattr(run, "Silent", Presser)
+    with pytest.raises(KeyboardInterrupt):
+        compare(photos, configs(quick, "fscl"), tmp_path / "study", **AXES)
+    assert len(list((tmp_path / "study").rglob("checkpoint.pt"))) == 1
+    monkeypatch.undo()
+    compare(photos, configs(quick, "fscl"), tmp_path / "study", **AXES)
+    assert {record["status"] for record in records(tmp_path / "study").values()} == {"done"}
+
+
+def test_seeds_may_be_added_later(tmp_path, photos, quick):
+    for seed in (0, 1):
+        compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"seeds": [seed], "ratios": [1.0]})
+    study = read_study(tmp_path / "s")
+    assert [cell.cell.seed for cell in study.cells] == [0, 1]
+    assert study.header.axes.seeds == [0, 1]
+
+
+def test_photos_as_they_are(tmp_path, photos, quick):
+    pairs = pairs_of(photos, fine=None, coarse=None, minority=(), base=None)
+    assert pairs == [Pair("all", ("boar", "deer", "hare"), ("deer",))]
+    out = compare(photos, configs(quick, "fscl"), tmp_path / "s", **AXES | {"pairs": pairs, "ratios": None})
+    (record,) = records(out).values()
+    counts = record["train_counts"]
+    common = (counts["boar"] + counts["hare"]) / 2
+    assert record["cell"]["ratio"] == pytest.approx(counts["deer"] / common, rel=0.01)
+    assert sum(counts.values()) > 70
+
+
+def test_several_at_once_gives_the_cells_of_one_after_the_other(tmp_path, photos, quick, study):
+    out = compare(photos, configs(quick, "baseline", "fscl"), tmp_path / "s", **AXES | {"jobs": 2})
+    for name, record in records(out).items():
+        alone = records(study)[name]
+        assert record["evaluations"]["last"]["counts"] == alone["evaluations"]["last"]["counts"]
+        assert record["curve"]["loss"] == pytest.approx(alone["curve"]["loss"], rel=1e-3)
+
+
+def test_bad_pairs(photos):
+    with pytest.raises(ConfigurationError, match="no usable photo of class 'dear'; did you mean 'deer'"):
+        pairs_of(photos, fine="boar:dear", coarse=None, minority=(), base=None)
+    with pytest.raises(ConfigurationError, match="--minority is for all classes at once"):
+        pairs_of(photos, fine="boar:deer", coarse=None, minority=("deer",), base=None)
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path, photos, quick):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"holds other files, such as thesis.txt"):
+        compare(photos, configs(quick, "baseline"), tmp_path, **AXES)
+
+
+def test_the_curve_is_short_and_keeps_the_mean():
+    steps = [
+        {"kind": "step", "step": i + 1, "loss": float(i), "terms": {"cross_entropy": 2.0 * i}} for i in range(1000)
+    ]
+    short = curve(steps)
+    assert len(short["step"]) == len(short["loss"]) == 200
+    assert short["step"][-1] == 1000
+    assert sum(short["loss"]) / 200 == pytest.approx(499.5)
+    assert short["terms"]["cross_entropy"][0] == pytest.approx(4.0)
+
+
+def test_a_damaged_cell_is_run_again(tmp_path, photos, quick):
+    out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [1.0]})
+    path = out / "cells" / "fine-baseline-r1-s0.json"
+    path.write_text(path.read_text()[:100])
+    assert not Ledger(out).finished(
+        type("Cell", (), {"id": path.stem})()  # only the name is looked at
+    )
+    compare(photos, configs(quick, "baseline"), out, **AXES | {"ratios": [1.0]})
+    assert json.loads(path.read_text())["status"] == "done"

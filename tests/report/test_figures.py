@@ -1,0 +1,102 @@
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from fscl.report.drawing import METHOD_STYLES, OTHER_STYLES, method_styles
+from fscl.report.figures import draw_figures
+from fscl.report.panels import _mean_curve
+from fscl.report.study import read_study
+
+SMALL = {"methods": ("baseline", "fscl"), "pairs": {"fine": ["water_deer", "roe_deer"]}, "seeds": (0, 1)}
+KINDS = ["recall-fine", "trade-off-fine", "confusion-fine", "loss-fine", "validation-fine"]
+
+
+def texts(svg):
+    root = ElementTree.fromstring(svg)
+    return ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+@pytest.fixture(scope="module")
+def drawings(write_study):
+    return {drawing.name: drawing for drawing in draw_figures(read_study(write_study(**SMALL)))}
+
+
+def test_every_chart_parses_and_says_what_it_shows(drawings):
+    assert list(drawings) == KINDS
+    for drawing in drawings.values():
+        assert ElementTree.fromstring(drawing.svg).tag.endswith("svg")
+        assert drawing.description
+        assert "water_deer" in drawing.subject
+    assert {"1", "0.01", "minority recall", "FSCL", "published"} <= set(texts(drawings["recall-fine"].svg))
+
+
+def test_confusions_show_the_mean_count_and_the_share_of_the_row(write_study):
+    folder = write_study(**{**SMALL, "methods": ("fscl",)}, ratios=(0.01,))
+    study = read_study(folder)
+    shown = texts(next(d.svg for d in draw_figures(study) if d.name == "confusion-fine"))
+    mean = np.mean([cell.result.confusion for cell in study.cells], axis=0)
+    for row in mean:
+        for count in row:
+            assert f"{count:,.0f}" in shown
+            assert f"{count / row.sum():.2f}" in shown
+
+
+def test_drawing_again_gives_the_same_bytes(write_study):
+    study = read_study(write_study(**SMALL, ratios=(0.01,)))
+    assert draw_figures(study) == draw_figures(study)
+
+
+def test_one_ratio_is_drawn_as_bars_with_their_value(write_study):
+    study = read_study(write_study(**SMALL, ratios=(0.02,)))
+    chart = draw_figures(study)[0]
+    recall = np.mean([c.result.figures.minority_recall for c in study.select("fine", 0.02, "fscl")])
+    assert {f"{recall:.2f}", "minority recall at 1:0.02", "baseline", "FSCL"} <= set(texts(chart.svg))
+    assert "Dashed" not in chart.description
+
+
+def test_names_are_drawn_as_they_are(write_study):
+    names = ["<b>", "$고라니$"]
+    folder = write_study(**{**SMALL, "pairs": {"fine": names}}, ratios=(0.01,))
+    confusion = next(d for d in draw_figures(read_study(folder)) if d.name == "confusion-fine")
+    assert set(names) <= set(texts(confusion.svg))
+
+
+def test_a_study_without_figures_still_draws(write_study):
+    none = {"status": "failed", "reason": "stopped", "evaluations": {}, "curve": None, "validation_curve": None}
+    for ratios in ((0.02,), (1.0, 0.02)):
+        study = read_study(write_study(**SMALL, ratios=ratios, change=lambda cell: {**cell, **none}))
+        assert [drawing.name for drawing in draw_figures(study)] == ["recall-fine", "trade-off-fine"]
+
+
+def test_a_method_without_figures_leaves_its_panel_empty(write_study):
+    none = {"status": "failed", "reason": "stopped", "evaluations": {}, "curve": None, "validation_curve": None}
+    study = read_study(
+        write_study(
+            **SMALL, ratios=(0.02,), change=lambda c: {**c, **none} if c["cell"]["method"] == "fscl" else c
+        )
+    )
+    recall, *_, loss, _ = draw_figures(study)
+    assert "no figures" in texts(recall.svg)
+    assert "FSCL" in texts(loss.svg)
+
+
+def test_many_methods_keep_the_fixed_styles_and_do_not_repeat_soon():
+    others = [f"peer {number}" for number in range(len(OTHER_STYLES))]
+    styles = method_styles([*others, "fscl", "baseline"])
+    assert styles["fscl"] == METHOD_STYLES["fscl"]
+    assert len(set(styles.values())) == len(styles)
+
+
+def test_curves_of_different_length_are_averaged_where_the_first_is_defined():
+    x, y = _mean_curve([([0, 2, 4], [0.0, None, 4.0]), ([0, 1, 2, 3, 4], [2.0, 2.0, 2.0, 2.0, 2.0])])
+    np.testing.assert_allclose(x, [0, 4])
+    np.testing.assert_allclose(y, [1, 3])
+
+
+def test_charts_carry_no_date_and_no_address(drawings):
+    for drawing in drawings.values():
+        assert not re.search(r"(href|src)=\"http", drawing.svg)
+        assert "<dc:date>" not in drawing.svg
+        assert "matplotlib.org" not in drawing.svg
