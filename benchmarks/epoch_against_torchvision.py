@@ -104,9 +104,7 @@ def main() -> None:
         taken = {run: run(arguments.folder, arguments.image_size, arguments.workers) for run in order}
         (ours, photos), (by_hand, _) = taken[epoch_of_ours], taken[epoch_by_hand]
         ratios.append(ours / by_hand)
-        print(
-            f"ours {photos / ours:.0f} photos/s, by hand {photos / by_hand:.0f} photos/s, ratio {ratios[-1]:.3f}"
-        )
+        print(f"ours {photos / ours:.0f} photos/s, by hand {photos / by_hand:.0f} photos/s, ratio {ratios[-1]:.3f}")
     print(f"time of our epoch over the hand-written one: median {statistics.median(ratios):.3f}")
 
 

@@ -35,9 +35,7 @@ def main() -> None:
             taken[name].append(seconds(command))
     for name in list(COMMANDS)[1:]:
         over = [found - bare for found, bare in zip(taken[name], taken["bare interpreter"], strict=True)]
-        print(
-            f"{name}: {statistics.median(over):.3f} s over a bare interpreter (min {min(over):.3f}, {runs} runs)"
-        )
+        print(f"{name}: {statistics.median(over):.3f} s over a bare interpreter (min {min(over):.3f}, {runs} runs)")
 
 
 if __name__ == "__main__":

@@ -114,9 +114,7 @@ def _record(folder: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise BundleError(f'{path}: not a model of ours: expected "format": "{FORMAT}"')
     if record.get("version") != VERSION:
-        raise BundleError(
-            f"{path}: version {record.get('version')}, this fscl reads version {VERSION}; update fscl"
-        )
+        raise BundleError(f"{path}: version {record.get('version')}, this fscl reads version {VERSION}; update fscl")
     if not (folder / WEIGHTS).is_file():
         raise BundleError(f"{folder / WEIGHTS}: missing; copy the whole folder")
     return record

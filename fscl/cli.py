@@ -1,7 +1,7 @@
 """The command line: one function per sub-command; each imports what it needs, so that help is quick."""
 
-import os
 import shlex
+import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ app = App(
     help="Species classifiers for camera traps that still see the rare animal. Start with: fscl demo",
     version=__version__,
     help_flags=["--help", "-h"],
+    suppress_keyboard_interrupt=False,  # main says what is kept
 )
 Several = Parameter(consume_multiple=True, negative=())
 On = Parameter(negative=())  # a switch without a --no- form
@@ -66,9 +67,9 @@ class Flags:
     image_size: int | None = None
     crop_margin: float | None = None
     backbone: str | None = None
-    layers: Annotated[
-        list[str] | None, Parameter(consume_multiple=True, allow_leading_hyphen=True, negative=())
-    ] = None
+    layers: Annotated[list[str] | None, Parameter(consume_multiple=True, allow_leading_hyphen=True, negative=())] = (
+        None
+    )
     weight: float | None = None
     pretrained: Annotated[bool | None, On] = None
     weights: str | None = None
@@ -100,9 +101,7 @@ Settings = Annotated[Flags, Parameter(name="*")]
 
 
 @app.command
-def demo(
-    *, out: Path = Path("runs/demo"), seed: int = 0, jobs: int | None = None, overwrite: bool = False
-) -> None:
+def demo(*, out: Path = Path("runs/demo"), seed: int = 0, jobs: int | None = None, overwrite: bool = False) -> None:
     """Draw wildlife photos, train the study's four methods on them and write the report. No data needed.
 
     Args:
@@ -332,8 +331,9 @@ def _print(shown: Any) -> None:
 
 def main() -> None:
     """Run the command line: exit code 0 done, 2 the user's input, 130 interrupted, 1 our fault."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app(exit_on_error=False, result_action="return_value")
+        app(sys.argv[1:], exit_on_error=False, result_action="return_value")
     except CycloptsError:
         sys.exit(2)
     except FsclError as error:
@@ -344,10 +344,10 @@ def main() -> None:
             code=130,
         )
     except OSError as error:
-        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}; what was done is kept")
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}; what was finished is kept, go on by the same command")
 
 
 def _fail(message: str, code: int = 2) -> None:
     print(f"fscl: {message}", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(code) if code == 130 else sys.exit(code)
+    sys.exit(code)

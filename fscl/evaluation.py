@@ -164,9 +164,7 @@ def _margins(found: Scores, rare: int) -> np.ndarray[tuple[int], np.dtype[np.flo
 
 
 def _figures(bundle: Bundle, logits: np.ndarray[tuple[int, int], Any], labels: Labels) -> dict[str, Any]:
-    return figures(
-        logits, labels, classes=bundle.classes, minority=bundle.minority, train_counts=bundle.train_counts
-    )
+    return figures(logits, labels, classes=bundle.classes, minority=bundle.minority, train_counts=bundle.train_counts)
 
 
 def _scores_table(rows: pd.DataFrame, bundle: Bundle, found: Scores) -> pd.DataFrame:

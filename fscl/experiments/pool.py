@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import nullcontext
 from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,11 +43,12 @@ def run_at_once(
     """
     context = multiprocessing.get_context("spawn")
     reports: SimpleQueue[Heard] = context.SimpleQueue()
+    stop = context.Event()
     threads = max(1, (os.cpu_count() or 1) // jobs)
     title = f"{len(work)} cells, {jobs} at once"
     with (
         nullcontext(None) if quiet else TerminalProgress(title) as progress,
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(threads, reports)) as pool,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(threads, reports, stop)) as pool,
     ):
         running = {pool.submit(_run, cell, config, manifest, out) for cell, config in work}
         heard: dict[str, Heard] = {}
@@ -60,6 +62,7 @@ def run_at_once(
                 if progress is not None and heard:
                     _show(progress, heard, len(work), len(work) - len(running))
         except BaseException:
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
@@ -78,24 +81,29 @@ def _raise_first(finished: set[Future[str]]) -> None:
 
 
 class _Reporter:
-    """Tells the parent process how far a cell is, now and then."""
+    """Tells the parent process how far a cell is, and interrupts it when the parent wants so or is gone."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self._last = 0.0
 
     def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
+        if _stop.is_set() or os.getppid() != _parent:
+            signal.raise_signal(signal.SIGTERM)  # the run writes its checkpoint and ends
         if step == steps or time.monotonic() - self._last > REPORT_SECONDS:
             self._last = time.monotonic()
             _reports.put(Heard(self.cell.id, step, steps, photos_per_second))
 
 
-_reports: "SimpleQueue[Heard]"  # of a worker process; set when it starts
+# of a worker process, set when it starts
+_reports: "SimpleQueue[Heard]"
+_stop: Event
+_parent: int
 
 
-def _start(threads: int, reports: "SimpleQueue[Heard]") -> None:
-    global _reports
-    _reports = reports
+def _start(threads: int, reports: "SimpleQueue[Heard]", stop: Event) -> None:
+    global _reports, _stop, _parent
+    _reports, _stop, _parent = reports, stop, os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle process is ended by its parent; training minds Ctrl-C
     torch.set_num_threads(threads)
 

@@ -76,9 +76,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     except UnicodeDecodeError:
         raise PhotosError(f"{path}: expected UTF-8; in Excel, save it as 'CSV UTF-8'") from None
     except pd.errors.EmptyDataError:
-        raise PhotosError(
-            f"{path} is empty; expected a header such as filepath,label and a row per photo"
-        ) from None
+        raise PhotosError(f"{path} is empty; expected a header such as filepath,label and a row per photo") from None
     except pd.errors.ParserError as error:
         raise PhotosError(f"{path}: rows differ in length: {error}") from None
     if not isinstance(rows.index, pd.RangeIndex):
@@ -100,8 +98,7 @@ def _named(source: pd.DataFrame, table: Path) -> pd.DataFrame:
     for name in source.columns:
         theirs.setdefault(_plain(str(name)), name)
     found = {
-        ours: next((theirs[_plain(n)] for n in names if _plain(n) in theirs), None)
-        for ours, names in NAMES.items()
+        ours: next((theirs[_plain(n)] for n in names if _plain(n) in theirs), None) for ours, names in NAMES.items()
     }
     missing = [f"{name} ({', '.join(NAMES[name])})" for name in ("path", "label") if found[name] is None]
     if missing:
@@ -138,9 +135,7 @@ def _check(columns: pd.DataFrame, table: Path) -> None:
     strange = splits[~splits.str.lower().isin(SPLIT_NAMES)].value_counts()
     if len(strange):
         listed = ", ".join(f"'{name}' ({count} rows)" for name, count in strange.head(10).items())
-        wrong.append(
-            f"split: expected {', '.join(SPLIT_NAMES)} or nothing, got {listed}; rename or drop the column"
-        )
+        wrong.append(f"split: expected {', '.join(SPLIT_NAMES)} or nothing, got {listed}; rename or drop the column")
     if columns.empty:
         wrong.append("expected a row per photo, got none")
     if wrong:

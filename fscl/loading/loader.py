@@ -64,9 +64,7 @@ class Regions:
     def read(self, row: int, preprocessing: Preprocessing) -> Image.Image:
         """Return the region as an RGB image, cropped, its short side at least `image_size` where it can be."""
         box = None if np.isnan(self.boxes[row]).any() else tuple(self.boxes[row])
-        return read_region(
-            self.paths[row], box, margin=preprocessing.crop_margin, min_side=preprocessing.image_size
-        )
+        return read_region(self.paths[row], box, margin=preprocessing.crop_margin, min_side=preprocessing.image_size)
 
 
 class TrainingItem(NamedTuple):

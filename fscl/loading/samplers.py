@@ -187,9 +187,8 @@ class Batches(data.Sampler[list[Draw]]):
         seeds = np.random.default_rng([self.sampler.seed, epoch, 1]).integers(2**63, size=len(self.sampler.labels))
         starts = np.cumsum([0, *map(len, batches)])
         return [
-            [
-                Draw(int(row), int(seed))
-                for row, seed in zip(batch, seeds[start : start + len(batch)], strict=True)
-            ][self.rank :: self.world_size]
+            [Draw(int(row), int(seed)) for row, seed in zip(batch, seeds[start : start + len(batch)], strict=True)][
+                self.rank :: self.world_size
+            ]
             for batch, start in zip(batches, starts, strict=False)
         ]

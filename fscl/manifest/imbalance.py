@@ -115,9 +115,7 @@ def measures(counts: Mapping[str, int]) -> dict[str, float | None]:
     }
 
 
-def _training_sizes(
-    counts: Mapping[str, int], minority: Collection[str], ratio: float, base: int
-) -> dict[str, int]:
+def _training_sizes(counts: Mapping[str, int], minority: Collection[str], ratio: float, base: int) -> dict[str, int]:
     wanted = floor(base * ratio + ROUNDING)
     if wanted < 1:
         raise PhotosError(
@@ -138,9 +136,7 @@ def _validation_sizes(
     counts: Mapping[str, int], minority: Collection[str], ratio: float, shares: Mapping[str, float]
 ) -> dict[str, int]:
     kept = {
-        label: max(1, floor(counts[label] * share + ROUNDING))
-        for label, share in shares.items()
-        if label in counts
+        label: max(1, floor(counts[label] * share + ROUNDING)) for label, share in shares.items() if label in counts
     }
     wanted = floor(fmean(kept.values() or [0]) * ratio + ROUNDING)
     return kept | {label: min(wanted, counts[label]) for label in minority if label in counts}

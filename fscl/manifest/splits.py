@@ -88,9 +88,7 @@ def assign_splits(
     carved, left_out = _carve(usable[pool], group[pool], shares, np.random.default_rng(seed))
 
     table["split"] = split.where(~pool, carved).reindex(table.index)
-    table.loc[left_out, "problem"] = (
-        f"held out for other classes, but its class has too few groups by {by} to test"
-    )
+    table.loc[left_out, "problem"] = f"held out for other classes, but its class has too few groups by {by} to test"
     result = rows.copy()
     for column in ("split", "problem"):
         result[column] = table[column].reindex(rows["region_id"]).array

@@ -135,9 +135,7 @@ def _stage_index(layer: int | str, backbone: Any) -> int:
             raise ConfigurationError(f"unknown layer '{layer}'{did_you_mean(layer, stages)}")
         return stages.index(layer)
     if not -len(stages) <= layer < len(stages):
-        raise ConfigurationError(
-            f"layer must be −{len(stages)} … {len(stages) - 1} for this backbone, got {layer}"
-        )
+        raise ConfigurationError(f"layer must be −{len(stages)} … {len(stages) - 1} for this backbone, got {layer}")
     return layer % len(stages)
 
 

@@ -50,9 +50,7 @@ def _recall_over_ratio(study: Study, pair: Pair) -> Figure:
         known = [(ratio, value) for ratio, value in spreads if value]
         ratios = np.array([ratio for ratio, _ in known])
         mean, sd = (np.array([getattr(value, name) or 0.0 for _, value in known]) for name in ("mean", "sd"))
-        axes.fill_between(
-            ratios, np.clip(mean - sd, 0, 1), np.clip(mean + sd, 0, 1), color=colour, alpha=0.13, lw=0
-        )
+        axes.fill_between(ratios, np.clip(mean - sd, 0, 1), np.clip(mean + sd, 0, 1), color=colour, alpha=0.13, lw=0)
         axes.plot(ratios, mean, color=colour, marker=marker, ms=6, mec=CARD, mew=0.8, lw=1.8)
         shift = 10 ** (0.1 * ((place + 0.5) / len(study.methods) - 0.5))  # side by side, so that equal seeds show
         seeds = _seeds(study, pair, method, "minority_recall")
@@ -108,9 +106,7 @@ def _tradeoff_chart(study: Study, pair: Pair) -> Drawing:
         left = min(left, *(floor(10 * majority) / 10 for _, majority, _ in seeds))
         axes.plot([x for _, x, _ in seeds], [y for _, _, y in seeds], marker, color=colour, ms=2.6, alpha=0.6)
         ratios = list(dict.fromkeys(ratio for ratio, _, _ in seeds))
-        means = np.array(
-            [np.mean([point[1:] for point in seeds if point[0] == ratio], axis=0) for ratio in ratios]
-        )
+        means = np.array([np.mean([point[1:] for point in seeds if point[0] == ratio], axis=0) for ratio in ratios])
         axes.plot(means[:, 0], means[:, 1], color=colour, marker=marker, ms=6, mec=CARD, mew=0.8, lw=1, alpha=0.9)
         beside: dict[str, Any] = {"xytext": (-6, -9), "textcoords": "offset points", "ha": "right"}
         label = ratio_title(ratios[-1]) if len(ratios) > 1 else study.title(method)

@@ -24,9 +24,7 @@ def figures_frame(study: Study) -> pd.DataFrame:
             rows.append(about | dict.fromkeys(("epoch", "kept", "decision", "threshold")))
         for epoch, evaluation in cell.evaluations.items():
             for decision, figures in evaluation.decisions().items():
-                threshold = (
-                    evaluation.threshold.value if evaluation.threshold and decision == "threshold" else None
-                )
+                threshold = evaluation.threshold.value if evaluation.threshold and decision == "threshold" else None
                 choice = {"epoch": epoch, "kept": evaluation is cell.result, "decision": decision}
                 rows.append(about | choice | {"threshold": threshold} | _flat(figures))
     return pd.DataFrame(rows)

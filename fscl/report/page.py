@@ -83,9 +83,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
         try:
             write_text(path, text)
         except OSError as error:
-            raise OutputError(
-                f"cannot write {path}: {error.strerror}; choose a place that can be written"
-            ) from error
+            raise OutputError(f"cannot write {path}: {error.strerror}; choose a place that can be written") from error
     return page
 
 

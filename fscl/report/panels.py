@@ -117,9 +117,7 @@ def validation_panels(study: Study, pair: Pair) -> Drawing | None:
     for ratio, axes in zip(ratios, row, strict=True):
         for method, (colour, marker) in method_styles(study.methods).items():
             epochs, accuracy = _mean_curve(curves[ratio, method])
-            axes.plot(
-                epochs, accuracy, color=colour, marker=marker, ms=3, mec=CARD, mew=0.4, lw=1.3, markevery=0.2
-            )
+            axes.plot(epochs, accuracy, color=colour, marker=marker, ms=3, mec=CARD, mew=0.4, lw=1.3, markevery=0.2)
         axes.set_title(ratio_title(ratio))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.tick_params(labelsize=8)

@@ -200,9 +200,7 @@ class Study:
         recipe = self.recipe(method)
         return recipe.title if recipe else method
 
-    def select(
-        self, pair: Pair | None = None, ratio: float | None = None, method: str | None = None
-    ) -> list[Cell]:
+    def select(self, pair: Pair | None = None, ratio: float | None = None, method: str | None = None) -> list[Cell]:
         """Return the cells of a pair, ratio and method; None takes all."""
         return [
             cell

@@ -44,9 +44,7 @@ def _found(study: Study, pair: Pair, ratio: float) -> str:
         return f"{where}no method found any of the {rare}."
     words = f"{_name(study, best)} found the most of the {rare}, {_percent(found[best])}"
     if BASELINE in found and best != BASELINE:
-        words = (
-            f"the baseline found {_percent(found[BASELINE])} of the {rare}; {_name(study, best)} found the most, "
-        )
+        words = f"the baseline found {_percent(found[BASELINE])} of the {rare}; {_name(study, best)} found the most, "
         words += _percent(found[best])
     peers = sorted(_name(study, method) for method in leaders(found) - {best})
     words += f" (not clearly more than {_list(peers)})" if peers else ""

@@ -223,9 +223,7 @@ def _objective(stage: Stage, num_classes: int) -> Objective:
     )
 
 
-def _descend(
-    classifier: Classifier, objective: Objective, optimizer: Adam, batch: Batch, runtime: Runtime
-) -> Value:
+def _descend(classifier: Classifier, objective: Objective, optimizer: Adam, batch: Batch, runtime: Runtime) -> Value:
     """Take one step downhill; return the objective before it."""
     photos = batch.photos.to(runtime.device, non_blocking=True)
     labels = batch.labels.to(runtime.device, non_blocking=True)

@@ -47,9 +47,7 @@ class RunFolder:
         if self.path.exists() and any(self.path.iterdir()):
             if not overwrite:
                 fix = (
-                    "go on with it by --resume, or drop it by --overwrite"
-                    if holds_run
-                    else "to use it, --overwrite"
+                    "go on with it by --resume, or drop it by --overwrite" if holds_run else "to use it, --overwrite"
                 )
                 raise OutputError(f"{self.path}: the folder is not empty; {fix}, or choose another --out")
             self._drop()

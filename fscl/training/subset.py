@@ -60,9 +60,7 @@ def balance_table(manifest: Manifest) -> Table:
     found.add_column("")
     for row in balance_report(manifest.rows).to_dict("records"):
         figures = [str(row[column]) for column in ("train", "val", "test", "sites", "sequences")]
-        found.add_row(
-            Text(str(row["label"])), *figures, "" if pd.isna(row["trouble"]) else Text(str(row["trouble"]))
-        )
+        found.add_row(Text(str(row["label"])), *figures, "" if pd.isna(row["trouble"]) else Text(str(row["trouble"])))
     return found
 
 

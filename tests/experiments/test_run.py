@@ -1,6 +1,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pandas as pd
 import pytest
@@ -192,3 +195,22 @@ def test_a_damaged_cell_is_run_again(tmp_path, photos, quick):
     )
     compare(photos, configs(quick, "baseline"), out, **AXES | {"ratios": [1.0]})
     assert json.loads(path.read_text())["status"] == "done"
+
+
+def test_a_comparison_of_several_at_once_can_be_ended_and_goes_on(tmp_path, photos, quick):
+    photos.write(tmp_path / "photos.parquet")
+    words = "compare photos.parquet --fine boar:deer --ratios 1 --methods baseline fscl --jobs 2 --out study "
+    words += "--workers 0 --batch-size 16 --backbone test_resnet --image-size 32 --steps 3000"
+    command = [sys.executable, "-m", "fscl", *words.split()]
+    ended = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    cells = [tmp_path / "study/runs" / f"fine-{method}-r1-s0" for method in ("baseline", "fscl")]
+    deadline = time.monotonic() + 120
+    while not all((cell / "metrics.jsonl").exists() for cell in cells) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    ended.terminate()
+    _, message = ended.communicate(timeout=60)
+    assert ended.returncode == 130
+    assert "what was done is kept, go on by the same command" in message
+    assert "Traceback" not in message
+    assert all((cell / "checkpoint.pt").exists() for cell in cells)
+    assert not list((tmp_path / "study").glob("cells/*"))

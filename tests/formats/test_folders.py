@@ -99,13 +99,9 @@ class TestRefused:
         with pytest.raises(PhotosError, match=r"got none \(2 .mp4, 1 .txt\)"):
             folders.read(tmp_path)
 
-    @pytest.mark.parametrize(
-        ("path", "expected"), [("1.jpg", "/CLASS/photo"), ("train/1.jpg", "/train/CLASS/photo")]
-    )
+    @pytest.mark.parametrize(("path", "expected"), [("1.jpg", "/CLASS/photo"), ("train/1.jpg", "/train/CLASS/photo")])
     def test_photos_without_class_folders(self, draw, path, expected):
-        with pytest.raises(
-            PhotosError, match=f"{expected}.jpg, got 1 photos without a class folder, such as {path}"
-        ):
+        with pytest.raises(PhotosError, match=f"{expected}.jpg, got 1 photos without a class folder, such as {path}"):
             folders.read(draw(path))
 
     def test_classes_beside_splits(self, draw):
@@ -126,6 +122,4 @@ def test_every_photo_is_a_row(tmp_path_factory, names):
 
 def test_real_class_folders(shared_data):
     rows = folders.read(shared_data / "pets3").rows
-    assert rows["label"].value_counts().to_dict() == dict.fromkeys(
-        ["abyssinian", "american_bulldog", "bengal"], 200
-    )
+    assert rows["label"].value_counts().to_dict() == dict.fromkeys(["abyssinian", "american_bulldog", "bengal"], 200)

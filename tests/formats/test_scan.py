@@ -65,9 +65,7 @@ class TestVerify:
 
     def test_no_photo_at_all(self, tmp_path):
         (tmp_path / "t.csv").write_text("file,label\na.jpg,fox\nb.jpg,fox\n")
-        with pytest.raises(
-            PhotosError, match=r"none of its 2 photos is there, such as .*a\.jpg; paths are relative"
-        ):
+        with pytest.raises(PhotosError, match=r"none of its 2 photos is there, such as .*a\.jpg; paths are relative"):
             scan(tmp_path / "t.csv")
 
     def test_a_row_known_to_be_unreadable_is_not_looked_at_again(self, animals):

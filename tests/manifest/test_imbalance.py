@@ -38,9 +38,7 @@ def kept(rows, **options):
 DEER_AND_HORSE = table(deer=(4500, 500, 1000), horse=(4500, 500, 1000))
 
 
-@pytest.mark.parametrize(
-    ("ratio", "train", "val"), [(1, 4500, 500), (0.1, 450, 50), (0.01, 45, 5), (0.005, 22, 2)]
-)
+@pytest.mark.parametrize(("ratio", "train", "val"), [(1, 4500, 500), (0.1, 450, 50), (0.01, 45, 5), (0.005, 22, 2)])
 def test_the_study_on_cifar(ratio, train, val):
     rows = thin(DEER_AND_HORSE, minority=["deer"], ratio=ratio, base=4500, seed=0)
     assert counted(rows, "train") == {"horse": 4500, "deer": train}
@@ -88,9 +86,7 @@ def test_row_order_plays_no_part_and_is_kept(boars, deer, ratio, seed, shuffle):
 
 def test_the_draw_of_a_class_does_not_hang_on_the_other_classes():
     deer_alone = kept(DEER_AND_HORSE, ratio=0.01)
-    more = pd.concat(
-        [DEER_AND_HORSE, table(frog=(4500, 0, 0)).assign(region_id=lambda t: "frog" + t["region_id"])]
-    )
+    more = pd.concat([DEER_AND_HORSE, table(frog=(4500, 0, 0)).assign(region_id=lambda t: "frog" + t["region_id"])])
     assert {i for i in kept(more, ratio=0.01) if not i.startswith("frog")} == deer_alone
 
 
@@ -161,9 +157,7 @@ def test_what_cannot_be_thinned_is_refused(options, error, message):
 
 def test_too_few_of_the_minority_says_how_many_there_are():
     rows = table(boar=(1000, 0, 0), bear=(50, 0, 0))
-    with pytest.raises(
-        PhotosError, match=r"at least 100 training photos of 'bear' .* got 50; .* base here is 500"
-    ):
+    with pytest.raises(PhotosError, match=r"at least 100 training photos of 'bear' .* got 50; .* base here is 500"):
         thin(rows, minority=["bear"], ratio=0.1, base=1000, seed=0)
     assert counted(thin(rows, minority=["bear"], ratio=0.1, base=500, seed=0), "train") == {
         "boar": 500,

@@ -119,9 +119,7 @@ def test_a_class_is_in_every_part_whenever_some_split_by_site_can_do_that(classe
     rows = table(site=[site for site, _ in sites] * 3, label=[label for _, label in sites] * 3)
     common = [label for label in "abcd" if sum(label in classes for classes in classes_at) >= 3]
     possible = any(
-        all(
-            len({part for part, at in zip(parts, classes_at, strict=True) if label in at}) == 3 for label in common
-        )
+        all(len({part for part, at in zip(parts, classes_at, strict=True) if label in at}) == 3 for label in common)
         for parts in itertools.product(range(3), repeat=len(classes_at))
     )
     report = balance_report(assign_splits(rows, by="site", seed=seed)).set_index("label")
@@ -210,9 +208,7 @@ def test_a_complete_split_stays_as_it_is():
 
 
 def test_new_rows_follow_their_group_or_join_training():
-    rows = table(
-        label=["boar"] * 5, sequence=["1", "2", "3", "3", "4"], split=["train", "val", "test", None, None]
-    )
+    rows = table(label=["boar"] * 5, sequence=["1", "2", "3", "3", "4"], split=["train", "val", "test", None, None])
     assert assign_splits(rows, by="sequence")["split"].tolist() == ["train", "val", "test", "test", "train"]
 
 

@@ -73,9 +73,7 @@ def test_a_study_without_figures_still_draws(write_study):
 def test_a_method_without_figures_leaves_its_panel_empty(write_study):
     none = {"status": "failed", "reason": "stopped", "evaluations": {}, "curve": None, "validation_curve": None}
     study = read_study(
-        write_study(
-            **SMALL, ratios=(0.02,), change=lambda c: {**c, **none} if c["cell"]["method"] == "fscl" else c
-        )
+        write_study(**SMALL, ratios=(0.02,), change=lambda c: {**c, **none} if c["cell"]["method"] == "fscl" else c)
     )
     recall, *_, loss, _ = draw_figures(study)
     assert "no figures" in texts(recall.svg)

@@ -19,9 +19,7 @@ def tell(write_study):
             figures["balanced_accuracy"] = (figures["minority_recall"] + majority) / 2
             return cell
 
-        study = write_study(
-            **{**PAIR, **options}, methods=tuple(recalls), seeds=seeds, ratios=ratios, change=change
-        )
+        study = write_study(**{**PAIR, **options}, methods=tuple(recalls), seeds=seeds, ratios=ratios, change=change)
         return summary(read_study(study))
 
     return paragraphs
@@ -49,9 +47,7 @@ def test_a_lost_proposal_is_said_to_lose(tell):
 def test_recall_that_was_bought_is_shown_as_such(tell):
     first, _ = tell({"baseline": (0.6, 0.98), "fscl": (0.99, 0.02)})
     assert "FSCL found the most, 99 %, while keeping 2 % of the water_deer" in first
-    assert (
-        "In balanced accuracy, which counts the classes alike, the baseline leads with 0.79 (FSCL: 0.51)" in first
-    )
+    assert "In balanced accuracy, which counts the classes alike, the baseline leads with 0.79 (FSCL: 0.51)" in first
     assert "does not lead in balanced accuracy here" in first
 
 

@@ -85,13 +85,9 @@ def test_cells_without_figures_are_rows_with_their_reason(write_study):
     study = read_study(write_study(change=change))
     assert study_table(study, "fine").sections[0].rows[1].entries[3].text == "undefined"
     row = figures_table(study, "fine").sections[1].rows[3]
-    assert [(e.text, e.detail) for e in row.entries] == [
-        ("undefined", "leaves 2 minority training photos, needs 3")
-    ]
+    assert [(e.text, e.detail) for e in row.entries] == [("undefined", "leaves 2 minority training photos, needs 3")]
     rows = unfinished_table(study).sections[0].rows
-    assert [row.title for row in rows] == [
-        f"{pair}-fscl-r0.01-s{s}" for pair in ("fine", "coarse") for s in range(3)
-    ]
+    assert [row.title for row in rows] == [f"{pair}-fscl-r0.01-s{s}" for pair in ("fine", "coarse") for s in range(3)]
 
 
 def test_a_failed_seed_leaves_the_mean_of_the_others(write_study):
@@ -123,8 +119,7 @@ def test_choices_compare_epochs_and_thresholds(write_study):
     )
     chosen = [c["evaluations"]["best"]["threshold"]["figures"] for c in cells_of(folder, pair="fine")]
     minority, majority, balanced = (
-        [figures[name] for figures in chosen]
-        for name in ("minority_recall", "majority_recall", "balanced_accuracy")
+        [figures[name] for figures in chosen] for name in ("minority_recall", "majority_recall", "balanced_accuracy")
     )
     entry = table.sections[0].rows[0].entries[3]
     assert entry.text == f"{np.mean(balanced):.2f} ± {np.std(balanced, ddof=1):.2f}"

@@ -1,0 +1,214 @@
+"""The command line as a person meets it: what it prints, its exit codes, and no traceback for what they can cause."""
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from fscl.cli import main
+
+QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
+
+
+@pytest.fixture
+def fscl(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder; return its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["fscl", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_from_photos_to_report(fscl, class_folders, tmp_path):
+    code, out, _ = fscl("scan", class_folders, "--out", "photos.parquet")
+    assert code == 0
+    assert re.search(r"boar\s+60", out)
+    code, out, _ = fscl("split", "photos.parquet", "--by", "photo")
+    assert code == 0
+    assert re.search(r"hare\s*│?\s*2\d", out)
+    code, out, _ = fscl("train", "photos.parquet", "--out", "runs/x", "--minority", "deer", *QUICK)
+    assert code == 0
+    assert "next: fscl evaluate runs/x" in out
+    code, out, _ = fscl("evaluate", "runs/x")
+    assert code == 0
+    assert "deer (rare)" in out
+    compare = ["compare", "photos.parquet", "--fine", "boar:deer", "--ratios", "1", ".5", "--jobs", "1"]
+    code, out, _ = fscl(*compare, "--methods", "baseline", "fscl", "--seeds", "0", "--out", "study", *QUICK)
+    assert code == 0
+    assert "FSCL" in out
+    page = (tmp_path / "study/report.html").read_text()
+    assert "real photos" in page
+    assert "1:0.5" in page
+    code, out, _ = fscl("report", "study", "--out", "page.html")
+    assert (code, (tmp_path / "page.html").exists()) == (0, True)
+
+
+def test_photos_are_scanned_on_the_fly_and_unreadable_ones_are_no_end(fscl, class_folders, tmp_path):
+    copytree(class_folders, tmp_path / "mine")
+    (tmp_path / "mine/deer/zero.jpg").touch()
+    (tmp_path / "mine/deer/Thumbs.db").write_bytes(b"x")
+    code, out, err = fscl("train", "mine", "--out", "runs/x", "--by", "photo", *QUICK)
+    assert code == 0, err
+    code, out, _ = fscl("scan", "mine", "--out", "m.parquet")
+    assert "zero.jpg" in out
+    assert "empty" in out
+
+
+def tables(tmp_path):
+    (tmp_path / "nolabel.csv").write_text("filepath,size\na.jpg,1\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.toml").write_text("[training]\nstep = 3\n")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.txt").write_text("mine")
+
+
+BAD = {
+    "no such source": (["scan", "nowhere", "--out", "m.parquet"], "nowhere does not exist"),
+    "empty folder": (["train", "empty", "--out", "x"], "empty"),
+    "table without labels": (["scan", "nolabel.csv", "--out", "m.parquet"], "label"),
+    "one class": (["train", "{photos}", "--classes", "deer", "--out", "x"], "at least 2 classes, got 1: deer"),
+    "unknown minority": (["train", "{photos}", "--minority", "dear", "--out", "x"], "did you mean 'deer'"),
+    "unknown class of a pair": (
+        ["compare", "{photos}", "--fine", "boar:dear", "--out", "x"],
+        "did you mean 'deer'",
+    ),
+    "no pair": (["compare", "{photos}", "--fine", "boar", "--out", "x"], "MAJORITY:MINORITY"),
+    "ratio that leaves nothing": (
+        ["train", "{photos}", "--minority", "deer", "--ratio", "0.001", "--out", "x"],
+        "leaves photos of the minority",
+    ),
+    "ratio above one": (["train", "{photos}", "--ratio", "7", "--out", "x"], "imbalance.ratio"),
+    "folder with other files": (["train", "{photos}", "--out", "full"], "the folder is not empty"),
+    "unknown TOML key": (
+        ["train", "{photos}", "--config", "bad.toml", "--out", "x"],
+        "bad.toml: unknown key 'training.step'; did you mean 'steps'",
+    ),
+    "missing TOML": (["train", "{photos}", "--config", "none.toml", "--out", "x"], "none.toml: no such file"),
+    "unknown method": (["train", "{photos}", "--method", "fcsl", "--out", "x"], "did you mean 'fscl'"),
+    "unknown backbone": (["train", "{photos}", "--backbone", "resnet81", "--out", "x"], "unknown backbone"),
+    "weight without a term": (
+        ["train", "{photos}", "--method", "baseline", "--weight", "2", "--out", "x"],
+        "cross-entropy alone",
+    ),
+    "no model": (["evaluate", "empty"], "no bundle.json there"),
+    "no study": (["report", "empty"], "study.json"),
+    "unknown flag": (["train", "{photos}", "--outt", "x"], "--out"),
+    "unknown command": (["trin"], 'Did you mean "train"'),
+    "a manifest over another file": (
+        ["scan", "{photos}", "--out", "nolabel.csv"],
+        "a manifest is a .parquet file",
+    ),
+    "by site without sites": (["split", "{photos}", "--by", "site"], "no photo has one"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_a_user_can_cause_is_a_clear_error(fscl, photos, tmp_path, name):
+    tables(tmp_path)
+    photos.write(tmp_path / "photos.parquet")
+    before = sorted(p for p in tmp_path.rglob("*") if p.is_file())
+    words, message = BAD[name]
+    code, out, err = fscl(*(word.format(photos="photos.parquet") for word in words))
+    assert code == 2
+    assert message in re.sub(r"\s*│\s*|\s+", " ", err)
+    assert "Traceback" not in out + err
+    assert set(before) <= {p for p in tmp_path.rglob("*") if p.is_file()}
+    assert (tmp_path / "full/thesis.txt").read_text() == "mine"
+
+
+def test_a_class_of_two_photos_is_marked_or_an_error_when_strict(fscl, photos):
+    few = photos.rows[photos.rows["label"].isin(["boar"]) | photos.rows["photo_id"].str.match(r"deer/00[01]")]
+    type(photos)(few.reset_index(drop=True), photos.root).write(Path("few.parquet"))
+    code, out, _ = fscl("split", "few.parquet", "--out", "split.parquet")
+    assert code == 0
+    assert "not evaluable" in out
+    code, _, err = fscl("split", "few.parquet", "--strict", "--out", "split.parquet")
+    assert code == 2
+    assert "deer" in err
+
+
+def test_a_full_disk_keeps_what_was_done(fscl, photos, monkeypatch, tmp_path):
+    photos.write(tmp_path / "photos.parquet")
+    real, checkpoints = os.fsync, []
+
+    def fsync(handle):
+        if "checkpoint" in str(Path(f"/proc/self/fd/{handle}").readlink()):
+            checkpoints.append(handle)
+            if len(checkpoints) == 2:  # one is written after each step
+                raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("file names of handles are known on Linux only")
+    (tmp_path / "often.toml").write_text("[training]\ncheckpoint_seconds = 0\n")
+    command = ["train", "photos.parquet", "--out", "runs/x", "--config", "often.toml", *QUICK]
+    monkeypatch.setattr(os, "fsync", fsync)
+    code, _, err = fscl(*command)
+    assert code == 2
+    assert "No space left on device; what was finished is kept" in err
+    monkeypatch.setattr(os, "fsync", real)
+    assert [p.name for p in (tmp_path / "runs/x").glob("*.pt")] == ["checkpoint.pt"]
+    code, _, err = fscl(*command, "--resume")
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("command", ["demo", "scan", "split", "train", "evaluate", "compare", "report", "methods"])
+def test_every_command_has_help(fscl, command):
+    code, out, _ = fscl(command, "--help")
+    assert code == 0
+    assert f"fscl {command}" in out
+
+
+def test_help_and_import_do_not_load_torch_or_pandas():
+    script = (
+        "import sys, fscl, fscl.cli\n"
+        "sys.argv = ['fscl', '--help']\n"
+        "try: fscl.cli.main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'pandas', 'timm', 'matplotlib'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_methods_are_listed(fscl):
+    _, out, _ = fscl("methods")
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == [
+        "baseline",
+        "oversampling",
+        "contrastive",
+        "fscl",
+    ]
+
+
+def test_the_demo_writes_its_page(fscl, monkeypatch, tmp_path):
+    from fscl.experiments import demo
+
+    monkeypatch.setattr(demo, "COUNTS", dict.fromkeys(demo.COUNTS, 80))
+    monkeypatch.setattr(demo, "BASE", 30)
+    monkeypatch.setattr(demo, "RATIO", 0.1)
+    monkeypatch.setattr(demo, "STEPS", 2)
+    code, out, err = fscl("demo", "--jobs", "1")
+    assert code == 0, err
+    assert "report: runs/demo/report.html" in out
+    assert "generated photos" in (tmp_path / "runs/demo/report.html").read_text()
+    cells = [json.loads(p.read_text()) for p in (tmp_path / "runs/demo/cells").glob("*.json")]
+    assert [cell["status"] for cell in cells] == ["done"] * 4
+    code, out, err = fscl("demo", "--jobs", "1")  # all is there already
+    assert code == 0, err

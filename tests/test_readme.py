@@ -1,0 +1,71 @@
+"""The README's commands and examples run as they are written."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fscl
+from fscl.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands():
+    lines = "\n".join(blocks("sh")).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("fscl ") and "demo" not in line]
+
+
+@pytest.fixture
+def photos_folder(tmp_path):
+    generator = np.random.default_rng(0)
+    for label, name in enumerate(("water_deer", "roe_deer", "wild_boar")):
+        folder = tmp_path / "photos" / name
+        folder.mkdir(parents=True)
+        for i in range(30):
+            pixels = generator.integers(60 * label, 60 * label + 100, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i:04}.jpg")
+    return tmp_path
+
+
+def test_commands_and_python_run(photos_folder, monkeypatch, capsys):
+    monkeypatch.chdir(photos_folder)
+    ran = []
+    for words in commands():
+        quick = QUICK if words[1] in ("train", "compare") else []
+        few = ["--jobs", "1", "--ratios", "1", "--methods", "fscl"] if words[1] == "compare" else []
+        monkeypatch.setattr(sys, "argv", [*words, *quick, *few])
+        main()
+        ran.append(words[1])
+    assert ran == ["scan", "train", "evaluate", "compare"]
+    prediction, loss_alone = blocks("python")
+    exec(prediction, {})
+    assert "roe_deer" in capsys.readouterr().out
+
+    import torch
+
+    scope = {"features": torch.randn(4, 8), "labels": torch.tensor([0, 1, 2, 0])}
+    exec(loss_alone, scope)
+    assert scope["loss"](scope["features"], scope["labels"]).item() > 0
+
+
+def test_every_command_of_the_table_exists():
+    for name in re.findall(r"^\| `fscl (\w+)`", README, flags=re.MULTILINE):
+        assert name in fscl.cli.app
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (ROOT / target).exists(), target
