@@ -42,6 +42,7 @@ def test_from_photos_to_report(fscl, class_folders, tmp_path):
     code, out, _ = fscl("split", "photos.parquet", "--by", "photo")
     assert code == 0
     assert re.search(r"hare\s*│?\s*2\d", out)
+    assert "largest : smallest class = 2" in out
     code, out, _ = fscl("train", "photos.parquet", "--out", "runs/x", "--minority", "deer", *QUICK)
     assert code == 0
     assert "next: fscl evaluate runs/x" in out
@@ -51,7 +52,7 @@ def test_from_photos_to_report(fscl, class_folders, tmp_path):
     compare = ["compare", "photos.parquet", "--fine", "boar:deer", "--ratios", "1", ".5", "--jobs", "1"]
     code, out, _ = fscl(*compare, "--methods", "baseline", "fscl", "--seeds", "0", "--out", "study", *QUICK)
     assert code == 0
-    assert "FSCL" in out
+    assert re.search(r"FSCL +1 .* 0\.99", out), "the published figure stands beside ours"
     page = (tmp_path / "study/report.html").read_text()
     assert "real photos" in page
     assert "1:0.5" in page
@@ -200,7 +201,7 @@ def test_methods_are_listed(fscl):
 def test_the_demo_writes_its_page(fscl, monkeypatch, tmp_path):
     from fscl.experiments import demo
 
-    monkeypatch.setattr(demo, "COUNTS", dict.fromkeys(demo.COUNTS, 80))
+    monkeypatch.setattr(demo, "PHOTOS_PER_SPECIES", 80)
     monkeypatch.setattr(demo, "BASE", 30)
     monkeypatch.setattr(demo, "RATIO", 0.1)
     monkeypatch.setattr(demo, "STEPS", 2)

@@ -10,7 +10,7 @@ from fscl.experiments.run import compare
 from fscl.manifest.synthetic import SPECIES, generate
 from fscl.manifest.table import Manifest
 
-COUNTS = {"water_deer": 700, "roe_deer": 700, "wild_boar": 700}
+PHOTOS_PER_SPECIES = 540
 MINORITY = "roe_deer"
 BASE, RATIO = 400, 0.05
 STEPS, IMAGE_SIZE = 120, 48
@@ -32,9 +32,9 @@ def run_demo(out: Path, *, seed: int = 0, jobs: int | None = None, overwrite: bo
     if drawn.exists() and not overwrite:
         photos = Manifest.read(drawn)
     else:
-        photos = generate(out / DRAWN_PHOTOS, counts=COUNTS, seed=seed)
+        photos = generate(out / DRAWN_PHOTOS, counts=dict.fromkeys(SPECIES, PHOTOS_PER_SPECIES), seed=seed)
         photos.write(drawn)
-    flags = settings({"steps": STEPS, "image_size": IMAGE_SIZE})
+    flags = settings({"steps": STEPS, "image_size": IMAGE_SIZE, "val_fraction": 0.1})
     configs = {name: resolve([(name, methods.read(name)), ("demo", flags)]) for name in methods.STUDY}
     return compare(
         photos,

@@ -216,6 +216,9 @@ def terminal_table(study: Study) -> RenderableType:
         table.add_column("method", overflow="fold")
         for column in ("seeds", *(FIGURES[name] for name in TERMINAL_FIGURES)):
             table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
+        beside_published = shows_published(study, pair)
+        if beside_published:
+            table.add_column("published\nminority", justify="right", no_wrap=True, style="dim")
         for ratio in study.ratios(pair):
             cells = study.by_method(pair, ratio)
             columns = [{m: kept_spread(own, name) for m, own in cells.items()} for name in TERMINAL_FIGURES]
@@ -225,7 +228,10 @@ def terminal_table(study: Study) -> RenderableType:
                     for column in columns
                 ]
                 if not any(cell.result for cell in own):
-                    figures = [Text(_status(own), style="dim")]
+                    figures = [Text(_status(own), style="dim"), *[Text("")] * (len(TERMINAL_FIGURES) - 1)]
+                if beside_published:
+                    published = PUBLISHED.get(method, {}).get(ratio)
+                    figures.append(Text(DASH if published is None else f"{published:.2f}"))
                 shown = ratio_title(ratio) if place == 0 else ""
                 table.add_row(shown, Text(study.title(method)), _seed_count(own).split(" ")[0], *figures)
             table.add_section()

@@ -1,6 +1,6 @@
 """The photos of a run: labelled and readable, split without leaks, thinned to the wanted ratio."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from fscl.config import Config, Split
 from fscl.errors import PhotosError, did_you_mean
-from fscl.manifest.imbalance import thin
+from fscl.manifest.imbalance import measures, thin
 from fscl.manifest.splits import assign_splits, balance_report, check_disjoint
 from fscl.manifest.table import Manifest
 
@@ -52,13 +52,26 @@ def split_photos(manifest: Manifest, settings: Split) -> Manifest:
     return Manifest(rows, manifest.root)
 
 
+def imbalance_line(counts: Mapping[str, int]) -> str:
+    """Return the long-tail measures of training photos per class in a line."""
+    found = measures(counts)
+    shown = [f"Gini {found['gini']:.2f}", f"as varied as {found['effective_classes']:.1f} even classes"]
+    if found["imbalance_ratio"] is not None:
+        shown.insert(0, f"largest : smallest class = {found['imbalance_ratio']:.3g} : 1")
+    return f"imbalance in training: {', '.join(shown)} (of {len(counts)})"
+
+
 def balance_table(manifest: Manifest) -> Table:
     """Return photos per class and split, and what is wrong with a class, as a table for the terminal."""
-    found = Table("class", title="photos", title_justify="left")
+    report = balance_report(manifest.rows)
+    counts = dict(zip(report["label"], report["train"], strict=True))
+    found = Table(
+        "class", title="photos", title_justify="left", caption=imbalance_line(counts), caption_justify="left"
+    )
     for column in ("train", "val", "test", "sites", "sequences"):
         found.add_column(column, justify="right")
     found.add_column("")
-    for row in balance_report(manifest.rows).to_dict("records"):
+    for row in report.to_dict("records"):
         figures = [str(row[column]) for column in ("train", "val", "test", "sites", "sequences")]
         found.add_row(Text(str(row["label"])), *figures, "" if pd.isna(row["trouble"]) else Text(str(row["trouble"])))
     return found

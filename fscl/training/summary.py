@@ -5,6 +5,7 @@ from pathlib import Path
 from fscl.bundle import Bundle
 from fscl.training.log import read_metrics
 from fscl.training.run_folder import METRICS
+from fscl.training.subset import imbalance_line
 
 
 def run_summary(folder: Path) -> str:
@@ -18,6 +19,7 @@ def run_summary(folder: Path) -> str:
         f"{bundle.config.method.title}: {last['step']} steps, {last['epoch'] + 1} epochs, "
         f"{last['photos_per_second']:.0f} photos/s; kept epoch {bundle.epoch + 1}",
         f"training photos: {counts}",
+        imbalance_line(bundle.train_counts),
     ]
     if last["validation"]:
         shown = {
