@@ -1,7 +1,7 @@
 """Photos read, cropped, augmented and stacked: the batches of training and of inference."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -114,16 +114,20 @@ class TrainingPhotos(Dataset[TrainingItem]):
 
     def _readable(self, row: int) -> tuple[Image.Image, list[Failure]]:
         failures: list[Failure] = []
-        members = np.flatnonzero(self.regions.labels == self.regions.labels[row])
-        for candidate in np.roll(members, -int(np.searchsorted(members, row))):
+        for candidate in self._with_others_of_its_class(row):
             try:
-                return self.regions.read(int(candidate), self.preprocessing), failures
+                return self.regions.read(candidate, self.preprocessing), failures
             except UnreadableError as error:
-                failures.append(Failure(int(candidate), str(error)))
+                failures.append(Failure(candidate, str(error)))
         raise PhotosError(
             f"no photo of a class can be read any more; first {self.regions.paths[row]}: "
             f"{failures[0].reason}; is the folder still there?"
         )
+
+    def _with_others_of_its_class(self, row: int) -> Iterator[int]:
+        yield row
+        members = np.flatnonzero(self.regions.labels == self.regions.labels[row])
+        yield from np.roll(members, -int(np.searchsorted(members, row)))[1:].tolist()
 
 
 class InferencePhotos(Dataset[InferenceItem]):
