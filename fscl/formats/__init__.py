@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from fscl.errors import PhotosError
-from fscl.formats import folders, tabular
+from fscl.formats import aihub, folders, tabular
 from fscl.manifest.table import Manifest, is_manifest
 
 
 def read(source: Path) -> Manifest:
-    """Read a folder of class folders, a table of photos (CSV, Parquet) or a manifest.
+    """Read a folder of class folders, AI Hub's wildlife set, a table of photos (CSV, Parquet) or a manifest.
 
     No photo is checked here: `fscl.formats.scan` does that.
 
@@ -18,7 +18,7 @@ def read(source: Path) -> Manifest:
     if not source.exists():
         raise PhotosError(f"{source} does not exist")
     if source.is_dir():
-        return folders.read(source)
+        return aihub.read(source) if aihub.is_layout(source) else folders.read(source)
     suffix = source.suffix.lower()
     if suffix not in (".csv", ".tsv", ".parquet"):
         fix = "unzip it first" if suffix == ".zip" else "give one of these"

@@ -14,6 +14,7 @@ PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif"),
     *(".tif", ".tiff", ".bmp", ".gif"),
 )
+NOT_UTF8 = "file name is not UTF-8, rename it"
 # Folders that cameras, archives and systems leave behind; they hold thumbnails and forks, no photos.
 PASSED_OVER = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
 
@@ -24,7 +25,8 @@ SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "va
 def read(root: Path) -> Manifest:
     """Read a folder of class folders, in sorted path order. Labels are the folder names.
 
-    A photo beside the class folders, and a folder that may not be opened, become rows with a `problem`.
+    A photo beside the class folders, a folder that may not be opened and a name that is not UTF-8 become
+    rows with a `problem`.
 
     Raises:
         PhotosError: no photos, no class folders, or class folders beside split folders.
@@ -37,15 +39,18 @@ def read(root: Path) -> Manifest:
             f"{root}: expected photos in {root.name}/CLASS/photo.jpg, got none ({found or 'the folder is empty'})"
         )
     by_split = _is_by_split(root, [*paths, *unreadable])
+    photos = dict.fromkeys(paths) | {path: why for path, why in unreadable.items() if why == NOT_UTF8}
+    folders = {path: why for path, why in unreadable.items() if path not in photos}
     rows: list[tuple[str | None, ...]]
-    rows = [(path, *_label_and_split(path.split("/")[:-1], by_split), None) for path in paths]
-    rows += [(path, *_label_and_split(path.split("/"), by_split), why) for path, why in unreadable.items()]
+    rows = [(path, *_label_and_split(path.split("/")[:-1], by_split), why) for path, why in photos.items()]
+    rows += [(path, *_label_and_split(path.split("/"), by_split), why) for path, why in folders.items()]
     columns = pd.DataFrame(rows, columns=["path", "label", "split", "problem"]).sort_values("path")
     if columns["label"].isna().all():
         example = f"{root.name}/train/CLASS/photo.jpg" if by_split else f"{root.name}/CLASS/photo.jpg"
         raise PhotosError(
-            f"{root}: expected {example}, got {len(paths)} photos without a class folder, such as "
-            f"{paths[0]}; make a folder for each class, or give a table (CSV) with the columns filepath,label"
+            f"{root}: expected {example}, got {len(columns)} photos without a class folder, such as "
+            f"{columns['path'].iloc[0]}; make a folder for each class, or give a table (CSV) with the columns "
+            "filepath,label"
         )
     columns.loc[columns["label"].isna() & columns["problem"].isna(), "problem"] = "no label"
     return Manifest.build(columns, root)
@@ -55,8 +60,9 @@ def walk(root: Path) -> tuple[list[str], dict[str, str], Counter[str]]:
     """Find all photos below a folder, linked folders included.
 
     Returns:
-        Sorted paths of the photos, relative to `root`, with forward slashes; folders that cannot be
-        opened, with the reason; and how many other files there are of each suffix.
+        Sorted paths of the photos, relative to `root`, with forward slashes; folders that cannot be opened
+        and photos whose name is not UTF-8 (in the path, its bytes are escaped), with the reason; and how
+        many other files there are of each suffix.
     """
     paths: list[str] = []
     unreadable: dict[str, str] = {}
@@ -64,7 +70,7 @@ def walk(root: Path) -> tuple[list[str], dict[str, str], Counter[str]]:
     entered: set[str] = set()
 
     def note(error: OSError) -> None:
-        folder = Path(error.filename).relative_to(root).as_posix()
+        folder = _escaped(Path(error.filename).relative_to(root).as_posix())
         unreadable[folder] = f"unreadable folder: {(error.strerror or 'unknown').lower()}"
 
     for folder, subfolders, files in os.walk(root, onerror=note, followlinks=True):
@@ -80,8 +86,16 @@ def walk(root: Path) -> tuple[list[str], dict[str, str], Counter[str]]:
             if name.startswith(".") or suffix not in PHOTO_SUFFIXES:
                 others[suffix or name] += 1
             else:
-                paths.append((place / name).as_posix())
+                path = (place / name).as_posix()
+                if _escaped(path) == path:
+                    paths.append(path)
+                else:  # unpacked from an archive of another system, such as EUC-KR; no table can hold it
+                    unreadable[_escaped(path)] = NOT_UTF8
     return sorted(paths), unreadable, others
+
+
+def _escaped(path: str) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _is_by_split(root: Path, paths: list[str]) -> bool:

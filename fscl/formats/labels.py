@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from fscl.errors import PhotosError, did_you_mean
@@ -14,6 +15,7 @@ from fscl.formats.tabular import read_csv
 MOST_SLIPS = 5
 SLIPS_PER_PHOTO = 0.05
 LONG_LABEL = 8  # letters from which on two slips count
+LETTERS = 32  # columns of letter counts: an alphabet
 
 
 class Suspicion(NamedTuple):
@@ -67,14 +69,20 @@ def suspicions(labels: pd.Series) -> list[Suspicion]:
     Suspicion(label='Red_Fox', rows=40, meant='red fox', meant_rows=100)
     """
     counts = labels.value_counts()
-    names = [(str(label), int(count), _plain(str(label))) for label, count in counts.items()]
+    names, rows = [str(label) for label in counts.index], counts.to_numpy()
+    plains = [_plain(name) for name in names]
+    letters = _letter_counts(plains)
+    first_of: dict[str, int] = {}
     found = []
-    for place, (label, count, plain) in enumerate(names):
-        for other, other_count, other_plain in names[:place]:
-            rare = count <= min(MOST_SLIPS, SLIPS_PER_PHOTO * other_count)
-            if plain == other_plain or (rare and _is_slip(plain, other_plain)):
-                found.append(Suspicion(label, count, other, other_count))
-                break
+    for place, plain in enumerate(plains):
+        meant = first_of.setdefault(plain, place)
+        if rows[place] <= MOST_SLIPS:
+            frequent = np.count_nonzero(SLIPS_PER_PHOTO * rows[:meant] >= rows[place])  # most rows come first
+            apart = np.abs(letters[:frequent] - letters[place]).sum(axis=1)
+            near = np.flatnonzero(apart <= 2 * _allowed(plain))  # a letter replaced: one more, one less
+            meant = next((other for other in near.tolist() if _is_slip(plain, plains[other])), meant)
+        if meant != place:
+            found.append(Suspicion(names[place], int(rows[place]), names[meant], int(rows[meant])))
     return found
 
 
@@ -82,10 +90,26 @@ def _plain(label: str) -> str:
     return re.sub(r"[\W_]+", "", label).casefold()
 
 
+def _letter_counts(labels: list[str]) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:
+    """Count the letters of each label, (labels, LETTERS); letters beyond LETTERS share the columns.
+
+    Labels far apart here are far apart in edits, which are too slow to count for all pairs of thousands.
+    """
+    counts = np.zeros((len(labels), LETTERS), dtype=np.int16)
+    for row, label in enumerate(labels):
+        for letter in label:
+            counts[row, ord(letter) % LETTERS] += 1
+    return counts
+
+
+def _allowed(label: str) -> int:
+    return 2 if len(label) >= LONG_LABEL else 1
+
+
 def _is_slip(label: str, other: str) -> bool:
     if re.sub(r"\D", "", label) != re.sub(r"\D", "", other):  # area1 and area2 are two things
         return False
-    allowed = 2 if len(label) >= LONG_LABEL else 1
+    allowed = _allowed(label)
     return abs(len(label) - len(other)) <= allowed and _edits(label, other) <= allowed
 
 

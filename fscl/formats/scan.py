@@ -14,6 +14,7 @@ from rich.progress import Progress
 from fscl import formats
 from fscl.errors import PhotosError
 from fscl.formats import reasons
+from fscl.formats.folders import NOT_UTF8
 from fscl.formats.labels import apply_class_map, read_class_map
 from fscl.formats.summary import summary
 from fscl.images import UnreadableError, read_region, read_size
@@ -60,7 +61,7 @@ def scan(
     """
     manifest = formats.read(source)
     rows = manifest.rows if class_map is None else _mapped(manifest.rows, class_map)
-    known_unreadable = rows["problem"].str.startswith("unreadable", na=False)
+    known_unreadable = rows["problem"].str.startswith(("unreadable", NOT_UTF8), na=False)
     paths = rows.loc[~known_unreadable, "path"].unique().tolist()
     looks = _look_at_all(paths, manifest, verify, progress)
     if paths and looks["bytes"].isna().all():

@@ -13,13 +13,14 @@ from fscl.manifest.table import SPLITS, Manifest
 
 FEWEST = 3  # photos of a class below which there is nothing to learn from and test on
 LISTED = 3  # examples of each finding
+MOST_SITES = 12  # in the table of sites
 
 Finding = tuple[str, Sequence[str]]
 """A sentence, and examples."""
 
 
 def summary(manifest: Manifest) -> Group:
-    """Return what a scan found: photos per class, their sites and splits, and a section of what is wrong.
+    """Return what a scan found: photos per class, split and site, and a section of what is wrong.
 
     Printed by `rich.print`; names are never taken for markup.
     """
@@ -28,7 +29,8 @@ def summary(manifest: Manifest) -> Group:
     title += f"{_number(usable['label'].nunique(), 'class', 'classes')}, in {manifest.root}"
     found = [*_problems(rows), *_notes(rows), *_copies(usable), *_labels(rows), *_classes(usable)]
     heading = Text("\nWorth a look" if found else "\nNothing is wrong.", style="bold")
-    return Group(Text(title, style="bold"), _class_table(rows, usable), heading, *map(_shown, found))
+    tables = [_class_table(rows, usable), *_site_table(usable)]
+    return Group(Text(title, style="bold"), *tables, heading, *map(_shown, found))
 
 
 def _class_table(rows: pd.DataFrame, usable: pd.DataFrame) -> Table:
@@ -51,6 +53,24 @@ def _class_table(rows: pd.DataFrame, usable: pd.DataFrame) -> Table:
     for label, row in zip(counts.index, counts.itertuples(index=False), strict=True):
         table.add_row(Text(str(label)), *(f"{count:,}" for count in row))
     return table
+
+
+def _site_table(usable: pd.DataFrame) -> Iterable[Table | Text]:
+    """The sites with most photos, where sites are known."""
+    by_site = usable.groupby("site")
+    counts = pd.DataFrame({"photos": by_site["photo_id"].nunique(), "classes": by_site["label"].nunique()})
+    if counts.empty:
+        return
+    table = Table("site", box=None, pad_edge=False)
+    for name in counts.columns:
+        table.add_column(name, justify="right")
+    counts = counts.sort_values("photos", ascending=False, kind="stable")
+    for site, photos, classes in counts.head(MOST_SITES).itertuples():
+        table.add_row(Text(str(site)), f"{photos:,}", f"{classes:,}")
+    yield Text()
+    yield table
+    if len(counts) > MOST_SITES:
+        yield Text(f"and {len(counts) - MOST_SITES:,} more")
 
 
 def _problems(rows: pd.DataFrame) -> Iterable[Finding]:

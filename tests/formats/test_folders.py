@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fscl.errors import PhotosError
 from fscl.formats import folders
+from fscl.formats.scan import scan
 
 
 def table(manifest, *columns):
@@ -86,6 +87,39 @@ def test_a_folder_that_may_not_be_opened_becomes_a_row(draw, monkeypatch):
 def test_a_photo_beside_the_class_folders_has_no_label(draw):
     manifest = folders.read(draw("fox/1.jpg", "loose.jpg"))
     assert table(manifest, "label", "problem") == [("fox/1.jpg", "fox", None), ("loose.jpg", None, "no label")]
+
+
+@pytest.fixture
+def rename_euc_kr():
+    """Return a function that renames a file or folder to the bytes that an archive packed in Korea leaves."""
+
+    def rename(path, name):
+        path.rename(path.with_name(os.fsdecode(name.encode("euc-kr"))))
+
+    return rename
+
+
+def test_names_that_are_not_utf8_become_rows_that_can_be_written(draw, rename_euc_kr, tmp_path_factory):
+    root = draw("fox/1.jpg", "fox/2.jpg", "hare/1.jpg", "loose.jpg")
+    rename_euc_kr(root / "fox" / "2.jpg", "여우.jpg")
+    rename_euc_kr(root / "hare", "고라니")
+    rename_euc_kr(root / "loose.jpg", "노루.jpg")
+    manifest = scan(root)
+    problem = "file name is not UTF-8, rename it"
+    assert table(manifest, "label", "problem") == [
+        (r"\xb0\xed\xb6\xf3\xb4\xcf/1.jpg", r"\xb0\xed\xb6\xf3\xb4\xcf", problem),
+        (r"\xb3\xeb\xb7\xe7.jpg", None, problem),
+        ("fox/1.jpg", "fox", None),
+        (r"fox/\xbf\xa9\xbf\xec.jpg", "fox", problem),
+    ]
+    manifest.write(tmp_path_factory.mktemp("out") / "photos.parquet")
+
+
+def test_only_names_that_are_not_utf8(draw, rename_euc_kr):
+    root = draw("loose.jpg")
+    rename_euc_kr(root / "loose.jpg", "노루.jpg")
+    with pytest.raises(PhotosError, match=r"got 1 photos without a class folder, such as \\xb3"):
+        folders.read(root)
 
 
 class TestRefused:

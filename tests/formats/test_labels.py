@@ -1,10 +1,13 @@
+import time
+
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fscl.errors import PhotosError
-from fscl.formats.labels import _edits, apply_class_map, read_class_map, suspicions
+from fscl.formats.labels import _edits, _is_slip, _plain, apply_class_map, read_class_map, suspicions
 
 
 def labels(**counts):
@@ -27,6 +30,28 @@ class TestSuspicions:
             "harre": "hare",
             "wolvirene": "wolverine",
         }
+
+    @given(st.lists(st.tuples(st.text("abA _", max_size=9), st.sampled_from([1, 2, 5, 20, 40, 100])), max_size=12))
+    def test_the_most_frequent_label_alike_is_meant_as_a_search_of_all_pairs_finds(self, drawn):
+        table = pd.Series([name for name, count in drawn for _ in range(count)], dtype="str")
+        counts = table.value_counts()
+        expected = {}
+        for place, (label, rows) in enumerate(counts.items()):
+            for other, other_rows in counts.iloc[:place].items():
+                rare = rows <= 5 and rows <= 0.05 * other_rows
+                if _plain(label) == _plain(other) or (rare and _is_slip(_plain(label), _plain(other))):
+                    expected[label] = other
+                    break
+        assert {s.label: s.meant for s in suspicions(table)} == expected
+
+    def test_ten_thousand_labels_take_seconds(self):
+        generator = np.random.default_rng(0)
+        names = ["".join(word) for word in generator.choice(list("abcdefghijklmnopqrstuvwxyz"), (10_000, 14))]
+        names[5000] = names[0][:-1]
+        start = time.process_time()
+        [slip] = suspicions(pd.Series(names[:5000] * 20 + names[5000:]))
+        assert time.process_time() - start < 8
+        assert (slip.label, slip.meant) == (names[5000], names[0])
 
     def test_frequent_or_different_labels_are_none(self):
         assert found(roe__deer=100, red__deer=40, fox=100, ox=6, hare=30, care=2) == {}

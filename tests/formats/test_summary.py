@@ -45,6 +45,20 @@ def test_sites_splits_boxes_and_unusable_rows_have_columns_where_there_are_any(t
     ]
 
 
+def test_the_sites_with_most_photos(tmp_path):
+    columns = table(fox=20, hare=20).assign(site=[f"[red]{n // 2:02}" for n in range(20)] * 2)
+    columns.loc[39, "site"] = "[red]05"
+    text = lines(printed(columns, tmp_path))
+    at = text.index("site photos classes")
+    assert text[at + 1] == "[red]05 5 2"
+    assert text[at + 2] == "[red]00 4 2"
+    assert text[at + 10 : at + 12] == ["[red]09 3 2", ""]
+    more = columns.assign(site=range(40)).astype({"site": "str"})
+    text = lines(printed(more, tmp_path))
+    assert text[text.index("site photos classes") + 13] == "and 28 more"
+    assert "site photos" not in printed(table(fox=3, hare=3), tmp_path)
+
+
 def test_two_boxes_of_a_photo_are_one_photo(tmp_path):
     columns = pd.concat([table(fox=3)] * 2).assign(x=1, y=1, w=2, h=2)
     assert "fox 3 6" in lines(printed(columns, tmp_path))
