@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
-from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 from fscl.errors import DivergenceError, PhotosError
@@ -132,11 +131,11 @@ def auroc(logits: NDArray[np.float64], labels: NDArray[np.integer]) -> float | N
 def _area(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
     """Return the chance that a positive outranks a negative, ties half: the Mann–Whitney statistic.
 
-    One rankdata per pair is some 20 times quicker than roc_auc_score, and 100 classes make 4950 pairs.
+    A sort and two look-ups per pair are far quicker than roc_auc_score, and 500 classes make 124,750 pairs.
     """
-    ranks = rankdata(np.concatenate([positive, negative]))[: len(positive)]
-    wins = ranks.sum() - len(positive) * (len(positive) + 1) / 2
-    return float(wins / (len(positive) * len(negative)))
+    ordered = np.sort(negative)
+    wins = np.searchsorted(ordered, positive, "left").sum() + np.searchsorted(ordered, positive, "right").sum()
+    return float(wins / (2 * len(positive) * len(negative)))
 
 
 def average_precision(
@@ -148,13 +147,27 @@ def average_precision(
     by log-odds: the order of the probabilities, without their saturation at 1.
     """
     ranked = minority if len(minority) == 2 and minority.sum() == 1 else np.ones_like(minority)
+    log_odds = _log_odds(logits)
     scores = []
     for index in np.flatnonzero(ranked):
         positive = labels == index
         if 0 < positive.sum() < len(labels):
-            log_odds = logits[:, index] - logsumexp(np.delete(logits, index, axis=1), axis=1)
-            scores.append(average_precision_score(positive, log_odds))
+            scores.append(average_precision_score(positive, log_odds[:, index]))
     return _mean(scores)
+
+
+def _log_odds(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log(p / (1 - p)) of each class, exact where p is near 1: there the others are summed by themselves."""
+    photos, top = np.arange(len(logits)), logits.argmax(axis=1)
+    relative = np.exp(logits - logits[photos, top][:, None])
+    of_others = relative.sum(axis=1, keepdims=True) - relative
+    of_others[photos, top] = 1  # cancels here; replaced below
+    log_others = logits[photos, top][:, None] + np.log(of_others)
+    without_top = logits.copy()
+    without_top[photos, top] = -inf
+    log_others[photos, top] = logsumexp(without_top, axis=1)
+    log_odds: NDArray[np.float64] = logits - log_others
+    return log_odds
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -198,3 +198,14 @@ def test_the_order_of_photos_plays_no_part(photos, random):
     shuffled = evaluate(logits[order], labels[order])
     for name, value in evaluate(logits, labels).items():
         assert shuffled[name] == (pytest.approx(value) if isinstance(value, float) else value)
+
+
+def test_log_odds_are_those_of_the_softmax_and_do_not_saturate():
+    from scipy.special import softmax
+
+    from fscl.scoring.metrics import _log_odds
+
+    logits = np.random.default_rng(0).normal(0, 3, (50, 4))
+    p = softmax(logits, axis=1)
+    np.testing.assert_allclose(_log_odds(logits), np.log(p) - np.log1p(-p), rtol=1e-9)
+    np.testing.assert_allclose(_log_odds(np.array([[900.0, 0.0, 0.0]]))[0, 0], 900 - np.log(2))
