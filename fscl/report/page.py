@@ -10,9 +10,12 @@ from markupsafe import Markup
 
 from fscl.atomic import write_text
 from fscl.errors import OutputError
+from fscl.report.ablation import ablation_table
+from fscl.report.architecture import draw_architecture
 from fscl.report.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
 from fscl.report.figures import draw_figures
 from fscl.report.frame import figures_frame
+from fscl.report.paired import paired_frame, paired_table, seeds_note
 from fscl.report.study import Study, read_study
 from fscl.report.summary import summary
 from fscl.report.tables import (
@@ -47,6 +50,9 @@ GLOSSARY = {
     "argmax, threshold": "Argmax takes the class with the highest score. Threshold takes the rare class from the "
     "score on that served best on the validation photos.",
     "last epoch, best epoch": "The model at the end of training, or when it did best on the validation photos.",
+    "95 % interval": "Where the mean over ever more seeds would lie, in 19 of 20 such intervals.",
+    "p": "How often chance alone would show so large a difference between methods that are equally good. Adjusted: "
+    "raised for the number of tests, so that one of many does not stand out by luck.",
     "sd": "Standard deviation between seeds: runs that differ by chance only.",
     "1:0.01": "Ratio of common to rare photos in training: one rare photo for every hundred common ones.",
     "–": "Undefined, or not measured.",
@@ -56,8 +62,8 @@ GLOSSARY = {
 def write_report(folder: Path, out: Path | None = None) -> Path:
     """Write the report of a study and return the path of its page.
 
-    `report.md`, `report.csv` and `figures/*.svg` go into the study folder; the page stands on its own and goes
-    to `out`. The same cells give the same bytes.
+    `report.md`, `report.csv`, `report_paired.csv` (where seeds suffice for tests) and `figures/*.svg` go into the
+    study folder; the page stands on its own and goes to `out`. The same cells give the same bytes.
 
     Args:
         folder: as written by `fscl compare`; finished cells suffice.
@@ -71,13 +77,17 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     if page.suffix != ".html" or page.is_dir():
         raise OutputError(f"expected a page ending in .html, got {page}; for example {page / 'report.html'}")
     study = read_study(folder)
-    drawings = draw_figures(study)
+    architecture = draw_architecture(study)
+    drawings = [*draw_figures(study), *([architecture] if architecture else [])]
     content = _content(study, drawings)
     files = {
         page: _environment(html=True).get_template("page.html.j2").render(content),
         folder / "report.md": _environment(html=False).get_template("report.md.j2").render(content),
         folder / "report.csv": figures_frame(study).to_csv(index=False, lineterminator="\n"),
     }
+    tests = paired_frame(study)
+    if not tests.empty:
+        files[folder / "report_paired.csv"] = tests.to_csv(index=False, lineterminator="\n")
     files |= {folder / "figures" / f"{drawing.name}.svg": drawing.svg for drawing in drawings}
     for path, text in files.items():
         try:
@@ -95,6 +105,8 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
             "title": pair_title(study, pair),
             "study_table": study_table(study, pair),
             "figures_table": figures_table(study, pair),
+            "paired_table": paired_table(study, pair),
+            "seeds_note": seeds_note(study, pair),
             "choices_table": choices_table(study, pair),
             "charts": {
                 kind: by_name[f"{kind}-{pair}"]
@@ -108,6 +120,8 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
         "study": study.header,
         "summary": summary(study),
         "pairs": pairs,
+        "ablation_table": ablation_table(study),
+        "architecture": by_name.get("architecture"),
         "methods": [recipe for method in study.methods if (recipe := study.recipe(method))],
         "unfinished_table": unfinished_table(study),
         "effort_table": effort_table(study),
@@ -166,6 +180,6 @@ def _inline(drawing: Drawing) -> Markup:
     for colour, variable in PAGE_COLOURS.items():
         svg = svg.replace(colour, variable)
     width_pt = re.search(r'width="([\d.]+)pt" height="[\d.]+pt"', svg)
-    assert width_pt, "matplotlib writes the size of a figure in points"
+    assert width_pt, "every chart states its size in points"
     svg = svg.replace(width_pt[0], f'style="--width: {width_pt[1]}pt" aria-hidden="true" focusable="false"', 1)
     return Markup(svg)

@@ -3,13 +3,12 @@
 from collections import Counter
 from math import ceil, sqrt
 
+from fscl.report.paired import BASELINE, SEEDS_WANTED
 from fscl.report.spread import Spread, kept_spread, leaders
 from fscl.report.study import Pair, Study
 from fscl.report.tables import ratio_title
 
-BASELINE = "baseline"
 PROPOSAL = "fscl"
-SEEDS_WANTED = 5  # the study protocol's least; fewer are a trial
 PAIRS: dict[Pair, str] = {"fine": "Fine pair", "coarse": "Coarse pair", "all": "All classes"}
 MOST_NAMES = 3  # more classes than that are counted, not named
 Spreads = dict[str, Spread]

@@ -37,11 +37,12 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Entry:
-    """One place in a table: a figure or words, what stands small beneath it, and whether it leads."""
+    """One place in a table: a figure or words, what stands small beneath it, and whether it is marked."""
 
     text: str = DASH
     detail: str = ""
     best: bool = False
+    worse: bool = False
     words: bool = False
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from fscl.errors import OutputError
 from fscl.report import read_study, write_report
+from fscl.report.ablation import ablation_table
+from fscl.report.paired import paired_table, seeds_note
 from fscl.report.tables import study_table
 
 SMALL = {
@@ -75,7 +77,7 @@ def test_the_page_can_be_read_aloud(html):
     page = Page(html)
     assert len(re.findall("<table>", html)) == len(re.findall("<caption>", html)) > 3
     images = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
-    assert len(images) == html.count("<svg") == 5
+    assert len(images) == html.count("<svg") == 6
     assert all(len(image["aria-label"]) > 40 for image in images)
     assert ("html", {"lang": "en"}) in page.tags
 
@@ -121,7 +123,7 @@ def test_generated_photos_wear_a_badge(write_study, html):
 def test_everything_is_written_and_again_with_the_same_bytes(folder, html):
     written = [folder / name for name in ("report.html", "report.md", "report.csv")]
     written += sorted((folder / "figures").glob("*.svg"))
-    assert len(written) == 3 + 5
+    assert len(written) == 3 + 6
     before = [path.read_bytes() for path in written]
     write_report(folder)
     assert [path.read_bytes() for path in written] == before
@@ -130,7 +132,7 @@ def test_everything_is_written_and_again_with_the_same_bytes(folder, html):
 def test_markdown_shows_tables_and_figures_that_are_there(folder, html):
     markdown = (folder / "report.md").read_text(encoding="utf-8")
     figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", markdown)
-    assert len(figures) == 5
+    assert len(figures) == 6
     assert all((folder / figure).is_file() for figure in figures)
     rows = [line for line in markdown.splitlines() if line.startswith("| 1:0.01")]
     assert [entry.text in rows[0] for entry in study_table(read_study(folder), "fine").sections[0].rows[0].entries]
@@ -142,6 +144,27 @@ def test_csv_can_be_read_back(folder, html):
     frame = pd.read_csv(folder / "report.csv")
     assert len(frame) == 2 * 2 * 4
     assert set(frame["epoch"]) == {"last", "best"}
+
+
+def test_tests_and_ablation_stand_on_the_page_in_markdown_and_in_csv(write_study):
+    options = {**SMALL, "methods": ("baseline", "fscl"), "seeds": (0, 1, 2)}
+    folder = write_study(**options)
+    html = write_report(folder).read_text(encoding="utf-8")
+    markdown = (folder / "report.md").read_text(encoding="utf-8")
+    study = read_study(folder)
+    for table in (paired_table(study, "fine"), ablation_table(study)):
+        for entry in table.sections[0].rows[-1].entries:
+            assert entry.text in html
+            assert entry.text in markdown
+    assert seeds_note(study, "fine") in Page(html).text
+    tests = pd.read_csv(folder / "report_paired.csv")
+    assert tests["figure"].tolist() == ["minority_recall", "balanced_accuracy", "auroc"]
+    assert (tests["p_holm"] >= tests["p"]).all()
+
+
+def test_without_enough_seeds_there_is_a_sentence_and_no_file(folder, html):
+    assert "No paired tests: they need 3 seeds" in Page(html).text
+    assert not (folder / "report_paired.csv").exists()
 
 
 def test_the_page_can_go_elsewhere(write_study, tmp_path):
