@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: setup demo test check format clean
+
+setup: $(VENV)/installed-dev
 
 demo: $(VENV)/installed
 	$(BIN)/fscl demo

@@ -3,7 +3,9 @@
 import shlex
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,6 +29,7 @@ app = App(
 Several = Parameter(consume_multiple=True, negative=())
 On = Parameter(negative=())  # a switch without a --no- form
 By = Literal["photo", "sequence", "site"]
+KEPT = "what was done is kept: the same command goes on, `fscl train` with --resume"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,7 @@ class Flags:
         image_size: px, both sides (224)
         crop_margin: around a box, as a fraction of its longer side (0.1)
         backbone: a timm model name (resnet18)
-        layers: stages whose features the similarity term sees, as indices or names (-2 -1)
+        layers: stages whose features the similarity term sees, indices or names: --layers=-2,-1
         weight: of the similarity term (1.0)
         pretrained: start from timm's published weights; needs the network once
         weights: start from a local file of backbone weights
@@ -67,9 +70,7 @@ class Flags:
     image_size: int | None = None
     crop_margin: float | None = None
     backbone: str | None = None
-    layers: Annotated[list[str] | None, Parameter(consume_multiple=True, allow_leading_hyphen=True, negative=())] = (
-        None
-    )
+    layers: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     weight: float | None = None
     pretrained: Annotated[bool | None, On] = None
     weights: str | None = None
@@ -89,12 +90,20 @@ class Flags:
 
         flags = {k: v for k, v in asdict(self).items() if k not in ("config", "weight", "layers")} | more
         if self.layers is not None:
-            flags["layers"] = [int(name) if name.lstrip("-").isdigit() else name for name in self.layers]
+            names = [name.strip() for name in self.layers.split(",")]
+            flags["layers"] = [int(name) if name.lstrip("-").isdigit() else name for name in names]
         layers = [(f"recipe '{method}'", methods.read(method))]
         if self.config is not None:
             layers.append((str(self.config), methods.read_toml(self.config)))
         resolved = config.resolve([*layers, ("command line", config.settings(flags))])
         return resolved if self.weight is None else config.with_weight(resolved, self.weight)
+
+    def resolve_all(self, methods: Sequence[str]) -> dict[str, "Config"]:
+        """Return the configurations of several methods, by the names that their recipes give."""
+        from fscl import config
+
+        common = replace(self, weight=None, base=None)  # the weight not of every method, the base of the cells
+        return config.alongside([common.resolve(name) for name in methods], self.weight)
 
 
 Settings = Annotated[Flags, Parameter(name="*")]
@@ -150,8 +159,10 @@ def split(
     by: By | None = None,
     out: Path | None = None,
     strict: Annotated[bool, On] = False,
-    val_fraction: float = 0.15,
-    test_fraction: float = 0.15,
+    val_fraction: float | None = None,
+    test_fraction: float | None = None,
+    redraw: Annotated[bool, On] = False,
+    overwrite: Annotated[bool, On] = False,
 ) -> None:
     """Divide photos into train, val and test; no photo, byte copy, sequence or site crosses.
 
@@ -160,17 +171,20 @@ def split(
         by: what must not cross: photo, sequence or site (by sequence where known, else by photo)
         out: the manifest to write (the source itself if it is one, else photos.parquet)
         strict: a class that cannot be split is an error
-        val_fraction: of each class for validation
-        test_fraction: of each class for test
+        val_fraction: of each class for validation (0.15)
+        test_fraction: of each class for test (0.15)
+        redraw: drop the split that the photos have, instead of keeping it
+        overwrite: replace an existing manifest other than the source
     """
-    from fscl.config import Split
-    from fscl.manifest.table import is_manifest
+    from fscl.config import section
+    from fscl.manifest.table import check_new, is_manifest
     from fscl.training.subset import balance_table, split_photos
 
-    photos = _photos(source)
-    settings = Split(by=by, strict=strict, val_fraction=val_fraction, test_fraction=test_fraction)
-    divided = split_photos(photos, settings)
-    target = out or (source if source.suffix == ".parquet" and is_manifest(source) else Path("photos.parquet"))
+    in_place = source.suffix == ".parquet" and source.exists() and is_manifest(source)
+    target = out or (source if in_place else Path("photos.parquet"))
+    check_new(target, overwrite=overwrite or (in_place and target == source))
+    settings = section("split", by=by, strict=strict, val_fraction=val_fraction, test_fraction=test_fraction)
+    divided = split_photos(_photos(source), settings, redraw=redraw)
     divided.write(target)
     _print(balance_table(divided))
     _print(f"written to {target}")
@@ -210,21 +224,14 @@ def train(
     from fscl.training.summary import run_summary
 
     config = settings.resolve(method, minority=minority, ratio=ratio, seed=seed, bundle=from_)
+    photos = _photos(source)
     with TerminalProgress(f"{config.method.title} → {out}") as listener:
-        fit(
-            config,
-            _photos(source),
-            out,
-            classes=classes or (),
-            resume=resume,
-            overwrite=overwrite,
-            listener=listener,
-        )
+        fit(config, photos, out, classes=classes or (), resume=resume, overwrite=overwrite, listener=listener)
     _print(run_summary(out))
 
 
 @app.command
-def evaluate(run: Path, source: Path | None = None, *, workers: int = 0) -> None:
+def evaluate(run: Path, source: Path | None = None, *, workers: int | None = None) -> None:
     """Score a trained model on its own test photos or on others, class by class.
 
     Args:
@@ -277,7 +284,7 @@ def compare(
     photos = _photos(source)
     run.compare(
         photos,
-        {name: settings.resolve(name) for name in methods or STUDY},
+        settings.resolve_all(methods or STUDY),
         out,
         pairs=run.pairs_of(photos, fine=fine, coarse=coarse, minority=minority or (), base=settings.base),
         ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
@@ -288,6 +295,10 @@ def compare(
         command=shlex.join(["fscl", *sys.argv[1:]]),
     )
     _show_report(out)
+    failed = run.failures(out)
+    for cell, reason in failed.items():
+        print(f"fscl: {cell} failed: {reason}", file=sys.stderr)
+    sys.exit(1 if failed else 0)
 
 
 @app.command
@@ -332,6 +343,9 @@ def _print(shown: Any) -> None:
 def main() -> None:
     """Run the command line: exit code 0 done, 2 the user's input, 130 interrupted, 1 our fault."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console of an old code page shows ? instead of failing
     try:
         app(sys.argv[1:], exit_on_error=False, result_action="return_value")
     except CycloptsError:
@@ -339,13 +353,10 @@ def main() -> None:
     except FsclError as error:
         _fail(str(error))
     except KeyboardInterrupt as interruption:
-        _fail(
-            f"{str(interruption) or 'interrupted'}; what was done is kept, go on by the same command",
-            code=130,
-        )
+        _fail(f"{str(interruption) or 'interrupted'}; {KEPT}", code=130)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        _fail(f"{error.strerror or error}{where}; what was finished is kept, go on by the same command")
+        _fail(f"{error.strerror or error}{where}; {KEPT}")
 
 
 def _fail(message: str, code: int = 2) -> None:

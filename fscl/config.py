@@ -18,6 +18,7 @@ IMAGENET_MEAN: Triple = (
     0.406,
 )  # what timm's and torchvision's ImageNet weights were trained with
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+STUDY_EPOCHS = 100
 BOOKKEEPING = {"workers", "checkpoint_seconds", "tensorboard"}  # settings that do not change the weights
 
 
@@ -30,7 +31,7 @@ class Section(BaseModel):
 class Method(Section):
     """What a recipe is called and where it comes from."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     title: str
     summary: str
     source: str
@@ -110,12 +111,18 @@ class Imbalance(Section):
     base: Annotated[int, Field(ge=1)] | None = None  # the majority's number of training photos
     thin_validation: bool = True
 
+    @model_validator(mode="after")
+    def _base_needs_ratio(self) -> "Imbalance":
+        if self.base is not None and self.ratio is None:
+            raise ValueError("base is for thinning: give a ratio with it, e.g. 0.1")
+        return self
+
 
 class Training(Section):
     """Length, optimizer and bookkeeping of the loop."""
 
-    epochs: Annotated[int, Field(ge=1)] = 100
-    steps: Annotated[int, Field(ge=1)] | None = None  # in place of epochs
+    epochs: Annotated[int, Field(ge=1)] | None = None  # 100 where steps are not given either
+    steps: Annotated[int, Field(ge=1)] | None = None
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
@@ -123,6 +130,10 @@ class Training(Section):
     workers: Annotated[int, Field(ge=0)] | None = None  # processes that read photos; None: chosen by the machine
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     tensorboard: bool = False
+
+    def length(self, batches_per_epoch: int) -> int:
+        """Return the steps of a run: as given, or those of the epochs, 100 by default as in the study."""
+        return self.steps or (self.epochs or STUDY_EPOCHS) * batches_per_epoch
 
 
 class Config(Section):
@@ -168,7 +179,12 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
     10
     """
     merged: dict[str, Any] = {}
-    for _, settings in layers:
+    for origin, settings in layers:
+        lengths = settings.get("training", {}).keys() & {"epochs", "steps"}
+        if len(lengths) == 2:
+            raise ConfigurationError(f"{origin}: a run is as long as its epochs or its steps say: give one of them")
+        for other in {"epochs", "steps"} - lengths if lengths else ():
+            merged.get("training", {}).pop(other, None)
         merged = _laid_over(merged, settings)
     try:
         return Config.model_validate(merged)
@@ -206,7 +222,7 @@ def with_weight(config: Config, weight: float) -> Config:
     """
     if weight < 0:
         raise ConfigurationError(f"--weight must be >= 0, got {weight}; the study used 0.1 to 1")
-    if all(term.name == "cross_entropy" for stage in config.stage for term in stage.loss):
+    if not _has_weighable_term(config):
         raise ConfigurationError(
             f"--weight has no term to weigh: method '{config.method.name}' is cross-entropy alone"
         )
@@ -218,10 +234,57 @@ def with_weight(config: Config, weight: float) -> Config:
     return config.model_copy(update={"stage": tuple(stages)})
 
 
+def alongside(configs: Sequence[Config], weight: float | None = None) -> dict[str, Config]:
+    """Return the configurations of a comparison by method, with `weight` on the terms besides cross-entropy.
+
+    Raises:
+        ConfigurationError: two methods of one name, or a weight that none of them has a term for.
+    """
+    named: dict[str, Config] = {}
+    for config in configs:
+        if config.method.name in named:
+            raise ConfigurationError(
+                f"two methods are called '{config.method.name}'; each needs a name of its own, and the --config of "
+                "a comparison may not set [method] or [[stage]]"
+            )
+        named[config.method.name] = config
+    if weight is None:
+        return named
+    weighable = [name for name, config in named.items() if _has_weighable_term(config)]
+    if not weighable:
+        raise ConfigurationError(f"--weight has nothing to weigh: {', '.join(named)} are cross-entropy alone")
+    return named | {name: with_weight(named[name], weight) for name in weighable}
+
+
+def section(name: str, **settings: Any) -> Any:
+    """Return a section of the configuration from flags; None leaves the default.
+
+    Raises:
+        ConfigurationError: a value out of range.
+
+    >>> section("split", by="site", strict=None).by
+    'site'
+    """
+    given = {key: value for key, value in settings.items() if value is not None}
+    try:
+        return dict(_sections())[name].model_validate(given)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_messages(error, [("command line", given)]))) from None
+
+
+def _has_weighable_term(config: Config) -> bool:
+    return any(term.name != "cross_entropy" for stage in config.stage for term in stage.loss)
+
+
+def _sections() -> Iterator[tuple[str, type[Section]]]:
+    for name, field in Config.model_fields.items():
+        kind = field.annotation
+        if name != "method" and isinstance(kind, type) and issubclass(kind, Section):
+            yield name, kind
+
+
 def _keys_by_section() -> Iterator[tuple[str, set[str]]]:
-    for section, field in Config.model_fields.items():
-        if section != "method" and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield section, set(field.annotation.model_fields)
+    return ((name, set(kind.model_fields)) for name, kind in _sections())
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from shutil import copytree
 
 import pytest
 
-from fscl.cli import main
+from fscl.cli import Flags, main
 
 QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
 
@@ -81,8 +82,8 @@ def tables(tmp_path):
 
 BAD = {
     "no such source": (["scan", "nowhere", "--out", "m.parquet"], "nowhere does not exist"),
-    "empty folder": (["train", "empty", "--out", "x"], "empty"),
-    "table without labels": (["scan", "nolabel.csv", "--out", "m.parquet"], "label"),
+    "empty folder": (["train", "empty", "--out", "x"], "expected photos in empty/CLASS/"),
+    "table without labels": (["scan", "nolabel.csv", "--out", "m.parquet"], "expected a column for label"),
     "one class": (["train", "{photos}", "--classes", "deer", "--out", "x"], "at least 2 classes, got 1: deer"),
     "unknown minority": (["train", "{photos}", "--minority", "dear", "--out", "x"], "did you mean 'deer'"),
     "unknown class of a pair": (
@@ -109,7 +110,7 @@ BAD = {
     ),
     "no model": (["evaluate", "empty"], "no bundle.json there"),
     "no study": (["report", "empty"], "study.json"),
-    "unknown flag": (["train", "{photos}", "--outt", "x"], "--out"),
+    "unknown flag": (["train", "{photos}", "--outt", "x"], "Did you mean --out"),
     "unknown command": (["trin"], 'Did you mean "train"'),
     "a manifest over another file": (
         ["scan", "{photos}", "--out", "nolabel.csv"],
@@ -186,6 +187,11 @@ def test_help_and_import_do_not_load_torch_or_pandas():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_every_setting_that_help_describes_is_a_flag():
+    described = re.findall(r"^        (\w+): ", Flags.__doc__, flags=re.MULTILINE)
+    assert sorted(described) == sorted(field.name for field in fields(Flags))
 
 
 def test_methods_are_listed(fscl):

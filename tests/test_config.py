@@ -18,14 +18,14 @@ def test_later_layers_win():
     assert resolved.training.steps == 7
     assert resolved.training.batch_size == 8
     assert resolved.training.keep == "last"  # the recipe's, over the default
-    assert resolved.training.epochs == 100
+    assert resolved.training.epochs is None
 
 
 def test_the_study_is_the_default():
     resolved = resolve()
     assert (resolved.model.backbone, resolved.preprocessing.image_size) == ("resnet18", 224)
     assert (resolved.training.batch_size, resolved.training.learning_rate) == (64, 1e-3)
-    assert (resolved.training.weight_decay, resolved.training.epochs) == (1e-5, 100)
+    assert (resolved.training.weight_decay, resolved.training.length(batches_per_epoch=3)) == (1e-5, 300)
     assert resolved.augmentation.jitter == (0.4, 0.4, 0.4, 0.1)
     assert [(t.name, t.weight) for t in resolved.stage[0].loss] == [
         ("cross_entropy", 1.0),
@@ -44,9 +44,19 @@ def test_the_fingerprint_leaves_out_what_does_not_change_weights():
     assert one.sha256() != resolve(("x", config.settings({"learning_rate": 0.1}))).sha256()
 
 
+def test_epochs_and_steps_give_way_to_each_other():
+    toml = ("run.toml", config.settings({"steps": 400}))
+    assert resolve(toml, ("flags", config.settings({"epochs": 5}))).training.length(batches_per_epoch=7) == 35
+    assert resolve(("run.toml", config.settings({"epochs": 5})), toml).training.length(batches_per_epoch=7) == 400
+    with pytest.raises(ConfigurationError, match="flags: a run is as long as its epochs or its steps say"):
+        resolve(("flags", config.settings({"epochs": 5, "steps": 3})))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"imbalance": {"base": 5}}, "give a ratio with it"),
+        ({"method": {"name": "a/b"}}, "method.name: .* got 'a/b'"),
         ({"trainng": {}}, "run.toml: unknown key 'trainng'; did you mean 'training'"),
         ({"training": {"step": 3}}, "run.toml: unknown key 'training.step'; did you mean 'steps'"),
         ({"training": {"steps": 0}}, "run.toml: training.steps: .* got 0"),
@@ -70,6 +80,24 @@ def test_weight_goes_to_the_similarity_term_only():
         config.with_weight(config.resolve([("r", methods.read("baseline"))]), 0.1)
     with pytest.raises(ConfigurationError, match="must be >= 0, got -1"):
         config.with_weight(resolve(), -1)
+
+
+def test_a_comparison_weighs_only_the_methods_that_have_something_to_weigh():
+    four = [config.resolve([(name, methods.read(name))]) for name in methods.STUDY]
+    weighed = config.alongside(four, 0.1)
+    assert list(weighed) == list(methods.STUDY)
+    assert [len(c.stage[0].loss) for c in weighed.values()] == [1, 1, 2, 2]
+    assert weighed["fscl"].stage[0].loss[1].weight == weighed["contrastive"].stage[0].loss[1].weight == 0.1
+    with pytest.raises(ConfigurationError, match="baseline, oversampling are cross-entropy alone"):
+        config.alongside(four[:2], 0.1)
+    with pytest.raises(ConfigurationError, match="two methods are called 'fscl'"):
+        config.alongside([four[3], four[3]])
+
+
+def test_a_section_from_flags():
+    assert config.section("split", by="site", val_fraction=None).val_fraction == 0.15
+    with pytest.raises(ConfigurationError, match=r"command line: val_fraction: .* got 1.5"):
+        config.section("split", val_fraction=1.5)
 
 
 def test_unknown_flag():

@@ -1,9 +1,11 @@
 """One cell of a comparison: trained, evaluated, written down."""
 
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
+from fscl.atomic import write_text
 from fscl.bundle import Bundle, versions
 from fscl.config import Config
 from fscl.errors import FsclError
@@ -36,7 +38,10 @@ def run_cell(cell: Cell, config: Config, manifest: Manifest, study: Path, listen
         fit(config, manifest, folder, classes=cell.pair.classes, resume=True, listener=listener)
         ledger.write(cell, config.method, "done", **_found(cell, config, ledger, started))
     except Exception as error:
-        reason = str(error) if isinstance(error, FsclError) else f"{type(error).__name__}: {error}"
+        reason = str(error)
+        if not isinstance(error, FsclError):
+            reason = f"{type(error).__name__}: {error}"
+            write_text(folder / "error.txt", traceback.format_exc())
         ledger.write(cell, config.method, "failed", reason)
         return "failed"
     return "done"

@@ -5,7 +5,7 @@ from pathlib import Path
 from fscl import methods
 from fscl.config import resolve, settings
 from fscl.experiments.grid import Pair
-from fscl.experiments.ledger import DRAWN_PHOTOS
+from fscl.experiments.ledger import DRAWN_PHOTOS, Ledger
 from fscl.experiments.run import compare
 from fscl.manifest.synthetic import SPECIES, generate
 from fscl.manifest.table import Manifest
@@ -28,11 +28,13 @@ def run_demo(out: Path, *, seed: int = 0, jobs: int | None = None, overwrite: bo
     Raises:
         OutputError: the folder holds something else.
     """
-    drawn = out / DRAWN_PHOTOS / "photos.parquet"
-    if drawn.exists() and not overwrite:
+    Ledger(out).claim(overwrite=overwrite)
+    folder = out / DRAWN_PHOTOS / f"seed{seed}"
+    drawn = folder / "photos.parquet"
+    if drawn.exists():
         photos = Manifest.read(drawn)
     else:
-        photos = generate(out / DRAWN_PHOTOS, counts=dict.fromkeys(SPECIES, PHOTOS_PER_SPECIES), seed=seed)
+        photos = generate(folder, counts=dict.fromkeys(SPECIES, PHOTOS_PER_SPECIES), seed=seed)
         photos.write(drawn)
     flags = settings({"steps": STEPS, "image_size": IMAGE_SIZE, "val_fraction": 0.1})
     configs = {name: resolve([(name, methods.read(name)), ("demo", flags)]) for name in methods.STUDY}

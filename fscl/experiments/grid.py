@@ -6,7 +6,7 @@ from itertools import product
 from math import floor
 
 from fscl.errors import ConfigurationError
-from fscl.manifest.imbalance import ROUNDING
+from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, ROUNDING
 
 STUDY_RATIOS = (1.0, 0.1, 0.01, 0.005, 0.001)
 
@@ -65,6 +65,11 @@ class Cell:
         """Training photos of each rare class after thinning; None where nothing is thinned."""
         return None if self.pair.base is None else floor(self.pair.base * self.ratio + ROUNDING)
 
+    @property
+    def is_undefined(self) -> bool:
+        """Whether the ratio leaves too few rare photos to train on."""
+        return self.minority_photos is not None and self.minority_photos < MIN_MINORITY_PHOTOS
+
     def record(self) -> dict[str, object]:
         """Return the axes as JSON types."""
         return {
@@ -83,10 +88,11 @@ def cells(
 ) -> list[Cell]:
     """Return the grid, seed by seed, so that an unfinished comparison has whole tables of fewer seeds.
 
-    `ratios` are those of each pair, by its name.
+    `ratios` are those of each pair, by its name. What is given twice is one cell.
     """
-    return [
+    grid = [
         Cell(pair, method, ratio, seed)
         for seed, pair in product(seeds, pairs)
         for ratio, method in product(ratios[pair.name], methods)
     ]
+    return list(dict.fromkeys(grid))

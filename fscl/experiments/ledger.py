@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -12,15 +13,16 @@ import numpy as np
 import pandas as pd
 
 from fscl.atomic import replacing, write_text
-from fscl.config import Method
+from fscl.config import Config, Method
 from fscl.errors import OutputError
 from fscl.experiments.grid import Cell
+from fscl.manifest.table import Manifest
 
 VERSION = 1
 CURVE_POINTS = 200
-STUDY, DRAWN_PHOTOS = "study.json", "photos"
+STUDY, PHOTOS, DRAWN_PHOTOS = "study.json", "photos.parquet", "photos"
 RESULTS = ("cells", "scores", "runs")
-OURS = {STUDY, DRAWN_PHOTOS, *RESULTS, "photos.parquet", "figures", "report.html", "report.md", "report.csv"}
+IDENTITY = ["region_id", "label", "split"]  # what makes the photos of a study
 
 
 class Ledger:
@@ -32,21 +34,36 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._anew = False
 
     def run_folder(self, cell: Cell) -> Path:
         """Return the folder in which the cell trains."""
         return self.folder / "runs" / cell.id
 
-    def finished(self, cell: Cell) -> bool:
-        """Whether the cell needs no more work; a failed one is tried again."""
-        path = self._path(cell)
-        if not path.exists():
-            return False
+    def read(self, cell: Cell) -> dict[str, Any] | None:
+        """Return the cell's record; None where there is none, or a damaged one."""
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            record: dict[str, Any] = json.loads(self._path(cell).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return record
+
+    def finished(self, cell: Cell, config: Config) -> bool:
+        """Whether the cell needs no more work; a failed one is tried again.
+
+        Raises:
+            OutputError: it was finished with other classes or settings.
+        """
+        record = self.read(cell)
+        if record is None or record["status"] == "failed":
             return False
-        return bool(record.get("status") in ("done", "undefined"))
+        ran_with = record["provenance"]["config_sha256"] if record["status"] == "done" else config.sha256()
+        if record["cell"] != cell.record() or ran_with != config.sha256():
+            raise OutputError(
+                f"{self._path(cell)}: this cell was run with other classes or settings; "
+                "repeat those, choose another --out, or drop the study with --overwrite"
+            )
+        return True
 
     def write(self, cell: Cell, method: Method, status: str, reason: str | None = None, **found: Any) -> None:
         """Write the cell's file: `done` with what was found, or `undefined` or `failed` with the reason."""
@@ -65,26 +82,69 @@ class Ledger:
         with replacing(self.folder / "scores" / f"{cell.id}.parquet") as path:
             scores.to_parquet(path, index=False)
 
-    def open(self, study: Mapping[str, Any], *, overwrite: bool) -> None:
-        """Make the folder this study's; its axes may grow from call to call, its settings may not.
+    def before(self) -> dict[str, Any] | None:
+        """Return what `study.json` says; None where there is none, or where it is overwritten.
 
         Raises:
-            OutputError: the folder holds something else, or a study of other settings or photos.
+            OutputError: it is damaged.
         """
         path = self.folder / STUDY
-        merged = dict(study)
-        if path.exists() and not overwrite:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            _check_same(before, study, self.folder)
-            merged["axes"] = _joined(before["axes"], study["axes"])
-        elif overwrite:
-            for name in RESULTS:
-                rmtree(self.folder / name, ignore_errors=True)
-        elif foreign := sorted({file.name for file in self.folder.glob("*")} - OURS):
+        if self._anew or not path.exists():
+            return None
+        try:
+            study: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if study["version"] != VERSION:
+                raise OutputError(f"{path}: version {study['version']}, this fscl knows {VERSION}; update it")
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"{path} is damaged ({error}); drop the study with --overwrite") from None
+        return study
+
+    def claim(self, *, overwrite: bool) -> None:
+        """Make sure that the folder is free for a study, or holds one; with `overwrite`, drop what that one found.
+
+        Raises:
+            OutputError: the folder holds other files: those are never dropped.
+        """
+        if (self.folder / STUDY).exists():
+            if overwrite:
+                self._anew = True
+                for name in RESULTS:
+                    rmtree(self.folder / name, ignore_errors=True)
+            return
+        foreign = sorted(file.name for file in self.folder.glob("[!.]*") if file.name != DRAWN_PHOTOS)
+        if foreign:
             raise OutputError(
-                f"{self.folder}: holds other files, such as {foreign[0]}; choose another --out or use --overwrite"
+                f"{self.folder}: holds no study but other files, such as {foreign[0]}; choose another --out"
             )
-        write_text(path, json.dumps(merged, indent=1, ensure_ascii=False) + "\n")
+
+    def check(self, study: Mapping[str, Any], photos: Manifest) -> None:
+        """Make sure that what is asked for fits the study that is there: its axes may grow, its settings may not.
+
+        Raises:
+            OutputError: the folder holds a study of other pairs, settings or photos.
+        """
+        before = self.before()
+        if before is None:
+            return
+        was, now = _comparable(before), _comparable(study)
+        fix = "use the same, another --out, or --overwrite"
+        differing = [name for name in was if name in now and was[name] != now[name]]
+        if differing:
+            shown = "; ".join(f"{name} was {was[name]}, is {now[name]}" for name in differing[:3])
+            raise OutputError(f"{self.folder}: holds a study of other settings ({shown}); {fix}")
+        if (self.folder / PHOTOS).exists():
+            stored = pd.read_parquet(self.folder / PHOTOS, columns=IDENTITY)
+            if not stored.equals(photos.rows[IDENTITY].reset_index(drop=True)):
+                raise OutputError(f"{self.folder}: holds a study of other photos; {fix}")
+
+    def open(self, study: Mapping[str, Any], photos: Manifest) -> None:
+        """Note what is asked for, beside what was asked for before."""
+        before = self.before()
+        axes = study["axes"] if before is None else _joined(before["axes"], study["axes"])
+        write_text(self.folder / STUDY, json.dumps({**study, "axes": axes}, indent=1, ensure_ascii=False) + "\n")
+        photos.write(self.folder / PHOTOS)
 
     def _path(self, cell: Cell) -> Path:
         return self.folder / "cells" / f"{cell.id}.json"
@@ -121,8 +181,9 @@ def now() -> str:
     return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
 
 
+@cache
 def commit() -> str | None:
-    """Return the commit of the checkout that this package runs from; None where it is installed."""
+    """Return the commit of the checkout that this process runs from, as first asked; None where it is installed."""
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / ".git").exists():
         return None
@@ -134,18 +195,12 @@ def commit() -> str | None:
     return found.stdout.strip() or None
 
 
+def _comparable(study: Mapping[str, Any]) -> dict[str, Any]:
+    return {**study["settings"], **{f"pair {name}": classes for name, classes in study["axes"]["pairs"].items()}}
+
+
 def _joined(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     axes: dict[str, Any] = {"pairs": {**before["pairs"], **now["pairs"]}}
     for name in ("methods", "ratios", "seeds"):
         axes[name] = list(dict.fromkeys([*before[name], *now[name]]))
     return axes
-
-
-def _check_same(before: Mapping[str, Any], study: Mapping[str, Any], folder: Path) -> None:
-    was, now = before["settings"], study["settings"]
-    differing = [name for name in was if name in now and was[name] != now[name]]
-    if differing:
-        shown = "; ".join(f"{name} was {was[name]}, is {now[name]}" for name in differing[:3])
-        raise OutputError(
-            f"{folder}: holds a study of other settings ({shown}); use the same, another --out, or --overwrite"
-        )

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
@@ -15,8 +16,10 @@ from typing import NamedTuple
 import torch
 
 from fscl.config import Config
+from fscl.errors import OutputError
 from fscl.experiments.cell import run_cell
 from fscl.experiments.grid import Cell
+from fscl.experiments.ledger import commit
 from fscl.manifest.table import Manifest
 from fscl.training.progress import TerminalProgress
 
@@ -39,7 +42,7 @@ def run_at_once(
 
     Raises:
         KeyboardInterrupt: after every process has written its checkpoint.
-        BrokenProcessPool: a process was killed; its cell has no file and is run by the next call.
+        OutputError: a process was killed, for its memory perhaps; finished cells are kept.
     """
     context = multiprocessing.get_context("spawn")
     reports: SimpleQueue[Heard] = context.SimpleQueue()
@@ -77,7 +80,13 @@ def _show(progress: TerminalProgress, heard: Mapping[str, Heard], cells: int, fi
 
 def _raise_first(finished: set[Future[str]]) -> None:
     for future in finished:
-        future.result()
+        try:
+            future.result()
+        except BrokenProcessPool:
+            raise OutputError(
+                "a process was killed, for lack of memory? finished cells are kept: "
+                "the same command goes on, with --jobs 1 it needs less"
+            ) from None
 
 
 class _Reporter:
@@ -106,6 +115,7 @@ def _start(threads: int, reports: "SimpleQueue[Heard]", stop: Event) -> None:
     _reports, _stop, _parent = reports, stop, os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle process is ended by its parent; training minds Ctrl-C
     torch.set_num_threads(threads)
+    commit()  # of the code that is loaded now, not of the checkout when a cell is finished
 
 
 def _run(cell: Cell, config: Config, manifest: Manifest, out: Path) -> str:

@@ -1,5 +1,6 @@
 """Runs the missing cells of a comparison, several at once where cores allow."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from fscl.config import BOOKKEEPING, Config
+from fscl.config import BOOKKEEPING, Config, resolve
 from fscl.errors import ConfigurationError, did_you_mean
 from fscl.experiments.cell import run_cell
 from fscl.experiments.grid import Cell, Pair, cells
@@ -20,7 +21,7 @@ from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base
 from fscl.manifest.table import Manifest
 from fscl.training.progress import Silent, TerminalProgress
 from fscl.training.runtime import machine
-from fscl.training.subset import split_photos
+from fscl.training.subset import split_photos, subset
 
 MAX_JOBS = 4  # a run takes about a gigabyte of memory
 
@@ -63,43 +64,53 @@ def compare(
         FsclError: photos or settings that no cell can be run with; an `out` that holds something else.
         KeyboardInterrupt: finished cells stay, unfinished ones have a checkpoint.
     """
-    divided = split_photos(manifest, next(iter(configs.values())).split)
-    pairs = [_with_base(pair, divided, ratios) for pair in pairs]
-    ratios_by_pair = {pair.name: ratios or [_present_ratio(pair, divided)] for pair in pairs}
     ledger = Ledger(out)
-    ledger.open(
-        {
-            "version": 1,
-            "title": title,
-            "photos": photos,
-            "settings": _shared_settings(configs, pairs),
-            "axes": {
-                "pairs": {pair.name: list(pair.classes) for pair in pairs},
-                "methods": list(configs),
-                "ratios": sorted({r for own in ratios_by_pair.values() for r in own}, reverse=True),
-                "seeds": list(seeds),
-            },
-            "commit": commit(),
-            "machine": machine(),
-            "command": command,
+    ledger.claim(overwrite=overwrite)
+    divided = split_photos(manifest, next(iter(configs.values())).split)
+    pairs = [_with_base(pair, divided, ratios, ledger.before()) for pair in pairs]
+    ratios_by_pair = {pair.name: ratios or [_present_ratio(pair, divided)] for pair in pairs}
+    study = {
+        "version": 1,
+        "title": title,
+        "photos": photos,
+        "settings": _shared_settings(configs, pairs),
+        "axes": {
+            "pairs": {pair.name: list(pair.classes) for pair in pairs},
+            "methods": list(configs),
+            "ratios": sorted({r for own in ratios_by_pair.values() for r in own}, reverse=True),
+            "seeds": list(dict.fromkeys(seeds)),
         },
-        overwrite=overwrite,
-    )
-    divided.write(out / "photos.parquet")
-    work = []
-    for cell in cells(pairs, list(configs), ratios_by_pair, seeds):
-        rare, config = cell.minority_photos, _cell_config(configs[cell.method], cell)
-        if rare is not None and rare < MIN_MINORITY_PHOTOS:
-            reason = f"leaves {rare} minority training photos, needs {MIN_MINORITY_PHOTOS}"
+        "commit": commit(),
+        "machine": machine(),
+        "command": command,
+    }
+    ledger.check(study, divided)
+    grid = cells(pairs, list(configs), ratios_by_pair, seeds)
+    work = [(cell, _cell_config(configs[cell.method], cell)) for cell in grid]
+    missing = [(cell, config) for cell, config in work if not ledger.finished(cell, config)]
+    _check_photos(missing, divided)
+    ledger.open(study, divided)
+    runnable = []
+    for cell, config in missing:
+        if cell.is_undefined:
+            reason = f"leaves {cell.minority_photos} minority training photos, needs {MIN_MINORITY_PHOTOS}"
             ledger.write(cell, config.method, "undefined", reason)
-        elif not ledger.finished(cell):
-            work.append((cell, config))
-    jobs = min(jobs or _default_jobs(), max(len(work), 1))
+        else:
+            runnable.append((cell, config))
+    jobs = min(jobs or _default_jobs(), max(len(runnable), 1))
     if jobs == 1:
-        _run_in_turn(work, divided, out, quiet=quiet)
+        _run_in_turn(runnable, divided, out, quiet=quiet)
     else:
-        run_at_once(work, divided, out, jobs=jobs, quiet=quiet)
+        run_at_once(runnable, divided, out, jobs=jobs, quiet=quiet)
     return out
+
+
+def failures(study: Path) -> dict[str, str]:
+    """Return the reasons of the failed cells of a study folder, by cell."""
+    records = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (study / "cells").glob("[!.]*.json")
+    }
+    return {name: record["reason"] for name, record in records.items() if record["status"] == "failed"}
 
 
 def pairs_of(
@@ -112,22 +123,38 @@ def pairs_of(
     """
     known = sorted(manifest.usable["label"].unique())
     pairs = [Pair.parse(name, text) for name, text in (("fine", fine), ("coarse", coarse)) if text is not None]
+    minority = tuple(dict.fromkeys(minority))
     if pairs and minority:
         raise ConfigurationError("--minority is for all classes at once: leave it out with --fine and --coarse")
     if not pairs:
         counts = manifest.usable["label"].value_counts().sort_index()
-        rare = tuple(minority) or ((str(counts.idxmin()),) if len(counts) else ())
+        rare = minority or ((str(counts.idxmin()),) if len(counts) else ())
         pairs = [Pair("all", tuple(known), rare)]
     for name in {name for pair in pairs for name in (*pair.classes, *pair.minority)}:
         if name not in known:
             raise ConfigurationError(f"no usable photo of class '{name}'{did_you_mean(name, known)}")
+    if any(set(pair.classes) == set(pair.minority) for pair in pairs):
+        raise ConfigurationError(f"a comparison needs rare and common classes, got {', '.join(known)}, all rare")
     return [replace(pair, base=base) for pair in pairs]
 
 
-def _with_base(pair: Pair, manifest: Manifest, ratios: Sequence[float] | None) -> Pair:
+def _with_base(
+    pair: Pair, manifest: Manifest, ratios: Sequence[float] | None, before: Mapping[str, Any] | None
+) -> Pair:
+    """Return the pair with its base: as given, as in the study that is there, or such that every ratio is reached."""
     if ratios is None or pair.base is not None:
         return pair
-    return replace(pair, base=default_base(_train_counts(pair, manifest), pair.minority, ratios))
+    known = before["settings"].get(f"base.{pair.name}") if before else None
+    return replace(pair, base=known or default_base(_train_counts(pair, manifest), pair.minority, ratios))
+
+
+def _check_photos(work: Sequence[tuple[Cell, Config]], manifest: Manifest) -> None:
+    """Make sure, before anything is trained, that the photos are there that each pair and ratio asks for."""
+    seen = set()
+    for cell, config in work:
+        if (cell.pair, cell.ratio) not in seen and not cell.is_undefined:
+            subset(manifest, config, cell.pair.classes)
+        seen.add((cell.pair, cell.ratio))
 
 
 def _present_ratio(pair: Pair, manifest: Manifest) -> float:
@@ -145,14 +172,9 @@ def _train_counts(pair: Pair, manifest: Manifest) -> dict[str, int]:
 
 
 def _cell_config(config: Config, cell: Cell) -> Config:
-    imbalance = config.imbalance.model_copy(
-        update={
-            "minority": cell.pair.minority,
-            "ratio": None if cell.pair.base is None else cell.ratio,
-            "base": cell.pair.base,
-        }
-    )
-    return config.model_copy(update={"seed": cell.seed, "imbalance": imbalance})
+    ratio = None if cell.pair.base is None else cell.ratio
+    imbalance = {"minority": list(cell.pair.minority), "ratio": ratio, "base": cell.pair.base}
+    return resolve([(cell.id, config.record()), (cell.id, {"seed": cell.seed, "imbalance": imbalance})])
 
 
 def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[Pair]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ KEPT_WHOLE: dict[str, list[str]] = {
     "site": ["site", "sequence", "photo_id", "content_hash"],
 }
 LONG_NAME = {"train": "training", "val": "validation", "test": "test"}
+BYTE_COPY, HELD_OUT = "byte copy", "held out"  # the problems that a split gives begin with these
 DEALS = 20  # the best of these counts
 MANY_GROUPS = 1000  # from here on, one deal comes close to the shares
 Holdings = dict[int, dict[str, float]]  # group → class → fraction of the photos of the class
@@ -32,6 +33,7 @@ def assign_splits(
     test_fraction: float = 0.15,
     seed: int = 0,
     strict: bool = False,
+    redraw: bool = False,
 ) -> pd.DataFrame:
     """Return a copy of the manifest with `split` filled in, stratified as far as groups allow.
 
@@ -54,6 +56,7 @@ def assign_splits(
         test_fraction: the same for test; together below 1.
         seed: of the draw; row order plays no part. Where groups are few, seeds may agree.
         strict: refuse a table in which a class misses a part.
+        redraw: drop the split that the rows have, and the problems that it gave them, instead of keeping it.
 
     Raises:
         ConfigurationError: unknown `by`, or fractions out of range.
@@ -69,6 +72,9 @@ def assign_splits(
     _check_settings(by, val_fraction, test_fraction)
     table = rows.set_index("region_id", drop=False).sort_index()
     table = table.astype({"split": "str", "problem": "str"})
+    if redraw:
+        table.loc[:, "split"] = None
+        table.loc[table["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False), "problem"] = None
     table["split"] = table["split"].where(_usable(table))
     if test_fraction > 0 and not (table["split"] == "test").any():
         table["split"] = table["split"].replace("val", "test")
@@ -81,20 +87,32 @@ def assign_splits(
     split = usable["split"].fillna(group.map(held_out.groupby(group).first())).fillna("train")
     pool = split == "train"
     if not pool.any():
-        raise PhotosError("expected photos to train on, but the source's `split` holds all out; empty that column")
+        raise PhotosError(
+            "expected photos to train on, but the source's `split` holds all out; draw it anew: fscl split --redraw"
+        )
     check_disjoint(usable.assign(split=split), by)
     wanted = {"test": test_fraction, "val": val_fraction}
     shares = {part: share for part, share in wanted.items() if share > 0 and not (split == part).any()}
     carved, left_out = _carve(usable[pool], group[pool], shares, np.random.default_rng(seed))
 
     table["split"] = split.where(~pool, carved).reindex(table.index)
-    table.loc[left_out, "problem"] = f"held out for other classes, but its class has too few groups by {by} to test"
+    table.loc[left_out, "problem"] = f"{HELD_OUT} for other classes, but its class has too few groups by {by} to test"
     result = rows.copy()
     for column in ("split", "problem"):
         result[column] = table[column].reindex(rows["region_id"]).array
     if strict:
         _refuse_trouble(result)
     return result
+
+
+def has_split(rows: pd.DataFrame) -> bool:
+    """Tell whether the rows hold out photos already, which `assign_splits` keeps, whatever its fractions.
+
+    >>> rows = pd.DataFrame({"label": ["boar", "boar"], "split": ["train", None], "problem": None})
+    >>> has_split(rows), has_split(rows.assign(split=["train", "test"]))
+    (False, True)
+    """
+    return bool(rows.loc[_usable(rows), "split"].isin(["val", "test"]).any())
 
 
 def check_disjoint(rows: pd.DataFrame, by: By) -> None:
@@ -111,7 +129,7 @@ def check_disjoint(rows: pd.DataFrame, by: By) -> None:
             parts = " and ".join(name for part, name in LONG_NAME.items() if part in found)
             raise PhotosError(
                 f"expected splits that share no {column}, but {column} '{shared.iloc[0]}' is in {parts}"
-                f" ({len(shared)} such); empty the column `split` to draw it anew, or choose a finer `by`"
+                f" ({len(shared)} such); draw the split anew (fscl split --redraw), or choose a finer `by`"
             )
 
 
@@ -170,7 +188,7 @@ def _leave_out_copies(table: pd.DataFrame) -> None:
     for part, held_out in (("val", "test"), ("train", "test"), ("train", "val")):
         hashes = table.loc[table["split"] == held_out, "content_hash"].dropna()
         copies = (table["split"] == part) & table["content_hash"].isin(hashes)
-        table.loc[copies, "problem"] = f"byte copy of a {LONG_NAME[held_out]} photo"
+        table.loc[copies, "problem"] = f"{BYTE_COPY} of a {LONG_NAME[held_out]} photo"
         table.loc[copies, "split"] = None
 
 

@@ -1,5 +1,6 @@
 """The manifest: which photos there are, one row per labelled region. docs/schema.md has every column."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -66,7 +67,8 @@ class Manifest:
         photo; every column gets its dtype; columns that are not ours stay, behind ours.
 
         Raises:
-            PhotosError: a row without path, half a box, an unknown split, or a region twice.
+            PhotosError: a row without path, half a box, an unknown split, or a region twice; a root whose name
+                is not UTF-8.
         """
         rows = columns.reset_index(drop=True).astype({"path": "str"})
         rows["photo_id"] = rows["photo_id"].astype("str") if "photo_id" in rows else rows["path"]
@@ -75,7 +77,11 @@ class Manifest:
         others = [name for name in rows.columns if name not in COLUMNS]
         rows = rows.reindex(columns=[*COLUMNS, *others]).astype(COLUMNS)
         _check(rows)
-        return cls(rows, root.resolve())
+        root = root.resolve()
+        name = os.fsencode(root).decode(errors="backslashreplace")
+        if name != str(root):
+            raise PhotosError(f"{name}: the name of the folder is not UTF-8; rename it")
+        return cls(rows, root)
 
     @classmethod
     def read(cls, path: Path) -> Self:

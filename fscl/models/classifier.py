@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 import timm
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from fscl.errors import BundleError, ConfigurationError, did_you_mean
 
 UNREADABLE = (SafetensorError, UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError)
+
+STATE_DICTS = ("state_dict", "classifier")  # where timm's and our checkpoints hold the weights
 
 
 class Outputs(NamedTuple):
@@ -72,14 +75,17 @@ class Classifier(nn.Module):
         return tuple(settings["mean"]), tuple(settings["std"])
 
     def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
-        """Start from `weights` of the same backbone; its head is taken over where it fits ours.
+        """Start from `weights` of the same backbone, or of a whole classifier of ours.
+
+        The head is taken over where it fits ours.
 
         Raises:
             BundleError: a weight of the backbone is missing or has another shape.
         """
         head = {name for name in self.backbone.state_dict() if name.startswith(_head_prefix(self.backbone))}
         own = self.backbone.state_dict()
-        fits = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}
+        named = {name.removeprefix("backbone."): weight for name, weight in weights.items()}
+        fits = {n: w for n, w in named.items() if n in own and own[n].shape == w.shape}
         lacking = sorted(set(own) - set(fits) - head)
         if lacking:
             raise BundleError(
@@ -90,7 +96,9 @@ class Classifier(nn.Module):
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a `.safetensors` file or a PyTorch state dict; nothing else is unpickled.
+    """Return the tensors of a `.safetensors` file, a PyTorch state dict or a training checkpoint.
+
+    Nothing but tensors is unpickled.
 
     Raises:
         BundleError: missing, damaged, or more than tensors.
@@ -103,7 +111,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise BundleError(f"{path}: not a plain file of weights, or cut short ({first_line(error)})") from None
-    weights = weights.get("state_dict", weights) if isinstance(weights, dict) else weights
+    if isinstance(weights, dict):
+        holding = next((key for key in STATE_DICTS if isinstance(weights.get(key), dict)), None)
+        weights = weights if holding is None else weights[holding]
     if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise BundleError(f"{path}: expected a state dict (name → tensor), got {type(weights).__name__}")
     return weights
@@ -119,9 +129,14 @@ def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bo
     except (OSError, RuntimeError) as error:
         if not pretrained:
             raise
+        origin = settings and (settings.hf_hub_id or settings.url)
+        if not origin:
+            raise ConfigurationError(
+                f"timm has no published weights of '{backbone}'; choose another backbone or train from scratch"
+            ) from None
         raise ConfigurationError(
             f"the weights of '{backbone}' could not be fetched ({first_line(error)}); fetch model.safetensors "
-            f"of 'timm/{backbone}' elsewhere and give it with --weights FILE, or train from scratch"
+            f"of '{origin}' elsewhere and give it with --weights FILE, or train from scratch"
         ) from None
     if not hasattr(model, "forward_intermediates"):
         raise ConfigurationError(f"backbone '{backbone}' has no intermediate features to tap; try 'resnet18'")
@@ -146,4 +161,5 @@ def _head_prefix(backbone: Any) -> str:
 
 def first_line(error: Exception) -> str:
     """Return what a library said went wrong, short enough for our message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return shorten(line, width=300, placeholder=" …")

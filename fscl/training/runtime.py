@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from fscl.errors import ConfigurationError
+
 MAX_WORKERS = 8  # more processes than this rarely read faster than one accelerator trains
 
 
@@ -22,7 +24,12 @@ class Runtime:
         """Choose the device: CUDA, Apple's MPS, else CPU; and the reading processes where not given.
 
         On a CPU one core is left to training; with one thread there is nothing to read ahead with.
+
+        Raises:
+            ConfigurationError: a negative number of workers.
         """
+        if workers is not None and workers < 0:
+            raise ConfigurationError(f"--workers must be >= 0, got {workers}; 0 reads photos in the main process")
         if torch.cuda.is_available():
             device = torch.device("cuda")
             torch.backends.cudnn.benchmark = True

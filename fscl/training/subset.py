@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fscl.config import Config, Split
-from fscl.errors import PhotosError, did_you_mean
+from fscl.errors import ConfigurationError, PhotosError, did_you_mean
 from fscl.manifest.imbalance import measures, thin
 from fscl.manifest.splits import assign_splits, balance_report, check_disjoint
 from fscl.manifest.table import Manifest
@@ -34,8 +34,10 @@ class Subset:
         return rows[rows["split"] == split].reset_index(drop=True)
 
 
-def split_photos(manifest: Manifest, settings: Split) -> Manifest:
-    """Return the manifest with every usable row in train, val or test; splits of the source are kept.
+def split_photos(manifest: Manifest, settings: Split, *, redraw: bool = False) -> Manifest:
+    """Return the manifest with every usable row in train, val or test.
+
+    Splits of the source are kept, unless they are to be drawn anew.
 
     Raises:
         PhotosError: nothing to train on, or with `strict` a class that cannot be split.
@@ -47,6 +49,7 @@ def split_photos(manifest: Manifest, settings: Split) -> Manifest:
         val_fraction=settings.val_fraction,
         test_fraction=settings.test_fraction,
         strict=settings.strict,
+        redraw=redraw,
     )
     check_disjoint(rows, by)
     return Manifest(rows, manifest.root)
@@ -65,9 +68,8 @@ def balance_table(manifest: Manifest) -> Table:
     """Return photos per class and split, and what is wrong with a class, as a table for the terminal."""
     report = balance_report(manifest.rows)
     counts = dict(zip(report["label"], report["train"], strict=True))
-    found = Table(
-        "class", title="photos", title_justify="left", caption=imbalance_line(counts), caption_justify="left"
-    )
+    caption = "\n".join([imbalance_line(counts), *_crossing_sites(manifest.rows)])
+    found = Table("class", title="photos", title_justify="left", caption=caption, caption_justify="left")
     for column in ("train", "val", "test", "sites", "sequences"):
         found.add_column(column, justify="right")
     found.add_column("")
@@ -75,6 +77,18 @@ def balance_table(manifest: Manifest) -> Table:
         figures = [str(row[column]) for column in ("train", "val", "test", "sites", "sequences")]
         found.add_row(Text(str(row["label"])), *figures, "" if pd.isna(row["trouble"]) else Text(str(row["trouble"])))
     return found
+
+
+def _crossing_sites(rows: pd.DataFrame) -> list[str]:
+    """Say how many sites both training and test photos come from, if any."""
+    sites = {part: set(rows.loc[rows["split"] == part, "site"].dropna()) for part in ("train", "test")}
+    crossing, tested = len(sites["train"] & sites["test"]), len(sites["test"])
+    if not crossing:
+        return []
+    return [
+        f"{crossing} of {tested} test sites are in training, too: figures of places seen before. Keep sites apart by",
+        "fscl split PHOTOS --by site --redraw",
+    ]
 
 
 def subset(manifest: Manifest, config: Config, classes: Sequence[str] = ()) -> Subset:
@@ -87,21 +101,16 @@ def subset(manifest: Manifest, config: Config, classes: Sequence[str] = ()) -> S
 
     Raises:
         PhotosError: fewer than two classes, an unknown class, or a class without training photos.
+        ConfigurationError: a minority that is not among the classes, or all of them.
     """
-    known = sorted(manifest.usable["label"].unique())
-    for name in [*classes, *config.imbalance.minority]:
-        if name not in known:
-            raise PhotosError(f"no usable photo of class '{name}'{did_you_mean(name, known)}")
-    chosen = tuple(sorted(classes) if classes else known)
-    if len(chosen) < 2:
-        raise PhotosError(f"training needs at least 2 classes, got {len(chosen)}: {', '.join(chosen) or 'none'}")
+    chosen = _chosen(manifest, classes, config.imbalance.minority)
     divided = split_photos(manifest, config.split)
     rows = divided.rows[divided.rows["label"].isin(chosen) & divided.rows["split"].notna()]
     counts = rows.loc[rows["split"] == "train", "label"].value_counts()
     untrained = [name for name in chosen if not counts.get(name, 0)]
     if untrained:
         raise PhotosError(f"no training photo of {', '.join(untrained)}; check the split column of the source")
-    minority = config.imbalance.minority or (str(counts.sort_index().idxmin()),)
+    minority = tuple(dict.fromkeys(config.imbalance.minority)) or (str(counts.sort_index().idxmin()),)
     if config.imbalance.ratio is not None:
         rows = thin(
             rows,
@@ -111,4 +120,25 @@ def subset(manifest: Manifest, config: Config, classes: Sequence[str] = ()) -> S
             seed=config.seed,
             thin_validation=config.imbalance.thin_validation,
         )
-    return Subset(Manifest(rows.reset_index(drop=True), manifest.root), chosen, tuple(minority))
+    return Subset(Manifest(rows.reset_index(drop=True), manifest.root), chosen, minority)
+
+
+def _chosen(manifest: Manifest, classes: Sequence[str], minority: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes to tell apart, sorted, where they are there and some but not all of them rare."""
+    known = sorted(manifest.usable["label"].unique())
+    for name in [*classes, *minority]:
+        if name not in known:
+            raise PhotosError(f"no usable photo of class '{name}'{did_you_mean(name, known)}")
+    chosen = tuple(sorted(set(classes or known)))
+    if len(chosen) < 2:
+        raise PhotosError(f"training needs at least 2 classes, got {len(chosen)}: {', '.join(chosen) or 'none'}")
+    for name in minority:
+        if name not in chosen:
+            raise ConfigurationError(
+                f"the rare class '{name}' is not among the classes to tell apart{did_you_mean(name, chosen)}"
+            )
+    if set(minority) == set(chosen):
+        raise ConfigurationError(
+            f"all {len(chosen)} classes are called rare: {', '.join(chosen)}; leave at least one out of the minority"
+        )
+    return chosen

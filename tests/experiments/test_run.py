@@ -4,15 +4,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from fscl.errors import ConfigurationError, OutputError
+from fscl.config import with_weight
+from fscl.errors import ConfigurationError, FsclError, OutputError
 from fscl.experiments import cell as cell_module
 from fscl.experiments.grid import Pair
-from fscl.experiments.ledger import Ledger, curve
-from fscl.experiments.run import compare, pairs_of
+from fscl.experiments.ledger import curve
+from fscl.experiments.run import compare, failures, pairs_of
+from fscl.manifest.table import Manifest
 from fscl.report import read_study
 
 FINE = Pair("fine", ("boar", "deer"), ("deer",))
@@ -110,6 +113,8 @@ def test_undefined_and_failed_cells_are_rows_with_their_reason(tmp_path, photos,
     found = records(out)
     assert found["fine-fscl-r1-s0"]["status"] == "failed"
     assert found["fine-fscl-r1-s0"]["reason"] == "RuntimeError: out of memory"
+    assert "fail_on_fscl" in (out / "runs/fine-fscl-r1-s0/error.txt").read_text()
+    assert failures(out) == {"fine-fscl-r1-s0": "RuntimeError: out of memory"}
     assert found["fine-baseline-r1-s0"]["status"] == "done"
     assert found["fine-baseline-r0.1-s0"]["status"] == "undefined"
     assert "leaves 2 minority training photos, needs 3" in found["fine-baseline-r0.1-s0"]["reason"]
@@ -133,6 +138,46 @@ def test_an_interrupted_comparison_goes_on(tmp_path, photos, quick, monkeypatch)
     monkeypatch.undo()
     compare(photos, configs(quick, "fscl"), tmp_path / "study", **AXES)
     assert {record["status"] for record in records(tmp_path / "study").values()} == {"done"}
+
+
+def test_other_classes_photos_or_weights_are_refused(tmp_path, photos, quick):
+    axes = AXES | {"ratios": [1.0]}
+    out = compare(photos, configs(quick, "fscl"), tmp_path / "s", **axes)
+    before = records(out)
+    with pytest.raises(OutputError, match=r"was run with other classes or settings|pair fine was"):
+        compare(photos, configs(quick, "fscl"), out, **axes | {"pairs": [Pair("fine", ("boar", "hare"), ("hare",))]})
+    weighed = {"fscl": with_weight(quick("fscl", steps=3), 0.1)}
+    with pytest.raises(OutputError, match="was run with other classes or settings"):
+        compare(photos, weighed, out, **axes)
+    fewer = Manifest(photos.rows.drop(index=[0, 1]).reset_index(drop=True), photos.root)
+    with pytest.raises(OutputError, match="holds a study of other photos"):
+        compare(fewer, configs(quick, "baseline"), out, **axes)
+    assert records(out) == before
+
+
+def test_ratios_may_be_added_later(tmp_path, photos, quick):
+    for ratio in (1.0, 0.5):
+        compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [ratio]})
+    assert [cell.cell.ratio for cell in read_study(tmp_path / "s").cells] == [1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"seeds": [-1]}, "seed"),
+        ({"pairs": [replace(FINE, base=10_000)]}, "at least 10000 training photos"),
+        ({"ratios": [7.0], "pairs": [replace(FINE, base=3)]}, "ratio"),
+    ],
+)
+def test_what_no_cell_can_run_with_is_an_error_before_anything_is_written(tmp_path, photos, quick, axes, message):
+    with pytest.raises(FsclError, match=message):
+        compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | axes)
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_is_given_twice_runs_once(tmp_path, photos, quick):
+    out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [1, 1.0], "seeds": [0, 0]})
+    assert len(records(out)) == 1
 
 
 def test_seeds_may_be_added_later(tmp_path, photos, quick):
@@ -165,14 +210,26 @@ def test_several_at_once_gives_the_cells_of_one_after_the_other(tmp_path, photos
 def test_bad_pairs(photos):
     with pytest.raises(ConfigurationError, match="no usable photo of class 'dear'; did you mean 'deer'"):
         pairs_of(photos, fine="boar:dear", coarse=None, minority=(), base=None)
+    with pytest.raises(ConfigurationError, match="needs rare and common classes, got boar, deer, hare, all rare"):
+        pairs_of(photos, fine=None, coarse=None, minority=("boar", "deer", "hare"), base=None)
     with pytest.raises(ConfigurationError, match="--minority is for all classes at once"):
         pairs_of(photos, fine="boar:deer", coarse=None, minority=("deer",), base=None)
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path, photos, quick):
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"holds other files, such as thesis.txt"):
-        compare(photos, configs(quick, "baseline"), tmp_path, **AXES)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_no_study_is_left_alone(tmp_path, photos, quick, overwrite):
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    with pytest.raises(OutputError, match="holds no study but other files, such as runs"):
+        compare(photos, configs(quick, "baseline"), tmp_path, overwrite=overwrite, **AXES)
+    assert (tmp_path / "runs" / "first").is_dir()
+
+
+def test_overwrite_drops_what_the_study_found(tmp_path, photos, quick):
+    axes = AXES | {"ratios": [1.0]}
+    out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **axes)
+    compare(photos, configs(quick, "fscl"), out, overwrite=True, **axes)
+    assert list(records(out)) == ["fine-fscl-r1-s0"]
+    assert read_study(out).header.axes.methods == ["fscl"]
 
 
 def test_the_curve_is_short_and_keeps_the_mean():
@@ -190,27 +247,25 @@ def test_a_damaged_cell_is_run_again(tmp_path, photos, quick):
     out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [1.0]})
     path = out / "cells" / "fine-baseline-r1-s0.json"
     path.write_text(path.read_text()[:100])
-    assert not Ledger(out).finished(
-        type("Cell", (), {"id": path.stem})()  # only the name is looked at
-    )
     compare(photos, configs(quick, "baseline"), out, **AXES | {"ratios": [1.0]})
     assert json.loads(path.read_text())["status"] == "done"
 
 
-def test_a_comparison_of_several_at_once_can_be_ended_and_goes_on(tmp_path, photos, quick):
+@pytest.mark.parametrize("group", [False, True], ids=["SIGTERM-to-the-parent", "Ctrl-C-to-all"])
+def test_a_comparison_of_several_at_once_can_be_ended(tmp_path, photos, group):
     photos.write(tmp_path / "photos.parquet")
     words = "compare photos.parquet --fine boar:deer --ratios 1 --methods baseline fscl --jobs 2 --out study "
     words += "--workers 0 --batch-size 16 --backbone test_resnet --image-size 32 --steps 3000"
     command = [sys.executable, "-m", "fscl", *words.split()]
-    ended = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    ended = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     cells = [tmp_path / "study/runs" / f"fine-{method}-r1-s0" for method in ("baseline", "fscl")]
     deadline = time.monotonic() + 120
     while not all((cell / "metrics.jsonl").exists() for cell in cells) and time.monotonic() < deadline:
         time.sleep(0.2)
-    ended.terminate()
+    os.killpg(ended.pid, signal.SIGINT) if group else ended.terminate()
     _, message = ended.communicate(timeout=60)
     assert ended.returncode == 130
-    assert "what was done is kept, go on by the same command" in message
+    assert "what was done is kept: the same command goes on" in message
     assert "Traceback" not in message
     assert all((cell / "checkpoint.pt").exists() for cell in cells)
     assert not list((tmp_path / "study").glob("cells/*"))

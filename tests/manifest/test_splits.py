@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.manifest.splits import assign_splits, balance_report, check_disjoint
+from fscl.manifest.splits import assign_splits, balance_report, check_disjoint, has_split
 
 TEXT = ["photo_id", "region_id", "label", "site", "sequence", "content_hash", "split", "problem"]
 KEPT_WHOLE = {"photo": [], "sequence": ["sequence"], "site": ["sequence", "site"]}
@@ -207,6 +207,30 @@ def test_a_complete_split_stays_as_it_is():
     assert assign_splits(rows, by="photo", seed=7)["split"].tolist() == rows["split"].tolist()
 
 
+def test_a_split_is_drawn_anew_on_request():
+    rows = assign_splits(table(label=["boar", "deer"] * 30), by="photo")
+    assert has_split(rows)
+    assert photos_per_part(assign_splits(rows, by="photo", test_fraction=0.5)) == photos_per_part(rows)
+    anew = assign_splits(rows, by="photo", val_fraction=0.1, test_fraction=0.5, redraw=True)
+    assert photos_per_part(anew) == [24, 6, 30]
+
+
+def test_drawing_anew_takes_back_the_problems_of_the_old_split():
+    rows = table(label=["boar"] * 20, content_hash=["x", "x"] + [None] * 18, split=["train", "test"] + ["train"] * 18)
+    rows.loc[19, "problem"] = "unreadable"
+    old = assign_splits(rows, by="photo")
+    assert old["problem"].dropna().tolist() == ["byte copy of a test photo", "unreadable"]
+    anew = assign_splits(old, by="photo", redraw=True)
+    assert anew["problem"].dropna().tolist() == ["unreadable"]
+    assert anew["split"].notna().sum() == 19
+
+
+def test_held_out_photos_of_rows_with_a_problem_are_no_split():
+    rows = table(label=["boar"] * 2, split=["train", "test"], problem=[None, "unreadable"])
+    assert not has_split(rows)
+    assert has_split(rows.assign(problem=None))
+
+
 def test_new_rows_follow_their_group_or_join_training():
     rows = table(label=["boar"] * 5, sequence=["1", "2", "3", "3", "4"], split=["train", "val", "test", None, None])
     assert assign_splits(rows, by="sequence")["split"].tolist() == ["train", "val", "test", "test", "train"]
@@ -256,7 +280,7 @@ def test_the_table_given_is_left_alone():
             {"sequence": list("1223"), "split": ["train", "train", "test", "test"]},
             {"by": "sequence"},
             PhotosError,
-            r"sequence '2' is in training and test \(1 such\); empty the column `split`",
+            r"sequence '2' is in training and test \(1 such\); draw the split anew \(fscl split --redraw\)",
         ),
     ],
 )

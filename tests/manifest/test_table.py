@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def test_the_columns_are_those_of_the_document():
     schema = (Path(__file__).parents[2] / "docs" / "schema.md").read_text(encoding="utf-8")
     section = schema.split("## Manifest", 1)[1].split("\n## ", 1)[0]
     named = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in section.splitlines() if line.startswith("| `")]
-    assert [name for names in named for name in names] == list(COLUMNS)
+    assert [name for names in named for name in names] == [*COLUMNS, "note"]  # which may be absent
     assert f"(version {VERSION})" in section
 
 
@@ -173,3 +174,9 @@ def test_a_new_manifest_replaces_no_other_file_unasked(tmp_path):
         check_new(tmp_path / "photos.parquet", overwrite=False)
     with pytest.raises(OutputError, match=r"a manifest is a \.parquet file"):
         check_new(tmp_path / "labels.csv", overwrite=True)
+
+
+def test_a_root_whose_name_is_not_utf8_is_refused(tmp_path):
+    root = Path(os.fsdecode(os.fsencode(tmp_path / "photos-") + "노루".encode("euc-kr")))
+    with pytest.raises(PhotosError, match=r"photos-\\xb3\\xeb.*the name of the folder is not UTF-8; rename it"):
+        Manifest.build(pd.DataFrame({"path": ["1.jpg"]}), root)

@@ -1,4 +1,5 @@
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -66,6 +67,38 @@ def test_backbone_weights_from_a_file_keep_our_head(tmp_path, suffix):
     model.load_backbone(read_weights(path), str(path))
     assert torch.equal(model.backbone.layer4[0].conv1.weight, published["layer4.0.conv1.weight"])
     assert torch.equal(model.backbone.fc.weight, head)
+
+
+def test_our_own_checkpoints_and_bundles_give_their_backbone(tmp_path):
+    torch.manual_seed(1)
+    ours = Classifier("test_resnet", num_classes=2).state_dict()
+    save_file(ours, tmp_path / "weights.safetensors")
+    torch.save({"step": 7, "rng": {"cpu": torch.get_rng_state()}, "classifier": ours}, tmp_path / "checkpoint.pt")
+    for name in ("weights.safetensors", "checkpoint.pt"):
+        weights = read_weights(tmp_path / name)
+        assert weights.keys() == ours.keys()
+        model = Classifier("test_resnet", num_classes=3)
+        model.load_backbone(weights, name)
+        taken = model.state_dict()
+        assert all(torch.equal(taken[n], w) for n, w in ours.items() if taken[n].shape == w.shape)
+
+
+def test_published_weights_that_cannot_be_fetched(monkeypatch):
+    reason = "We could not reach the place that has the weights. " * 9
+
+    def offline(*args, **kwargs):
+        raise OSError(reason)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(ConfigurationError, match=r"model.safetensors of 'timm/resnet18.a1_in1k' elsewhere") as found:
+        Classifier("resnet18", 2, pretrained=True)
+    said = str(found.value).split("fetched (")[1].split(" …)")[0]
+    assert reason.startswith(said + " ")
+
+
+def test_a_backbone_without_published_weights():
+    with pytest.raises(ConfigurationError, match="timm has no published weights of 'maxvit_tiny_pm_256'; choose"):
+        Classifier("maxvit_tiny_pm_256", 2, image_size=256, pretrained=True)
 
 
 def test_weights_of_another_backbone_are_refused():
