@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from fscl.atomic import replacing, write_text
+from fscl.atomic import write_bytes, write_text
 from fscl.config import Config, Preprocessing
 from fscl.errors import BundleError, FsclError
 from fscl.models import Classifier
@@ -41,9 +41,13 @@ class Bundle:
         return replace(self, epoch=epoch, step=step)
 
     def save(self, folder: Path) -> None:
-        """Write the bundle into `folder`: the record last, so that a folder with a record has its weights."""
-        with replacing(folder / WEIGHTS) as path:
-            save_file({n: w.detach().cpu().contiguous() for n, w in self.classifier.state_dict().items()}, path)
+        """Write the bundle into `folder`: the record last, so that a folder with a record has its weights.
+
+        Raises:
+            OSError: the disk is full or cannot be written. (safetensors' own writer raises its own error.)
+        """
+        weights = save({n: w.detach().cpu().contiguous() for n, w in self.classifier.state_dict().items()})
+        write_bytes(folder / WEIGHTS, weights)
         record = {
             "format": FORMAT,
             "version": VERSION,
@@ -52,7 +56,7 @@ class Bundle:
             "train_counts": dict(self.train_counts),
             "preprocessing": self.preprocessing.model_dump(mode="json"),
             "model": {"backbone": self.config.model.backbone, "taps": list(self.config.model.layers)},
-            "weights_sha256": _sha256(folder / WEIGHTS),
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "config": self.config.record(),
             "epoch": self.epoch,
             "step": self.step,

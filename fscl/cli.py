@@ -223,10 +223,10 @@ def train(
     from fscl.training.progress import TerminalProgress
     from fscl.training.summary import run_summary
 
-    config = settings.resolve(method, minority=minority, ratio=ratio, seed=seed, bundle=from_)
+    config = settings.resolve(method, classes=classes, minority=minority, ratio=ratio, seed=seed, bundle=from_)
     photos = _photos(source)
     with TerminalProgress(f"{config.method.title} → {out}") as listener:
-        fit(config, photos, out, classes=classes or (), resume=resume, overwrite=overwrite, listener=listener)
+        fit(config, photos, out, resume=resume, overwrite=overwrite, listener=listener)
     _print(run_summary(out))
 
 
@@ -298,7 +298,8 @@ def compare(
     failed = run.failures(out)
     for cell, reason in failed.items():
         print(f"fscl: {cell} failed: {reason}", file=sys.stderr)
-    sys.exit(1 if failed else 0)
+    if failed:
+        sys.exit(1)
 
 
 @app.command

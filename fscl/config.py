@@ -140,6 +140,7 @@ class Config(Section):
     """Everything that decides a run besides the photos."""
 
     seed: Annotated[int, Field(ge=0)] = 0
+    classes: tuple[str, ...] = ()  # those to tell apart; empty: all that the photos show
     method: Method
     stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
     model: Model = Model()

@@ -24,11 +24,17 @@ def pair(tmp_path_factory, photos):
     small = settings(
         {
             **{"backbone": "test_resnet", "image_size": 32, "steps": 20, "batch_size": 16, "workers": 0},
-            **{"minority": ("deer",), "ratio": 0.4, "val_fraction": 0.3, "test_fraction": 0.3},
+            **{
+                "minority": ("deer",),
+                "classes": ("boar", "deer"),
+                "ratio": 0.4,
+                "val_fraction": 0.3,
+                "test_fraction": 0.3,
+            },
         }
     )
     config = resolve([("baseline", methods.read("baseline")), ("test", small)])
-    return fit(config, photos, tmp_path_factory.mktemp("runs") / "run", classes=("boar", "deer"))
+    return fit(config, photos, tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_the_record_agrees_with_the_scores(pair):

@@ -35,7 +35,7 @@ def run_cell(cell: Cell, config: Config, manifest: Manifest, study: Path, listen
     ledger, started = Ledger(study), time.monotonic()
     folder = ledger.run_folder(cell)
     try:
-        fit(config, manifest, folder, classes=cell.pair.classes, resume=True, listener=listener)
+        fit(config, manifest, folder, resume=True, listener=listener)
         ledger.write(cell, config.method, "done", **_found(cell, config, ledger, started))
     except Exception as error:
         reason = str(error)

@@ -153,7 +153,7 @@ def _check_photos(work: Sequence[tuple[Cell, Config]], manifest: Manifest) -> No
     seen = set()
     for cell, config in work:
         if (cell.pair, cell.ratio) not in seen and not cell.is_undefined:
-            subset(manifest, config, cell.pair.classes)
+            subset(manifest, config)
         seen.add((cell.pair, cell.ratio))
 
 
@@ -174,7 +174,12 @@ def _train_counts(pair: Pair, manifest: Manifest) -> dict[str, int]:
 def _cell_config(config: Config, cell: Cell) -> Config:
     ratio = None if cell.pair.base is None else cell.ratio
     imbalance = {"minority": list(cell.pair.minority), "ratio": ratio, "base": cell.pair.base}
-    return resolve([(cell.id, config.record()), (cell.id, {"seed": cell.seed, "imbalance": imbalance})])
+    return resolve(
+        [
+            (cell.id, config.record()),
+            (cell.id, {"seed": cell.seed, "classes": list(cell.pair.classes), "imbalance": imbalance}),
+        ]
+    )
 
 
 def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[Pair]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def augmentation(settings: Augmentation, preprocessing: Preprocessing) -> v2.Tra
 def augmented(photo: Image.Image, transform: v2.Transform, seed: int) -> Image.Image:
     """Apply a random transform whose every draw follows from `seed`; the global generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed accelerators, which is not undone
         result: Image.Image = transform(photo)
         return result
 

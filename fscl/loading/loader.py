@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fscl.config import Augmentation, Preprocessing
-from fscl.errors import PhotosError
 from fscl.images import UnreadableError, read_region
 from fscl.loading.augment import augmentation, augmented, stacked, to_model_input
 from fscl.loading.samplers import Batches, Draw
@@ -37,6 +36,7 @@ class Batch(NamedTuple):
     labels: Int[Tensor, "batch"]
     rows: list[int]
     failures: list[Failure]
+    exhausted: str = ""  # in training: why a class has no photo left that can be read, so that training must end
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,13 @@ class Regions:
 
 
 class TrainingItem(NamedTuple):
-    """A drawn photo, and those that could not be read in its place."""
+    """A drawn photo and those that could not be read in its place, or why none of its class could be read."""
 
-    photo: Float[Tensor, "3 size size"]
+    photo: Float[Tensor, "3 size size"] | None
     label: int
     row: int
     failures: list[Failure]
+    exhausted: str = ""
 
 
 class InferenceItem(NamedTuple):
@@ -87,6 +88,8 @@ class InferenceItem(NamedTuple):
 
 class TrainingPhotos(Dataset[TrainingItem]):
     """Augmented photos by draw. An unreadable one is replaced by the next readable one of its class.
+
+    Where there is none, the item says so: an error raised here would leave a worker process as a traceback.
 
     Args:
         regions: labelled, every label ≥ 0.
@@ -108,21 +111,22 @@ class TrainingPhotos(Dataset[TrainingItem]):
     def __getitem__(self, draw: Draw) -> TrainingItem:
         label = int(self.regions.labels[draw.row])
         photo, failures = self._readable(draw.row)
+        if photo is None:
+            reason = f"{self.regions.paths[draw.row]}: {failures[0].reason}; is the folder still there?"
+            exhausted = f"no photo of a class can be read any more; first {reason}"
+            return TrainingItem(None, label, draw.row, failures, exhausted)
         if label in self.augmented_classes:
             photo = augmented(photo, self.augmentation, draw.seed)
         return TrainingItem(self.to_model_input(photo), label, draw.row, failures)
 
-    def _readable(self, row: int) -> tuple[Image.Image, list[Failure]]:
+    def _readable(self, row: int) -> tuple[Image.Image | None, list[Failure]]:
         failures: list[Failure] = []
         for candidate in self._with_others_of_its_class(row):
             try:
                 return self.regions.read(candidate, self.preprocessing), failures
             except UnreadableError as error:
                 failures.append(Failure(candidate, str(error)))
-        raise PhotosError(
-            f"no photo of a class can be read any more; first {self.regions.paths[row]}: "
-            f"{failures[0].reason}; is the folder still there?"
-        )
+        return None, failures
 
     def _with_others_of_its_class(self, row: int) -> Iterator[int]:
         yield row
@@ -184,11 +188,13 @@ def _leave_interrupts_to_the_parent(worker: int) -> None:
 
 
 def _training_batch(items: list[TrainingItem]) -> Batch:
+    read = [item for item in items if item.photo is not None]
     return Batch(
-        photos=stacked([item.photo for item in items]),
-        labels=torch.tensor([item.label for item in items]),
-        rows=[item.row for item in items],
+        photos=stacked([item.photo for item in read if item.photo is not None]),
+        labels=torch.tensor([item.label for item in read], dtype=torch.int64),
+        rows=[item.row for item in read],
         failures=[failure for item in items for failure in item.failures],
+        exhausted=next((item.exhausted for item in items if item.photo is None), ""),
     )
 
 

@@ -1,7 +1,8 @@
 """The study's term: pull features of one class together and push those of others to a right angle."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -21,7 +22,8 @@ class FeatureSimilarityLoss(Loss):
 
     Source: Feature Similarity Contrastive Learning, "L = CrossEntropy + Σ_l MSE(S^(l), T)"; kin to the
     similarity-matching loss of Nøkland & Eidnes 2019. Where a feature vector is zero, its similarities are
-    zero and it receives no gradient. Computed in float32 (float64 for float64 features), also under autocast.
+    zero and it receives no gradient. Computed in float32 (float64 for float64 features), value and gradient,
+    also under autocast and where TF32 is allowed.
 
     Args:
         num_classes: K ≥ 2.
@@ -58,7 +60,10 @@ class FeatureSimilarityLoss(Loss):
     def parts(
         self, seen: Tensor | Sequence[Float[Tensor, "batch _"]], labels: Int[Tensor, "batch"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """Return the value of each layer, named by its place counted from the end: −1 is the deepest."""
+        """Return the value of each layer, named by its place counted from the end of the given list.
+
+        −1 is the last of the list: the deepest with the default layers.
+        """
         return {str(i - len(seen)): self._layer(layer, labels) for i, layer in enumerate(seen)}
 
     def _layer(self, features: Float[Tensor, "batch dim"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
@@ -95,7 +100,7 @@ def pairwise_form(
 ) -> Float[Tensor, ""]:
     """Return mean((HHᵀ − T)²) from the N×N matrices: the cheaper form while N ≤ D."""
     same_class = (labels[:, None] == labels[None, :]).to(directions.dtype)
-    return (directions @ directions.T - same_class).square().mean()
+    return (product(directions, directions.T) - same_class).square().mean()
 
 
 def sum_form(
@@ -109,9 +114,49 @@ def sum_form(
     The weights stay inside the sums: unnormalised ones overflow half precision at N = 256.
     """
     weights = directions.new_full((len(directions), 1), 1 / len(directions))
-    moments = directions.T @ (weights * directions)
+    moments = product(directions.T, weights * directions)
     membership = functional.one_hot(labels, num_classes).to(directions.dtype)
-    class_sums = membership.T @ (weights * directions)
+    class_sums = product(membership.T, weights * directions)
     class_weights = (membership * weights).sum(dim=0)
     value = moments.square().sum() - 2 * class_sums.square().sum() + class_weights.square().sum()
     return value.clamp(min=0)  # the differences cancel near the optimum
+
+
+def product(left: Float[Tensor, "n m"], right: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:
+    """Return left · right without TF32, whose 10 bits of mantissa are too few for the differences above.
+
+    Its gradient is without TF32, too. A compiled loss keeps the precision that the user chose: the setting
+    cannot be changed inside a graph.
+    """
+    if left.is_cuda and not torch.compiler.is_compiling():
+        return FullPrecisionProduct.apply(left, right)  # type: ignore[no-any-return]
+    return left @ right
+
+
+class FullPrecisionProduct(torch.autograd.Function):
+    """left · right; the backward pass runs outside of any context around the forward pass, so it has its own."""
+
+    @staticmethod
+    def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
+        """Return the product."""
+        ctx.save_for_backward(left, right)
+        with full_precision():
+            return left @ right
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradient of both factors."""
+        left, right = ctx.saved_tensors
+        with full_precision():
+            return gradient @ right.T, left.T @ gradient
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Compute float32 products on CUDA in float32; the user's setting, however it was made, comes back."""
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before

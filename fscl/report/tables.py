@@ -211,7 +211,7 @@ def terminal_table(study: Study) -> RenderableType:
     tables: list[RenderableType] = []
     for pair in study.pairs:
         table = TerminalTable(
-            title=Text(pair_title(study, pair)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+            title=Text(pair_title(study, pair)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
         )
         table.add_column("ratio", no_wrap=True)
         table.add_column("method", overflow="fold")

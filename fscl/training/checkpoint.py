@@ -1,5 +1,6 @@
 """The state of an unfinished run: written whole or not at all, read without unpickling code."""
 
+import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from fscl.atomic import replacing
+from fscl.atomic import write_bytes
 from fscl.errors import BundleError
 
 
@@ -43,13 +44,18 @@ class Checkpoint:
         return time.monotonic() - self._saved_at
 
     def save(self, step: int) -> None:
-        """Write the state after `step`."""
+        """Write the state after `step`.
+
+        Raises:
+            OSError: the disk is full or cannot be written. (torch.save to a file raises RuntimeError.)
+        """
         rng = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             rng["cuda"] = torch.cuda.get_rng_state()
         parts = {name: part.state_dict() for name, part in self.parts.items()}
-        with replacing(self.path) as temporary:
-            torch.save({"step": step, "rng": rng, "best_log_loss": self.best_log_loss, **parts}, temporary)
+        content = io.BytesIO()
+        torch.save({"step": step, "rng": rng, "best_log_loss": self.best_log_loss, **parts}, content)
+        write_bytes(self.path, content.getbuffer())
         self.saved_step, self._saved_at = step, time.monotonic()
 
     def load(self) -> int:
@@ -79,4 +85,4 @@ class Checkpoint:
         """Say what a run that fails now leaves behind."""
         if self.saved_step is None:
             return "no checkpoint had been written yet"
-        return f"the last good checkpoint, of step {self.saved_step}, is kept: {self.path}"
+        return f"the last checkpoint with finite weights, of step {self.saved_step}, is kept: {self.path}"

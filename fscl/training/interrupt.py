@@ -9,7 +9,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """A context in which SIGINT and SIGTERM set `requested`; a second one ends the process as usual."""
+    """A context in which SIGINT and SIGTERM set `requested`; the second of a kind acts as it did before.
+
+    A signal gives back its own handler alone: a process whose Ctrl-C is followed by its parent's SIGTERM
+    still ends between two steps.
+    """
 
     def __init__(self) -> None:
         self.requested = False
@@ -23,13 +27,12 @@ class Interrupt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._restore()
+        for number in list(self._previous):
+            self._restore(number)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        self._restore()
+        self._restore(number)
 
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
+    def _restore(self, number: int) -> None:
+        signal.signal(number, self._previous.pop(number))

@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,11 +101,15 @@ class MetricsLog:
             self._writer.flush()
 
 
+def check_tensorboard(*, wanted: bool) -> None:
+    """Raise ConfigurationError where TensorBoard is wanted and its package is not installed."""
+    if wanted and find_spec("tensorboard") is None:
+        raise ConfigurationError("--tensorboard needs its package: pip install 'fscl[tensorboard]'")
+
+
 def _tensorboard_writer(folder: Path, after: int) -> "SummaryWriter":
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise ConfigurationError("--tensorboard needs its package: pip install 'fscl[tensorboard]'") from None
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
 
 

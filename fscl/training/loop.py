@@ -1,32 +1,33 @@
 """Training, from photos to a bundle; `fit` reads top to bottom."""
 
 import time
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils import get_total_norm
 from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from fscl.bundle import Bundle
-from fscl.config import Config, Stage
-from fscl.errors import DivergenceError
+from fscl.config import Config, Model
+from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError
 from fscl.inference import scores
-from fscl.loading.loader import Batch, Regions, TrainingPhotos, training_loader
-from fscl.loading.samplers import SAMPLERS, Batches, Sampler
-from fscl.losses import LOSSES, Objective
+from fscl.loading.loader import Batch, Regions
+from fscl.losses import Objective
 from fscl.losses.objective import Value
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
-from fscl.models.classifier import read_weights
-from fscl.registry import build
+from fscl.models.classifier import first_line, read_weights
 from fscl.scoring.metrics import figures
-from fscl.training.checkpoint import Checkpoint
+from fscl.training.checkpoint import Checkpoint, Stateful
 from fscl.training.interrupt import Interrupt
-from fscl.training.log import MetricsLog
+from fscl.training.log import MetricsLog, check_tensorboard
+from fscl.training.plan import Plan
 from fscl.training.progress import Listener, Silent
 from fscl.training.run_folder import RunFolder
 from fscl.training.runtime import Runtime
@@ -41,119 +42,107 @@ def fit(
     manifest: Manifest,
     out: Path,
     *,
-    classes: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Path:
     """Train a classifier and leave its bundle in `out`.
 
-    Killed at any moment and called again with `resume`, it ends with the same weights, bit for bit on the
-    same machine's CPU.
+    Killed at any moment and called again with `resume`, it ends with the same weights, on one CPU the same bits.
 
     Args:
         config: decides everything besides the photos.
         manifest: the photos.
         out: the run folder, see docs/schema.md.
-        classes: those to tell apart; all of the manifest by default.
         resume: go on from the checkpoint in `out`, if there is one.
         overwrite: drop what `out` holds of an earlier run.
         listener: hears of every step.
 
     Raises:
-        FsclError: photos that cannot be trained on, settings that do not fit, an `out` that holds another run.
-        DivergenceError: a loss is no longer finite; the last checkpoint is kept.
+        FsclError: photos or settings that do not fit, an `out` of another run, a loss or weight that is not finite.
         KeyboardInterrupt: after a checkpoint of the last whole step.
     """
-    listener = listener or Silent()
-    photos = subset(manifest, config, classes)
+    photos, runtime = subset(manifest, config), Runtime.start(config.training.workers)
+    torch.manual_seed(config.seed)  # of the initial weights and of dropout, which draw from the global generator
+    bundle = _untrained(config, photos, runtime)
+    plan = Plan(config, bundle, photos, runtime)
+    descent = _Descent(bundle.classifier, config, plan.steps, runtime)
+    check_tensorboard(wanted=config.training.tensorboard)
     folder = RunFolder(out)
     folder.open(config, photos.manifest, resume=resume, overwrite=overwrite)
     if folder.finished:
         return out
 
-    runtime = Runtime.start(config.training.workers)
-    torch.manual_seed(config.seed)  # of the initial weights and of dropout, which draw from the global generator
-    bundle = _untrained(config, photos, runtime)
-    train = Regions.of(photos.rows("train"), manifest.root, photos.classes)
-    validation = Regions.of(photos.rows("val"), manifest.root, photos.classes)
-    plan = _Plan(config, bundle, train, runtime)
-    optimizer = Adam(
-        bundle.classifier.parameters(),
-        config.training.learning_rate,
-        weight_decay=config.training.weight_decay,
-    )
-    schedule = CosineAnnealingLR(optimizer, T_max=plan.steps)
-    checkpoint = Checkpoint(
-        folder.checkpoint, {"classifier": bundle.classifier, "optimizer": optimizer, "schedule": schedule}
-    )
+    checkpoint = Checkpoint(folder.checkpoint, descent.parts)
     done = checkpoint.load()
-    log = MetricsLog(
-        folder.metrics,
-        flush_every=FLUSH_STEPS if runtime.waits_on_read else 1,
-        after=done,
-        tensorboard=config.training.tensorboard,
-    )
-    clock = _Clock()
-
-    bundle.classifier.train()
-    with Interrupt() as interrupt:
+    every = FLUSH_STEPS if runtime.waits_on_read else 1
+    log = MetricsLog(folder.metrics, flush_every=every, after=done, tensorboard=config.training.tensorboard)
+    clock, listener = _Clock(), listener or Silent()
+    with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
         for step, objective, batch in plan.batches(start=done):
-            learning_rate = float(optimizer.param_groups[0]["lr"])
-            value = _descend(bundle.classifier, objective, optimizer, batch, runtime)
-            epoch = (step - 1) // plan.batches_per_epoch
-            try:
-                log.step(step, epoch, learning_rate, value)
-            except DivergenceError as error:
-                fix = "try a lower --learning-rate or --weight in another folder"
-                raise DivergenceError(f"{error}; {checkpoint.kept()}; {fix}") from None
-            schedule.step()
+            if batch.exhausted:
+                _save(checkpoint, step - 1, log, descent)
+                raise PhotosError(batch.exhausted)
+            value = descent.step(objective, batch)
+            log.step(step, plan.epoch(step), descent.learning_rate, value)
             for row, reason in batch.failures:
-                log.problem(step, str(train.paths[row]), reason)
+                log.problem(step, str(plan.train.paths[row]), reason)
             clock.count(len(batch.labels))
             listener.advance(step, plan.steps, clock.photos_per_second, log.latest)
 
-            if step % plan.batches_per_epoch == 0 or step == plan.steps:
-                found = _validated(bundle, validation, config, runtime)
-                log.epoch(epoch, step, clock.photos_per_second, found)
-                if found and _is_best(found, bundle, validation, checkpoint):
+            if plan.ends_epoch(step):
+                found = _validated(step, bundle, plan, log, descent)
+                log.epoch(plan.epoch(step), step, clock.photos_per_second, found)
+                if found and _is_best(found, bundle, plan.validation, checkpoint):
                     checkpoint.best_log_loss = found["balanced_log_loss"]
-                    bundle.at(epoch, step).save(folder.best)
-            if interrupt.requested or checkpoint.age_seconds >= config.training.checkpoint_seconds:
-                log.flush()
-                checkpoint.save(step)
-            if interrupt.requested:
+                    bundle.at(plan.epoch(step), step).save(folder.best)
+            stop = interrupt.requested
+            if stop or checkpoint.age_seconds >= config.training.checkpoint_seconds:
+                _save(checkpoint, step, log, descent)
+            if stop:
                 raise KeyboardInterrupt(f"stopped after step {step} of {plan.steps}")
 
-    folder.finish(bundle.at((plan.steps - 1) // plan.batches_per_epoch, plan.steps))
+    folder.finish(bundle.at(plan.epoch(plan.steps), plan.steps))
     return out
 
 
-class _Plan:
-    """Which batches a run takes, and what is minimised on each: the stages of the recipe, one after another."""
+class _Descent:
+    """The classifier on its way downhill: Adam, its learning rate falling along a cosine."""
 
-    def __init__(self, config: Config, bundle: Bundle, train: Regions, runtime: Runtime) -> None:
-        self.stages = config.stage
-        self.num_classes = len(bundle.classes)
+    def __init__(self, classifier: Classifier, config: Config, steps: int, runtime: Runtime) -> None:
+        self.classifier = classifier.train()
         self.runtime = runtime
-        minority = [bundle.classes.index(name) for name in bundle.minority]
-        self.photos = TrainingPhotos(train, bundle.preprocessing, config.augmentation, minority)
-        self.samplers = [_sampler(stage, train, config) for stage in config.stage]
-        self.batches_per_epoch = self.samplers[0].batches_per_epoch
-        self.steps = config.training.steps or config.training.epochs * self.batches_per_epoch
+        self.learning_rate = config.training.learning_rate  # of the latest step
+        self.optimizer = Adam(classifier.parameters(), self.learning_rate, weight_decay=config.training.weight_decay)
+        self.schedule = CosineAnnealingLR(self.optimizer, T_max=steps)
+        self.parts: dict[str, Stateful] = {
+            "classifier": classifier,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+        }
 
-    def batches(self, start: int) -> Iterator[tuple[int, Objective, Batch]]:
-        """Yield (step counted from 1, objective, batch) from after `start` steps to the end."""
-        shares = list(accumulate(stage.share for stage in self.stages))
-        ends = [round(self.steps * share / shares[-1]) for share in shares]
-        for stage, sampler, first, last in zip(self.stages, self.samplers, [0, *ends], ends, strict=False):
-            if start >= last:
-                continue
-            objective = _objective(stage, self.num_classes).to(self.runtime.device)
-            batches = Batches(sampler, start=max(first, start), stop=last)
-            loader = training_loader(self.photos, batches, workers=self.runtime.workers)
-            for step, batch in enumerate(loader, start=batches.start + 1):
-                yield step, objective, batch
+    def step(self, objective: Objective, batch: Batch) -> Value:
+        """Take one step downhill; return the objective before it."""
+        photos = batch.photos.to(self.runtime.device, non_blocking=True)
+        labels = batch.labels.to(self.runtime.device, non_blocking=True)
+        with self.runtime.autocast():
+            logits, features = self.classifier(photos)
+            value: Value = objective(logits, features, labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        value.total.backward()  # type: ignore[no-untyped-call]
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.step()
+        self.schedule.step()
+        return value
+
+    def require_finite(self, step: int) -> None:
+        """Raise DivergenceError unless every weight after `step`, running statistics included, is finite."""
+        weights = [weight for weight in self.classifier.state_dict().values() if weight.is_floating_point()]
+        largest = get_total_norm(weights, inf)
+        if not largest.isfinite():
+            raise DivergenceError(
+                f"step {step}: the largest weight is {largest.item()} at learning rate {self.learning_rate:.3g}"
+            )
 
 
 class _Clock:
@@ -174,10 +163,7 @@ class _Clock:
 def _untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
     """Return the bundle that training starts from: fresh, published, local or earlier weights."""
     model = config.model
-    size = config.preprocessing.image_size
-    classifier = Classifier(
-        model.backbone, len(photos.classes), model.layers, image_size=size, pretrained=model.pretrained
-    )
+    classifier = _fresh(model, len(photos.classes), config.preprocessing.image_size)
     preprocessing = config.preprocessing
     if model.pretrained or model.weights:
         mean, std = classifier.normalisation
@@ -202,51 +188,66 @@ def _untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
     )
 
 
-def _sampler(stage: Stage, train: Regions, config: Config) -> Sampler:
-    return build(
-        SAMPLERS,
-        "sampler",
-        stage.sampler.name,
-        train.labels,
-        config.training.batch_size,
-        config.seed,
-        **stage.sampler.options,
-    )
+def _fresh(model: Model, num_classes: int, image_size: int) -> Classifier:
+    """Return a classifier that was tried on two black photos; in eval mode these leave no trace."""
+    try:
+        classifier = Classifier(
+            model.backbone, num_classes, model.layers, image_size=image_size, pretrained=model.pretrained
+        ).eval()
+        with torch.no_grad():
+            classifier(torch.zeros(2, 3, image_size, image_size))
+    except FsclError:
+        raise
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+        raise ConfigurationError(
+            f"backbone '{model.backbone}' cannot take photos of {image_size} px: {first_line(error)}; "
+            "try --image-size 224 or another --backbone"
+        ) from None
+    return classifier
 
 
-def _objective(stage: Stage, num_classes: int) -> Objective:
-    return Objective(
-        {
-            term.name: (term.weight, build(LOSSES, "loss", term.name, num_classes, **term.options))
-            for term in stage.loss
-        }
-    )
+@contextmanager
+def _told_what_is_kept(checkpoint: Checkpoint) -> Iterator[None]:
+    """Add to the errors that end a run what it leaves behind and how to go on."""
+    try:
+        yield
+    except DivergenceError as error:
+        fix = "try a lower --learning-rate or --weight in another folder"
+        if checkpoint.saved_step is not None:
+            fix += f", from the weights of that checkpoint with --weights {checkpoint.path}"
+        raise DivergenceError(f"{error}; {checkpoint.kept()}; {fix}") from None
+    except PhotosError as error:
+        raise PhotosError(f"{error}; {checkpoint.kept()}; when they are back, --resume") from None
 
 
-def _descend(classifier: Classifier, objective: Objective, optimizer: Adam, batch: Batch, runtime: Runtime) -> Value:
-    """Take one step downhill; return the objective before it."""
-    photos = batch.photos.to(runtime.device, non_blocking=True)
-    labels = batch.labels.to(runtime.device, non_blocking=True)
-    with runtime.autocast():
-        logits, features = classifier(photos)
-        value: Value = objective(logits, features, labels)
-    optimizer.zero_grad(set_to_none=True)
-    value.total.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return value
+def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, descent: _Descent) -> None:
+    """Write a checkpoint, once everything up to it is known to be finite."""
+    log.flush()
+    descent.require_finite(step)
+    checkpoint.save(step)
 
 
-def _validated(bundle: Bundle, validation: Regions, config: Config, runtime: Runtime) -> dict[str, Any] | None:
-    """Return the figures on the validation photos, None where there are none."""
+def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: _Descent) -> dict[str, Any] | None:
+    """Return the figures on the validation photos, None where there are none.
+
+    Losses and weights are looked at first: they name the step and the term that logits would not.
+    """
+    log.flush()
+    descent.require_finite(step)
+    validation, training = plan.validation, bundle.config.training
     if not len(validation):
         return None
     found = scores(
         bundle.classifier,
         validation,
         bundle.preprocessing,
-        batch_size=config.training.batch_size,
-        workers=runtime.workers,
+        batch_size=training.batch_size,
+        workers=plan.runtime.workers,
     )
+    if not np.isfinite(found.logits).all():
+        raise DivergenceError(
+            f"step {step}: a logit of a validation photo is not finite at learning rate {descent.learning_rate:.3g}"
+        )
     return figures(
         found.logits,
         validation.labels[found.rows],

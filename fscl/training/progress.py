@@ -55,7 +55,8 @@ class TerminalProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self.console.is_terminal:
+            self._bar.stop()
 
     def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
         """Move the bar, or print a line every half minute."""

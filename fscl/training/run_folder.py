@@ -3,7 +3,7 @@
 from pathlib import Path
 from shutil import copyfile, rmtree
 
-from fscl.atomic import write_text
+from fscl.atomic import leftovers, replacing, sweep, write_text
 from fscl.bundle import RECORD, WEIGHTS, Bundle
 from fscl.config import Config, resolve
 from fscl.errors import OutputError
@@ -11,7 +11,7 @@ from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
 
 CHECKPOINT, METRICS, SETTINGS, PHOTOS = "checkpoint.pt", "metrics.jsonl", "config.toml", "photos.parquet"
-EVALUATION = "evaluation.json"
+EVALUATION, FAULT = "evaluation.json", "error.txt"
 
 
 class RunFolder:
@@ -26,6 +26,7 @@ class RunFolder:
         self.checkpoint = path / CHECKPOINT
         self.metrics = path / METRICS
         self.best = path / "best"
+        self.last = path / "last"
 
     @property
     def finished(self) -> bool:
@@ -33,52 +34,67 @@ class RunFolder:
         return (self.path / RECORD).exists() and not self.checkpoint.exists()
 
     def open(self, config: Config, photos: Manifest, *, resume: bool, overwrite: bool) -> None:
-        """Make the folder this run's.
+        """Make the folder this run's; what a killed process left half-written in it is removed.
 
         Raises:
             OutputError: it holds something else, or, with `resume`, a run of other settings or photos.
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path}: expected a folder for the run, found a file; choose another --out")
-        holds_run = (self.path / SETTINGS).exists()
-        if holds_run and resume and not overwrite:
-            self._check_same(config, photos)
-            return
-        if self.path.exists() and any(self.path.iterdir()):
-            if not overwrite:
-                fix = (
-                    "go on with it by --resume, or drop it by --overwrite" if holds_run else "to use it, --overwrite"
-                )
+        held = self._held()
+        if SETTINGS in held and resume and not overwrite:
+            self._check_settings(config)
+            if held == {SETTINGS}:  # killed between the two files below
+                photos.write(self.path / PHOTOS)
+            self._check_photos(photos)
+        else:
+            if held and not overwrite and not (held == {PHOTOS} and self._holds(photos)):
+                fix = "go on with it by --resume, or drop it by --overwrite" if SETTINGS in held else "--overwrite"
                 raise OutputError(f"{self.path}: the folder is not empty; {fix}, or choose another --out")
             self._drop()
-        photos.write(self.path / PHOTOS)
-        write_text(self.path / SETTINGS, config.toml())
+            write_text(self.path / SETTINGS, config.toml())
+            photos.write(self.path / PHOTOS)
+        for folder in (self.path, self.best, self.last):
+            sweep(folder)
 
     def finish(self, last: Bundle) -> None:
         """Leave the bundle that the recipe keeps in the folder, the other one beside it, and no checkpoint."""
-        if last.config.training.keep == "best" and self.best.exists():
-            last.save(self.path / "last")
-            for name in (WEIGHTS, RECORD):
-                copyfile(self.best / name, self.path / name)
+        if last.config.training.keep == "best" and (self.best / RECORD).exists():
+            last.save(self.last)
+            for name in (WEIGHTS, RECORD):  # the record last: a folder with a record has its weights
+                with replacing(self.path / name) as copy:
+                    copyfile(self.best / name, copy)
             self.checkpoint.unlink(missing_ok=True)
             rmtree(self.best)
         else:
             last.save(self.path)
             self.checkpoint.unlink(missing_ok=True)
 
-    def _check_same(self, config: Config, photos: Manifest) -> None:
+    def _held(self) -> set[str]:
+        """Return the names in the folder, without what a killed or failed process left there."""
+        if not self.path.exists():
+            return set()
+        ignored = {path.name for path in leftovers(self.path)} | {FAULT}
+        return {path.name for path in self.path.iterdir()} - ignored
+
+    def _check_settings(self, config: Config) -> None:
         settings = self.path / SETTINGS
         if resolve([(str(settings), read_toml(settings))]).sha256() != config.sha256():
             raise OutputError(f"{self.path}: holds a run of other settings; resume it with --config {settings}")
-        columns = ["region_id", "label", "split"]
-        before = Manifest.read(self.path / PHOTOS).rows[columns].reset_index(drop=True)
-        if not before.equals(photos.rows[columns].reset_index(drop=True)):
+
+    def _check_photos(self, photos: Manifest) -> None:
+        if not self._holds(photos):
             raise OutputError(
                 f"{self.path}: holds a run on other photos; resume it with those, or choose another --out"
             )
 
+    def _holds(self, photos: Manifest) -> bool:
+        columns = ["region_id", "label", "split"]
+        before = Manifest.read(self.path / PHOTOS).rows[columns].reset_index(drop=True)
+        return before.equals(photos.rows[columns].reset_index(drop=True))
+
     def _drop(self) -> None:
-        for name in (RECORD, WEIGHTS, METRICS, EVALUATION, CHECKPOINT, SETTINGS, PHOTOS):
+        for name in (RECORD, WEIGHTS, METRICS, EVALUATION, CHECKPOINT, SETTINGS, PHOTOS, FAULT):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("best", "last"):
-            rmtree(self.path / name, ignore_errors=True)
+        for folder in (self.best, self.last):
+            rmtree(folder, ignore_errors=True)

@@ -91,19 +91,18 @@ def _crossing_sites(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def subset(manifest: Manifest, config: Config, classes: Sequence[str] = ()) -> Subset:
+def subset(manifest: Manifest, config: Config) -> Subset:
     """Split and thin the photos as the configuration says.
 
     Args:
         manifest: all photos.
         config: `split`, `imbalance` and `seed` of it are used.
-        classes: those to tell apart; all classes of the manifest by default.
 
     Raises:
         PhotosError: fewer than two classes, an unknown class, or a class without training photos.
         ConfigurationError: a minority that is not among the classes, or all of them.
     """
-    chosen = _chosen(manifest, classes, config.imbalance.minority)
+    chosen = _chosen(manifest, config.classes, config.imbalance.minority)
     divided = split_photos(manifest, config.split)
     rows = divided.rows[divided.rows["label"].isin(chosen) & divided.rows["split"].notna()]
     counts = rows.loc[rows["split"] == "train", "label"].value_counts()

@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from fscl.config import Augmentation, Preprocessing
-from fscl.errors import PhotosError
 from fscl.loading.loader import Regions, TrainingPhotos, inference_loader, training_loader
 from fscl.loading.samplers import Batches, Draw, NaturalSampler
 
@@ -75,10 +74,24 @@ def test_an_unreadable_photo_is_replaced_by_one_of_its_class(regions, tmp_path):
     assert len(seen.rows) == len(paths) - 1
 
 
-def test_a_class_without_any_readable_photo_is_an_error(regions, tmp_path):
-    gone = Regions([tmp_path / "gone.jpg"] * len(regions), regions.boxes, regions.labels)
-    with pytest.raises(PhotosError, match="no photo of a class can be read any more"):
-        TrainingPhotos(gone, PREPROCESSING, PLAIN, minority=[])[Draw(0, 0)]
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_class_without_any_readable_photo_is_told_with_the_batch(regions, tmp_path, workers):
+    paths = np.where(regions.labels == 1, tmp_path / "gone.jpg", np.array(regions.paths, dtype=object)).tolist()
+    gone = TrainingPhotos(Regions(paths, regions.boxes, regions.labels), PREPROCESSING, PLAIN, minority=[])
+    batches = Batches(NaturalSampler(regions.labels, 32, seed=0), start=0, stop=1)
+    batch = next(iter(training_loader(gone, batches, workers=workers)))
+    assert batch.exhausted.startswith("no photo of a class can be read any more")
+    assert f"first {tmp_path / 'gone.jpg'}: missing file" in batch.exhausted
+    assert len(batch.photos) == len(batch.labels) == len(batch.rows) < 32
+    assert 1 not in batch.labels
+
+
+def test_augmenting_leaves_the_generators_of_accelerators_alone(regions, monkeypatch):
+    def reseeded(seed):
+        raise AssertionError("an accelerator was reseeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded)
+    TrainingPhotos(regions, PREPROCESSING, Augmentation(), minority=[])[Draw(3, 7)]
 
 
 def test_boxes_are_cropped_with_their_margin(tmp_path):

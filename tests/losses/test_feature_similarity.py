@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fscl.losses import FeatureSimilarityLoss
-from fscl.losses.feature_similarity import pairwise_form, sum_form, unit_rows
+from fscl.losses.feature_similarity import (
+    FullPrecisionProduct,
+    full_precision,
+    pairwise_form,
+    product,
+    sum_form,
+    unit_rows,
+)
 
 
 def oracle(features, labels):
@@ -145,3 +152,54 @@ def test_bad_input(features, labels, message):
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match="num_classes must be >= 2, got 1"):
         FeatureSimilarityLoss(1)
+
+
+@pytest.fixture
+def tf32_settings():
+    """Put the user's precision back after the test."""
+    yield
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.fp32_precision = "none"
+    torch.backends.mkldnn.matmul.fp32_precision = "none"
+
+
+@pytest.mark.parametrize("chosen", ["default", "high", "medium", "allow_tf32", "fp32_precision"])
+def test_full_precision_gives_the_users_setting_back(chosen, tf32_settings):
+    cublas = torch.backends.cuda.matmul
+    if chosen in ("high", "medium"):
+        torch.set_float32_matmul_precision(chosen)
+    elif chosen != "default":
+        setattr(cublas, chosen, True if chosen == "allow_tf32" else "tf32")
+    before = cublas.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision
+    with full_precision():
+        assert cublas.fp32_precision == "ieee"
+    assert (cublas.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision) == before
+
+
+def test_the_full_precision_product_has_the_gradient_of_a_product():
+    left, right = batch(5, 4, 2, seed=0)[0], batch(4, 6, 2, seed=1)[0]
+    assert torch.equal(FullPrecisionProduct.apply(left, right), left @ right)
+    assert torch.autograd.gradcheck(FullPrecisionProduct.apply, (left.requires_grad_(), right.requires_grad_()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="TF32 is a thing of CUDA")
+def test_tf32_changes_neither_value_nor_gradient(tf32_settings):
+    features, labels = batch(64, 512, 2, dtype=torch.float32)
+    found = []
+    for allowed in (False, True):
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+        leaf = features.cuda().requires_grad_()
+        value = FeatureSimilarityLoss(2)(leaf, labels.cuda())
+        value.backward()
+        found.append((value.item(), leaf.grad))
+    assert found[0][0] == found[1][0]
+    assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize(("form", "products"), [(pairwise_form, 1), (sum_form, 2)])
+def test_every_product_of_the_loss_is_a_full_precision_one(form, products, monkeypatch):
+    calls = []
+    monkeypatch.setattr("fscl.losses.feature_similarity.product", lambda a, b: calls.append(a) or product(a, b))
+    features, labels = batch(6, 4, 2)
+    form(unit_rows(features), labels, 2)
+    assert len(calls) == products

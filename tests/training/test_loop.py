@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from fscl.bundle import Bundle
-from fscl.errors import BundleError, DivergenceError, PhotosError
+from fscl.errors import BundleError, ConfigurationError, DivergenceError, PhotosError
 from fscl.manifest.table import Manifest
+from fscl.training import log, loop
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
 from fscl.training.subset import subset
@@ -84,13 +85,130 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_rate(tmp_path, photo
         fit(quick(weights=str(broken)), photos, tmp_path / "run")
 
 
-def test_divergence_keeps_the_last_good_checkpoint(tmp_path, photos, quick):
+def test_divergence_keeps_the_last_checkpoint(tmp_path, photos, quick):
     out = tmp_path / "run"
-    with pytest.raises(DivergenceError, match=r"(is nan|is inf).* the last good checkpoint, of step \d+, is kept"):
+    with pytest.raises(
+        DivergenceError, match=r"(is nan|is inf).* the last checkpoint with finite weights, of step \d+, is kept"
+    ):
         fit(quick(learning_rate=1e30, steps=30, checkpoint_seconds=0.0), photos, out)
     state = torch.load(out / "checkpoint.pt", weights_only=True)
     assert state["step"] >= 1
     assert len(steps_of(out)) == state["step"]
+
+
+@pytest.fixture
+def late_looks(monkeypatch):
+    """Look at the losses as rarely as on an accelerator."""
+    monkeypatch.setattr(loop.Runtime, "waits_on_read", True)
+
+
+def spoil_the_weights(monkeypatch, at):
+    """Make a weight infinite after the optimizer's step `at`."""
+    step = loop.Adam.step
+
+    def spoiling(self, *arguments, **options):
+        step(self, *arguments, **options)
+        weight = self.param_groups[0]["params"][-1]
+        if self.state[weight]["step"] == at:
+            weight.data.fill_(torch.inf)
+
+    monkeypatch.setattr(loop.Adam, "step", spoiling)
+
+
+def test_training_goes_on_from_the_weights_of_the_last_checkpoint(tmp_path, photos, quick, monkeypatch):
+    spoil_the_weights(monkeypatch, at=3)
+    kept = tmp_path / "run" / "checkpoint.pt"
+    with pytest.raises(DivergenceError, match=f"of step 2, is kept.* with --weights {kept}"):
+        fit(quick(checkpoint_seconds=0.0), photos, tmp_path / "run")
+    fit(quick(weights=str(kept), steps=1, learning_rate=1e-12), photos, tmp_path / "next")
+    before, after = torch.load(kept)["classifier"], load_file(tmp_path / "next" / "weights.safetensors")
+    assert torch.allclose(before["backbone.fc.weight"], after["backbone.fc.weight"], atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [6, 60], ids=["at the run's end", "before a checkpoint"])
+def test_a_late_look_names_the_step_of_the_loss(tmp_path, photos, quick, monkeypatch, late_looks, steps):
+    spoil_the_weights(monkeypatch, at=3)
+
+    class Slow:
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == 5 and steps == 60:
+                monkeypatch.setattr(loop.Checkpoint, "age_seconds", 1e9)
+
+    message = r"step 4: cross_entropy is nan at learning rate 0\.\d+; no checkpoint had been written yet; try a lower"
+    with pytest.raises(DivergenceError, match=message):
+        fit(quick(steps=steps, batch_size=2), photos, tmp_path / "run", listener=Slow())
+    assert [line["step"] for line in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [1, 2, 3]
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path, photos, quick, monkeypatch):
+    spoil_the_weights(monkeypatch, at=3)
+    out = tmp_path / "run"
+    with pytest.raises(DivergenceError, match=r"step 3: the largest weight is inf at .* of step 2, is kept"):
+        fit(quick(checkpoint_seconds=0.0), photos, out)
+    assert torch.load(out / "checkpoint.pt", weights_only=True)["step"] == 2
+    with pytest.raises(DivergenceError, match=r"step 3: the largest weight is inf"):
+        fit(quick(steps=3, val_fraction=0), photos, tmp_path / "last")
+    assert not (tmp_path / "last" / "bundle.json").exists()
+
+
+def test_validation_that_is_not_finite_says_where_and_what_is_kept(tmp_path, photos, quick, monkeypatch):
+    real = loop.scores
+
+    def spoilt(*arguments, **options):
+        found = real(*arguments, **options)
+        found.logits[0] = float("nan")
+        return found
+
+    monkeypatch.setattr(loop, "scores", spoilt)
+    with pytest.raises(DivergenceError, match=r"step 2: a logit .* at learning rate 0.0005; .* of step 1, is kept"):
+        fit(quick(steps=2, checkpoint_seconds=0.0), photos, tmp_path / "run")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_photos_that_vanish_end_the_run_after_a_checkpoint(tmp_path, class_folders, quick, workers):
+    from shutil import copytree, rmtree
+
+    from fscl.formats.scan import scan
+
+    root = copytree(class_folders, tmp_path / "photos")
+    photos, out, config = scan(root), tmp_path / "run", quick(steps=12, workers=workers)
+
+    class Vandal:
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == 2:
+                rmtree(root)
+
+    with pytest.raises(PhotosError, match=r"^no photo of a class .*: missing file.*--resume") as caught:
+        fit(config, photos, out, listener=Vandal())
+    assert "Traceback" not in str(caught.value)
+    done = torch.load(out / "checkpoint.pt", weights_only=True)["step"]
+    assert f"of step {done}, is kept" in str(caught.value)
+    assert done == len(steps_of(out)) >= 2
+    copytree(class_folders, root)
+    fit(quick(steps=12, workers=0), photos, out, resume=True)
+    whole = fit(quick(steps=12), photos, tmp_path / "whole")
+    assert (out / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+
+
+def test_bad_settings_leave_no_folder(tmp_path, photos, quick, monkeypatch):
+    out = tmp_path / "run"
+    with pytest.raises(ConfigurationError, match=r"'test_vit' cannot take photos of 40 px: .*; try --image-size"):
+        fit(quick(backbone="test_vit", image_size=40), photos, out)
+    with pytest.raises(ConfigurationError, match="unknown backbone"):
+        fit(quick(backbone="resnet19"), photos, out)
+    config = quick()
+    stage = config.stage[0]
+    unknown = stage.model_copy(update={"sampler": stage.sampler.model_copy(update={"name": "naturel"})})
+    with pytest.raises(ConfigurationError, match="unknown sampler"):
+        fit(config.model_copy(update={"stage": (unknown,)}), photos, out)
+    twice = stage.model_copy(update={"loss": (*stage.loss, stage.loss[1])})
+    with pytest.raises(ConfigurationError, match="the loss 'feature_similarity' 2 times"):
+        fit(config.model_copy(update={"stage": (twice,)}), photos, out)
+    monkeypatch.setattr(log, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="--tensorboard needs its package"):
+        fit(quick(tensorboard=True), photos, out)
+    assert not out.exists()
 
 
 def test_unreadable_photos_are_replaced_and_listed(tmp_path, class_folders, quick):
@@ -116,8 +234,8 @@ def test_unreadable_photos_are_replaced_and_listed(tmp_path, class_folders, quic
 
 def test_it_starts_from_an_earlier_bundle(tmp_path, photos, quick):
     first = fit(quick(), photos, tmp_path / "first")
-    config = quick(bundle=str(first), steps=1, learning_rate=1e-12)
-    second = fit(config, photos, tmp_path / "second", classes=("boar", "deer"))
+    config = quick(bundle=str(first), classes=("boar", "deer"), steps=1, learning_rate=1e-12)
+    second = fit(config, photos, tmp_path / "second")
     before, after = (load_file(run / "weights.safetensors") for run in (first, second))
     name = "backbone.layer4.0.conv1.weight"
     assert torch.allclose(before[name], after[name], atol=1e-6)
