@@ -113,7 +113,8 @@ class _Descent:
         self.classifier = classifier.train()
         self.runtime = runtime
         self.learning_rate = config.training.learning_rate  # of the latest step
-        self.optimizer = Adam(classifier.parameters(), self.learning_rate, weight_decay=config.training.weight_decay)
+        decay = config.training.weight_decay
+        self.optimizer = Adam(classifier.parameters(), self.learning_rate, weight_decay=decay, fused=True)
         self.schedule = CosineAnnealingLR(self.optimizer, T_max=steps)
         self.parts: dict[str, Stateful] = {
             "classifier": classifier,
