@@ -23,7 +23,7 @@ class Runtime:
     def start(cls, workers: int | None = None) -> "Runtime":
         """Choose the device: CUDA, Apple's MPS, else CPU; and the reading processes where not given.
 
-        On a CPU one core is left to training; with one thread there is nothing to read ahead with.
+        On a CPU this process reads: training keeps every core busy, and a reader would fight it for one.
 
         Raises:
             ConfigurationError: a negative number of workers.
@@ -37,8 +37,8 @@ class Runtime:
             device = torch.device("mps")
         else:
             device = torch.device("cpu")
-        threads = (os.cpu_count() or 1) if device.type == "cuda" else torch.get_num_threads()
-        return cls(device, min(threads - 1, MAX_WORKERS) if workers is None else workers)
+        idle_cores = 0 if device.type == "cpu" else (os.cpu_count() or 1) - 1
+        return cls(device, min(idle_cores, MAX_WORKERS) if workers is None else workers)
 
     def autocast(self) -> AbstractContextManager[object]:
         """bfloat16 on CUDA; full precision elsewhere, where most processors compute bfloat16 more slowly."""
