@@ -11,7 +11,10 @@ from fscl import methods
 from fscl.config import Config, resolve, settings
 from fscl.manifest.table import Manifest
 
-hypothesis.settings.register_profile("steady", deadline=None)  # a busy machine is no failure
+# A busy machine is no failure, and the same commit passes or fails everywhere alike; `--hypothesis-profile explore`
+# looks for new counterexamples.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("steady")
 
 

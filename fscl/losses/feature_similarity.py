@@ -119,7 +119,9 @@ def sum_form(
     class_sums = product(membership.T, weights * directions)
     class_weights = (membership * weights).sum(dim=0)
     value = moments.square().sum() - 2 * class_sums.square().sum() + class_weights.square().sum()
-    return value.clamp(min=0)  # the differences cancel near the optimum
+    # Near the optimum the differences cancel, and rounding may leave less than nothing; a plain clamp would
+    # take the gradient away with it.
+    return value - value.detach().clamp(max=0)
 
 
 def product(left: Float[Tensor, "n m"], right: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:

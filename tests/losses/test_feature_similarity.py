@@ -54,7 +54,10 @@ def test_both_forms_agree_in_float32_value_and_gradient(n, dim, seed):
         values.append(value.item())
         gradients.append(leaf.grad)
     assert values[0] == pytest.approx(values[1], abs=4e-6)
-    assert (gradients[0] - gradients[1]).abs().max() <= 1e-5 * gradients[0].abs().max() + 1e-7
+    # Where photos agree with their target the gradient itself vanishes: what is left is rounding of terms of size
+    # one, which the shortest feature divides.
+    rounding = 8 * torch.finfo(torch.float32).eps / features.norm(dim=1).min()
+    assert (gradients[0] - gradients[1]).abs().max() <= 1e-5 * gradients[0].abs().max() + rounding
 
 
 @pytest.mark.parametrize("n", [5, 12], ids=["pairwise", "sums"])
