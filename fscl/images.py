@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from fscl import archives
 from fscl.errors import PhotosError
 
 Box = tuple[float, float, float, float]
@@ -79,7 +80,8 @@ def read_region(
     """Read a photo, or the part of it inside a box, upright and in RGB.
 
     Args:
-        path: the photo; of an animation the first frame is read.
+        path: the photo, a file or in a zip archive (photos.zip/fox/1.jpg); of an animation the first frame is
+            read.
         box: x, y, w, h in pixels after EXIF rotation; None is the whole photo.
         margin: how far the box grows on each side, as a fraction ≥ 0 of its longer side; clipped to
             the photo.
@@ -145,6 +147,8 @@ def _named_failures(path: Path) -> Iterator[None]:
         raise UnreadableError("permission denied") from None
     except IsADirectoryError:
         raise UnreadableError("a folder, not a file") from None
+    except archives.ArchiveError as error:
+        raise UnreadableError(str(error)) from None
     except UnidentifiedImageError:
         raise UnreadableError(_reason_unidentified(path)) from None
     except Image.DecompressionBombError:
@@ -157,13 +161,18 @@ def _named_failures(path: Path) -> Iterator[None]:
         raise UnreadableError(reason) from error
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
     with _named_failures(path):
-        return Image.open(path, formats=FORMATS)
+        file = archives.open_binary(path)
+    with file:
+        with _named_failures(path):
+            image = Image.open(file, formats=FORMATS)
+        yield image
 
 
 def _reason_unidentified(path: Path) -> str:
-    if path.stat().st_size == 0:
+    if archives.size(path) == 0:
         return "empty file"
     if path.suffix.lower() in (".heic", ".heif"):
         return "HEIC is not supported, convert it to JPEG"

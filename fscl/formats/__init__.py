@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from fscl.archives import is_archive
 from fscl.errors import PhotosError
 from fscl.formats import aihub, folders, tabular
 from fscl.manifest.table import Manifest, is_manifest
 
 
 def read(source: Path) -> Manifest:
-    """Read a folder of class folders, AI Hub's wildlife set, a table of photos (CSV, Parquet) or a manifest.
+    """Read class folders (a folder or a zip of them), AI Hub's wildlife set, a table (CSV, Parquet) or a manifest.
 
     No photo is checked here: `fscl.formats.scan` does that.
 
@@ -17,12 +18,13 @@ def read(source: Path) -> Manifest:
     """
     if not source.exists():
         raise PhotosError(f"{source} does not exist")
-    if source.is_dir():
+    if source.is_dir() or is_archive(source):
         return aihub.read(source) if aihub.is_layout(source) else folders.read(source)
     suffix = source.suffix.lower()
     if suffix not in (".csv", ".tsv", ".parquet"):
-        fix = "unzip it first" if suffix == ".zip" else "give one of these"
-        raise PhotosError(f"{source}: expected a folder of class folders, a .csv or a .parquet; {fix}")
+        raise PhotosError(
+            f"{source}: expected a folder or .zip of class folders, a .csv or a .parquet; give one of these"
+        )
     if suffix == ".parquet" and is_manifest(source):
         return Manifest.read(source)
     return tabular.read(source)

@@ -3,30 +3,36 @@
     01.데이터/1.Training/원천데이터/TS_01.고라니/A01_F03_C074_C_200114_3001_20S_000001.061.jpg
     01.데이터/1.Training/라벨링데이터/TL_01.고라니/A01_F03_C074_C_200114_3001_20S_000001.061.json
 
-Releases differ in folder names and keys, so little is insisted on: what a label file lacks is noted, what it says
-beyond our columns is kept.
+The folders of species may still be packed, TS_01.고라니.zip: paths then go through the archive. Releases differ in
+folder names and keys, so little is insisted on: what a label file lacks is noted, what it says beyond our columns is
+kept.
 """
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from fscl import archives
 from fscl.errors import PhotosError
 from fscl.formats import boxes, reasons
 from fscl.formats.aihub_labels import Entry, Record, read_labels
 from fscl.formats.aihub_species import SPECIES, Species, find_species, nfc, numbered_species, plain, species_name
-from fscl.formats.folders import PASSED_OVER, PHOTO_SUFFIXES, walk
+from fscl.formats.folders import NOT_UTF8, PHOTO_SUFFIXES, Found, escaped, walk
 from fscl.manifest.table import BOX, Manifest
 
 __all__ = ["SPECIES", "Species", "is_layout", "read", "species_name"]
 
 PHOTOS, LABELS = "원천데이터", "라벨링데이터"
-SPECIES_FOLDER = re.compile(r"(?P<split>[TV])[LS][ ._-]*(?P<number>\d+)[ ._-]*(?P<name>.*)", re.IGNORECASE)
+SPECIES_FOLDER = re.compile(
+    r"(?P<split>[TV])(?P<kind>[LS])(?:[ ._-]*(?P<number>\d+)|(?=[ ._-]|$))[ ._-]*(?P<name>.*)", re.IGNORECASE
+)
+ZIP = re.compile(r"\.zip$", re.IGNORECASE)
 ABOVE = re.compile(r"야생동물|데이터|training|validation", re.IGNORECASE)  # folders that may hold those
 
 EXAMPLE = "A02_F02_C081_C_211026_6002_20S_000010.235"
@@ -41,14 +47,17 @@ TIME = r"^\s*(\d{4})\D(\d\d)\D(\d\d)(?:[ T]+(\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?"  
 ALWAYS = ["path", "label_file", "label", *BOX, "infrared", "time", "problem", "note"]
 
 
-def is_layout(folder: Path, levels: int = 4) -> bool:
-    """Tell the set by its folders of photos, labels or single species, at most `levels` below this one."""
+def is_layout(source: Path, levels: int = 4) -> bool:
+    """Tell the set by its folders of photos, labels or single species, packed or not, at most `levels` below."""
     try:
-        with os.scandir(folder) as entries:
-            below = [Path(entry.path) for entry in entries if entry.is_dir()]
-    except OSError:
+        if archives.is_archive(source):
+            inside = {folder for member, _ in archives.members(source) for folder in _above(member)}
+            return _has_parts({source.name, *inside})
+        with os.scandir(source) as entries:
+            below = [Path(entry.path) for entry in entries if entry.is_dir() or ZIP.search(entry.name)]
+    except (OSError, archives.ArchiveError):
         return False
-    if any(_is_part(inner.name) for inner in (folder, *below)):
+    if _has_parts({source.name, *(inner.name for inner in below)}):
         return True
     return levels > 1 and any(is_layout(inner, levels - 1) for inner in below if ABOVE.search(nfc(inner.name)))
 
@@ -61,56 +70,56 @@ def read(root: Path) -> Manifest:
     whatever the label files say as `aihub_…`, after its place in the JSON: `aihub_image_weather`.
 
     Rows that cannot be used stay, with a `problem`: photos without label file, label files without photo or
-    that cannot be read, boxes that are none, animals that label file and folder call by different names. The
-    `note` says what a label file lacks; without a name the label is that of the folder, without a box it is
-    the whole photo.
+    that cannot be read, boxes that are none, animals that label file and folder call by different names,
+    archives that cannot be opened. The `note` says what a label file lacks; without a name the label is that of
+    the folder, without a box it is the whole photo. What lies both packed and unpacked is read unpacked.
 
     Raises:
-        PhotosError: no photos or no label files; they may still be packed.
+        PhotosError: no photos or no label files.
     """
     root = root.resolve()
-    photos, unreadable, _ = walk(root)
-    files = _label_files(root)
-    _check(root, [*photos, *unreadable], files)
+    found = walk(root, (*PHOTO_SUFFIXES, ".json"), into_zips=True)
+    files = _unpacked_first(root, [*found.files, *found.unreadable])
+    labels = [path for path in files if path.lower().endswith(".json")]
+    photos = sorted(set(files) - set(labels))
+    _check(root, photos, labels, found)
     with ThreadPoolExecutor() as threads:
-        found = list(threads.map(lambda file: read_labels(root, file, _folder_species(file)), files))
-    rows = list(_matched(photos, [entry for entries in found for entry in entries]))
-    rows += [{"path": folder, "problem": why} for folder, why in unreadable.items()]
+        entries = threads.map(lambda file: read_labels(root, file, _folder_species(file)), labels)
+        told = list(chain.from_iterable(entries))
+    nameless = {escaped(path): NOT_UTF8 for path in photos if escaped(path) != path}
+    rows = list(_matched([path for path in photos if escaped(path) == path], told))
+    rows += [{"path": path, "problem": why} for path, why in (nameless | found.closed).items()]
     columns = pd.DataFrame(rows).sort_values("path", kind="stable", ignore_index=True)
     columns = columns.reindex(columns=list(dict.fromkeys([*ALWAYS, *columns])))
     splits = [(root.name + "/" + columns[name]).map(_split, na_action="ignore") for name in ("path", "label_file")]
     columns["split"] = splits[0].fillna(splits[1])
+    columns["problem"] = reasons.added(columns["problem"], columns["path"].map(found.unreadable))
     columns = _with_times(_with_name_parts(_without_mixtures(columns)))
     return Manifest.build(boxes.turn_upright(columns, root, relative=False), root)
 
 
-def _label_files(root: Path) -> list[str]:
-    """Sorted paths of the JSON files, relative to `root`, in the folders that `walk` enters."""
-    files, entered = [], set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in entered:
-            subfolders.clear()
-            continue
-        entered.add(real)
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith(".") and n not in PASSED_OVER)
-        labels = (n for n in names if n.lower().endswith(".json") and not n.startswith("."))
-        files += [(Path(folder).relative_to(root) / name).as_posix() for name in labels]
-    return sorted(files)
+def _unpacked_first(root: Path, files: list[str]) -> list[str]:
+    """Leave out the packed copies of files that lie unpacked, too; the others, sorted."""
+
+    def identity(path: str) -> tuple[str, str | None]:
+        return nfc(path.rsplit("/", 1)[-1]), _split(f"{root.name}/{path}")
+
+    packed = {path for path in files if ".zip/" in path.lower()}
+    unpacked = {identity(path) for path in files if path not in packed} if packed else set()
+    return sorted(path for path in files if path not in packed or identity(path) not in unpacked)
 
 
-def _check(root: Path, photos: list[str], files: list[str]) -> None:
-    if photos and files:
+def _check(root: Path, photos: list[str], labels: list[str], found: Found) -> None:
+    if photos and labels:
         return
-    expected = f"{root}: expected photos (in {PHOTOS}) and their label files (.json, in {LABELS})"
-    packed = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.zip*"))
-    if packed:
-        raise PhotosError(
-            f"{expected}, got {len(packed)} packed files, such as {packed[0]}; unpack each into a folder of its "
-            "name beside it (with unzip -O cp949 where names come out garbled)"
-        )
+    others = [f"{count} {suffix}" for suffix, count in found.others.most_common(5)]
+    closed = [f"{path}: {why}" for path, why in list(found.closed.items())[:1]]
+    also = f" (also {', '.join([*others, *closed])})" if others or closed else ""
+    in_parts = any(suffix.startswith(".part") for suffix in found.others)
+    fix = "join the parts of each zip to one file" if in_parts else "give the folder that holds both"
     raise PhotosError(
-        f"{expected}, got {len(photos)} photos and {len(files)} label files; give the folder that holds both"
+        f"{root}: expected photos (in {PHOTOS}) and their label files (.json, in {LABELS}), got {len(photos)} photos "
+        f"and {len(labels)} label files{also}; {fix}"
     )
 
 
@@ -142,7 +151,7 @@ def _rows(path: str, rows: list[Record], problem: str | None) -> Iterator[Record
 def _photo_beside(entry: Entry) -> str:
     """Where the photo of a label file should be."""
     folders = [nfc(part).replace(LABELS, PHOTOS) for part in entry.file.split("/")[:-1]]
-    folders = [re.sub(r"^([TV])L(?=[ ._-]*\d)", r"\1S", part) for part in folders]
+    folders = [re.sub(r"^([TV])L(?=[ ._-]|\d|$)", r"\1S", part) for part in folders]
     return "/".join([*folders, _stem(entry.photo_names[0]) + ".jpg"])
 
 
@@ -194,27 +203,39 @@ def _without_mixtures(columns: pd.DataFrame) -> pd.DataFrame:
 
 
 def _split(path: str) -> str | None:
-    for folder in reversed(path.split("/")[:-1]):
-        if species := SPECIES_FOLDER.match(folder):
+    for folder in _above(path):
+        if species := SPECIES_FOLDER.match(ZIP.sub("", folder)):
             return "train" if species["split"].upper() == "T" else "val"
         if found := re.search("training|validation", folder.lower()):
             return "train" if found[0] == "training" else "val"
     return None
 
 
-def _is_part(folder: str) -> bool:
-    species = SPECIES_FOLDER.match(nfc(folder))
-    return PHOTOS in plain(folder) or LABELS in plain(folder) or bool(species and find_species(species["name"]))
+def _has_parts(folders: Iterable[str]) -> bool:
+    """Tell the set by a folder of photos, labels or one species, or by two that are both of the same, TS and TL."""
+    names = [ZIP.sub("", nfc(folder)) for folder in folders]
+    if any(PHOTOS in plain(name) or LABELS in plain(name) for name in names):
+        return True
+    parts = [found for found in map(SPECIES_FOLDER.match, names) if found]
+    kinds = {(part["split"].upper(), part["kind"].upper(), part["number"], part["name"]) for part in parts}
+    both = any((split, "L", *of) in kinds for split, kind, *of in kinds if kind == "S")
+    return both or any(find_species(part["name"]) for part in parts)
 
 
 def _folder_species(path: str) -> str | None:
     """The label that the folders of a file stand for. The number helps where unpacking garbled the name."""
-    for folder in reversed(nfc(path).split("/")[:-1]):
-        if found := SPECIES_FOLDER.match(folder):
-            return find_species(found["name"]) or numbered_species(found["number"])
-        if label := find_species(folder):
+    for folder in _above(path):
+        name = ZIP.sub("", folder)
+        part = SPECIES_FOLDER.match(name)
+        label = find_species(part["name"]) or numbered_species(part["number"]) if part else find_species(name)
+        if label:
             return label
     return None
+
+
+def _above(path: str) -> list[str]:
+    """The folders and archives that a path goes through, in composed letters, the innermost first."""
+    return [nfc(part) for part in reversed(path.split("/")[:-1])]
 
 
 def _key(path: str) -> str:

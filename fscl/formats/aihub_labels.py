@@ -1,16 +1,17 @@
 """The label files of AI Hub's wildlife set: a JSON per photo, whose keys vary between releases."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fscl import archives
 from fscl.formats import reasons
 from fscl.formats.aihub_species import find_species, nfc, numbered_species, plain
 from fscl.formats.boxes import NO_BOX
+from fscl.formats.folders import escaped
 from fscl.images import Box
 from fscl.manifest.table import BOX
 
@@ -44,7 +45,7 @@ def read_labels(root: Path, file: str, folder_species: str | None) -> list[Entry
         folder_species: the label that the folder of the file stands for, None where it stands for none.
     """
     document = _document(root / file)
-    file = os.fsencode(file).decode(errors="backslashreplace")  # no table holds a name that is not UTF-8
+    file = escaped(file)
     if isinstance(document, str):
         return [Entry(file, [file], [{"label_file": file, "problem": document}])]
     images = _records(document.pop("images", None)) or [{}]
@@ -70,7 +71,10 @@ def read_labels(root: Path, file: str, folder_species: str | None) -> list[Entry
 def _document(path: Path) -> Record | str:
     """The content of a label file, or why there is none."""
     try:
-        document = json.loads(path.read_bytes())
+        with archives.open_binary(path) as file:
+            document = json.load(file)
+    except archives.ArchiveError as error:
+        return f"label file cannot be opened: {error}"
     except OSError as error:
         return f"label file cannot be opened: {(error.strerror or 'unknown').lower()}"
     except (ValueError, RecursionError):

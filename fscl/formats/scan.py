@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 
-from fscl import formats
+from fscl import archives, formats
 from fscl.errors import PhotosError
 from fscl.formats import reasons
 from fscl.formats.folders import NOT_UTF8
@@ -50,14 +50,14 @@ def scan(
     left out in a row that can be used.
 
     Args:
-        source: a folder of class folders, a table (CSV, Parquet) or a manifest.
+        source: class folders (a folder or a zip of them), a table (CSV, Parquet) or a manifest.
         verify: "none" asks for the size of the files only; "header" also opens each photo, which gives
             width and height; "decode" also reads all its pixels, and so finds truncated files.
         class_map: CSV `label,class` that renames or merges labels; rows whose class is blank are left out.
         progress: called with (photos looked at, photos) as the scan goes on.
 
     Raises:
-        PhotosError: the source or the class map cannot be understood, or none of the photos is there.
+        PhotosError: the source or the class map cannot be understood, or no photo can be opened.
     """
     manifest = formats.read(source)
     rows = manifest.rows if class_map is None else _mapped(manifest.rows, class_map)
@@ -66,8 +66,8 @@ def scan(
     looks = _look_at_all(paths, manifest, verify, progress)
     if paths and looks["bytes"].isna().all():
         raise PhotosError(
-            f"{source}: none of its {len(paths)} photos is there, such as {manifest.photo(paths[0])}; "
-            "paths are relative to the folder of the table"
+            f"{source}: none of its {len(paths)} photos can be opened, such as {manifest.photo(paths[0])} "
+            f"({looks['problem'].iloc[0]}); paths are relative to the folder of the table"
         )
     found = rows[["path"]].join(looks, on="path")
     rows = rows.assign(
@@ -134,9 +134,11 @@ def _in_threads(work: Callable[[str], Found], paths: list[str]) -> Iterator[list
 
 def _look(photo: Path, verify: Verify) -> Look:
     try:
-        look = Look(bytes=photo.stat().st_size)
+        look = Look(bytes=archives.size(photo))
     except (FileNotFoundError, NotADirectoryError):
         return Look(problem="missing file")
+    except archives.ArchiveError as error:
+        return Look(problem=f"unreadable: {error}")
     except OSError as error:
         return Look(problem=f"unreadable: {(error.strerror or str(error)).lower()}")
     try:
@@ -159,9 +161,9 @@ def _hashes(sizes: pd.Series, manifest: Manifest) -> dict[str, str | None]:
 
 def _hash(photo: Path) -> str | None:
     try:
-        with photo.open("rb") as file:
+        with archives.open_binary(photo) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:  # a file that may not be opened; its row says so already
+    except (OSError, archives.ArchiveError):  # what cannot be read has no copies
         return None
 
 

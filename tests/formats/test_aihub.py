@@ -442,15 +442,121 @@ class TestFields:
         assert [row["w"] for row in found] == [8, 4]
 
 
+VALIDATION = "01.데이터/2.Validation"
+OTHER = "A11_F03_C010_C_200115_3001_20S_000001.061"
+ROE_PHOTO = f"{VALIDATION}/원천데이터/VS_11.노루/{OTHER}.jpg"
+ROE_LABEL = f"{VALIDATION}/라벨링데이터/VL_11.노루/{OTHER}.json"
+PARTS = [str(Path(path).parent) for path in (PHOTO, LABEL, ROE_PHOTO, ROE_LABEL)]
+
+
+@pytest.fixture
+def both_splits(ship):
+    """The set with a water deer in Training and a roe deer in Validation."""
+    roe_deer = label(animal(category_id=11, category_name="pygargus", species="노루"), name=OTHER)
+    return ship([PHOTO, ROE_PHOTO], {LABEL: label(), ROE_LABEL: roe_deer})
+
+
+class TestPacked:
+    def check(self, root):
+        """Water deer and roe deer are found, wherever they are; return their rows."""
+        manifest = scan(root)
+        assert manifest.rows["problem"].isna().all()
+        assert manifest.rows["note"].isna().all()
+        found = manifest.rows[["label", "split", "site", "x", "w", "width"]].to_numpy().tolist()
+        assert found == [["water_deer", "train", "C074", 2, 8, 12], ["roe_deer", "val", "C010", 2, 8, 12]]
+        return manifest.rows
+
+    @pytest.mark.parametrize("korean_windows", [True, False])
+    @pytest.mark.parametrize("below", ["", "고라니 노루/", "사진/2020/"])
+    def test_the_set_as_it_ships(self, both_splits, pack, below, korean_windows):
+        for part in PARTS:
+            pack(both_splits / part, below=below, korean_windows=korean_windows)
+        found = self.check(both_splits)
+        assert found["path"].tolist()[0] == f"{TRAINING}/원천데이터/TS_01.고라니.zip/{below}{NAME}.jpg"
+        assert found["label_file"].tolist()[0] == f"{TRAINING}/라벨링데이터/TL_01.고라니.zip/{below}{NAME}.json"
+
+    @pytest.mark.parametrize("packed", [PARTS[:1], PARTS[1:2], PARTS[:3]])
+    def test_a_mixture(self, both_splits, pack, packed):
+        for part in packed:
+            pack(both_splits / part)
+        self.check(both_splits)
+
+    @pytest.mark.parametrize("names", ["{}{}_{}", "{}{}", "{}{} {}", "{}{}.{}", "{}{}-{}"])
+    def test_odd_names_side_by_side(self, both_splits, pack, tmp_path, names):
+        (tmp_path / "mine").mkdir()
+        for part, (split, kind, species) in zip(
+            PARTS, [("T", "S", "고라니"), ("T", "L", "고라니"), ("V", "S", "노루"), ("V", "L", "노루")], strict=True
+        ):
+            folder = (both_splits / part).rename(tmp_path / "mine" / names.format(split, kind, species))
+            pack(folder, korean_windows=True)
+        self.check(tmp_path / "mine")
+
+    def test_all_in_one_archive(self, both_splits, pack):
+        self.check(pack(both_splits, below="set/"))
+
+    def test_what_is_packed_and_unpacked_is_read_once(self, both_splits, pack):
+        for part in PARTS:
+            pack(both_splits / part, keep=True)
+        assert not self.check(both_splits)["path"].str.contains(".zip").any()
+
+    def test_what_is_unpacked_beside_its_archive(self, both_splits, pack):
+        for part in PARTS:
+            pack(both_splits / part, keep=True)
+            for file in list((both_splits / part).iterdir()):
+                file.rename(both_splits / part / ".." / file.name)
+            (both_splits / part).rmdir()
+        manifest = scan(both_splits)
+        loose = [PHOTO.replace("TS_01.고라니/", ""), ROE_PHOTO.replace("VS_11.노루/", "")]
+        assert manifest.rows["path"].tolist() == loose
+        assert manifest.rows["problem"].isna().all()
+
+    def test_a_label_file_without_photo_says_where_it_should_be(self, both_splits, pack):
+        pack(both_splits / PARTS[1])
+        (both_splits / PHOTO).unlink()
+        [row] = [row for row in rows(both_splits) if row["problem"]]
+        expected = f"{TRAINING}/원천데이터/TS_01.고라니.zip/{NAME}.jpg"
+        assert (row["path"], row["label"], row["problem"]) == (expected, "water_deer", "missing file")
+
+    def test_a_damaged_archive_is_a_row_and_the_others_are_read(self, both_splits, pack):
+        archive = pack(both_splits / PARTS[2])
+        archive.write_bytes(archive.read_bytes()[:50])
+        found = {row["path"]: row["problem"] for row in rows(both_splits)}
+        assert found.pop(PHOTO) is None
+        assert found.pop(f"{PARTS[2]}.zip").startswith("unreadable archive: VS_11.노루.zip: expected a whole zip")
+        assert [*found.values()] == ["missing file"]
+
+    def test_members_that_cannot_be_read_are_rows(self, both_splits, pack):
+        for part, byte in ((PARTS[0], 1), (PARTS[3], 1)):
+            archive = pack(both_splits / part)
+            content = bytearray(archive.read_bytes())
+            content[content.rindex(b"PK\x01\x02") + 8] |= byte  # encrypted
+            archive.write_bytes(content)
+        found = [(row["label"], row["problem"]) for row in rows(both_splits)]
+        assert found == [
+            ("water_deer", "unreadable: encrypted in its zip"),
+            (None, "label file cannot be opened: encrypted in its zip"),
+        ]
+
+
 class TestRefused:
-    @pytest.mark.parametrize("missing", ["photos", "labels"])
-    def test_what_is_still_packed(self, ship, missing):
-        root = ship(*(((), None) if missing == "photos" else ((PHOTO,), {})))
-        packed = root / TRAINING / "원천데이터/TS_01.고라니.zip"
-        packed.parent.mkdir(parents=True, exist_ok=True)
+    @pytest.mark.parametrize(
+        ("suffix", "also"),
+        [
+            (".zip", r".zip: expected a whole zip archive.*; give the folder that holds both"),
+            (".zip.part0", r"\(also 1 .part0\); join the parts of each zip to one file"),
+        ],
+    )
+    def test_what_is_still_packed(self, ship, suffix, also):
+        root = ship((), None)
+        packed = root / TRAINING / f"원천데이터/TS_01.고라니{suffix}"
+        packed.parent.mkdir(parents=True)
         packed.touch()
-        with pytest.raises(PhotosError, match=r"got 1 packed files, such as .*TS_01.고라니.zip; unpack each"):
+        with pytest.raises(PhotosError, match=f"got 0 photos and 1 label files .*{also}"):
             formats.read(root)
+
+    def test_an_archive_of_one_part(self, ship, pack):
+        with pytest.raises(PhotosError, match="got 1 photos and 0 label files; give the folder that holds both"):
+            formats.read(pack(ship() / PARTS[0]))
 
     def test_half_of_the_set(self, ship):
         with pytest.raises(PhotosError, match="got 1 photos and 0 label files; give the folder that holds both"):

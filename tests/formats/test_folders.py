@@ -124,7 +124,7 @@ def test_only_names_that_are_not_utf8(draw, rename_euc_kr):
 
 class TestRefused:
     def test_an_empty_folder(self, tmp_path):
-        with pytest.raises(PhotosError, match=r"CLASS/photo.jpg, got none \(the folder is empty\)"):
+        with pytest.raises(PhotosError, match=r"CLASS/photo.jpg, got none \(it is empty\)"):
             folders.read(tmp_path)
 
     def test_a_folder_of_other_files(self, tmp_path):
@@ -157,3 +157,83 @@ def test_every_photo_is_a_row(tmp_path_factory, names):
 def test_real_class_folders(shared_data):
     rows = folders.read(shared_data / "pets3").rows
     assert rows["label"].value_counts().to_dict() == dict.fromkeys(["abyssinian", "american_bulldog", "bengal"], 200)
+
+
+class TestInArchives:
+    @pytest.mark.parametrize("top", ["", "CIFAR-10-images/"])
+    @pytest.mark.parametrize("split", [None, "train", "val", "test"])
+    def test_class_folders_with_or_without_splits_and_a_folder_above(self, draw, pack, top, split):
+        inner = f"{split}/" if split else ""
+        root = pack(draw(f"mine/{inner}fox/1.jpg", f"mine/{inner}hare/deep/1.jpg") / "mine", below=top)
+        manifest = folders.read(root)
+        assert table(manifest, "label", "split", "problem") == [
+            (f"{top}{inner}fox/1.jpg", "fox", split, None),
+            (f"{top}{inner}hare/deep/1.jpg", "hare", split, None),
+        ]
+        assert manifest.root == root.resolve()
+
+    def test_a_single_class_is_no_folder_above(self, draw, pack):
+        root = pack(draw("mine/fox/1.jpg", "mine/fox/night/1.jpg") / "mine")
+        assert set(folders.read(root).rows["label"]) == {"fox"}
+
+    def test_a_photo_beside_the_class_folders_has_no_label(self, draw, pack):
+        root = pack(draw("mine/fox/1.jpg", "mine/hare/1.jpg", "mine/preview.png") / "mine", below="set/")
+        assert table(folders.read(root), "label", "problem") == [
+            ("set/fox/1.jpg", "fox", None),
+            ("set/hare/1.jpg", "hare", None),
+            ("set/preview.png", None, "no label"),
+        ]
+
+    def test_korean_names(self, draw, pack):
+        decomposed = unicodedata.normalize("NFD", "노루")
+        new = folders.read(pack(draw(f"new/{decomposed}/1.jpg", "new/고라니/1.jpg") / "new"))
+        old = folders.read(pack(draw("old/노루/1.jpg", "old/고라니/1.jpg") / "old", korean_windows=True))
+        assert set(new.rows["label"]) == set(old.rows["label"]) == {"노루", "고라니"}
+        assert f"{decomposed}/1.jpg" in set(new.rows["path"])
+
+    def test_files_that_are_no_photos_are_passed_over(self, draw, pack):
+        root = draw("mine/fox/1.jpg", "mine/__MACOSX/fox/1.jpg", "mine/.cache/1.jpg", "mine/fox/._1.jpg") / "mine"
+        (root / "SOURCE.md").touch()
+        assert folders.read(pack(root)).rows["path"].tolist() == ["fox/1.jpg"]
+
+    def test_what_cannot_be_read_becomes_a_row(self, draw, pack):
+        root = draw("mine/fox/1.jpg", "mine/hare/1.jpg", "mine/hare/2.jpg") / "mine"
+        (root / "hare/more.zip").touch()
+        archive = pack(root)
+        content = bytearray(archive.read_bytes())
+        content[content.rindex(b"hare/2.jpg") - 46 + 8] = 1  # encrypted, says the central directory
+        archive.write_bytes(content)
+        manifest = scan(archive)
+        assert table(manifest, "label", "problem") == [
+            ("fox/1.jpg", "fox", None),
+            ("hare/1.jpg", "hare", None),
+            ("hare/2.jpg", "hare", "unreadable: encrypted in its zip"),
+            ("hare/more.zip", "hare", "unreadable: a zip in a zip is not opened"),
+        ]
+        assert len(manifest.usable) == 2
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            (["a.txt"], r"got none \(1 .txt\)"),
+            (["1.jpg"], "got 1 photos without a class folder, such as 1.jpg;"),
+            (["a.zip"], r"such as a.zip \(unreadable: a zip in a zip is not opened\)"),
+            (["train/fox/1.jpg", "fox/1.jpg"], "got both: train beside fox"),
+        ],
+    )
+    def test_what_is_refused(self, tmp_path, pack, names, message):
+        for name in names:
+            (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "mine" / name).touch()
+        with pytest.raises(PhotosError, match=message):
+            folders.read(pack(tmp_path / "mine"))
+
+    def test_a_damaged_one_is_refused(self, tmp_path):
+        (tmp_path / "mine.zip").write_bytes(b"PK")
+        with pytest.raises(PhotosError, match=r"mine.zip: expected a whole zip archive, got a damaged one"):
+            folders.read(tmp_path / "mine.zip")
+
+    def test_a_folder_of_them_is_refused(self, draw, pack):
+        root = pack(draw("mine/fox/1.jpg") / "mine").parent
+        with pytest.raises(PhotosError, match=r"got none \(1 .zip\); give one zip at a time"):
+            folders.read(root)

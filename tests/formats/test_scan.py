@@ -65,7 +65,7 @@ class TestVerify:
 
     def test_no_photo_at_all(self, tmp_path):
         (tmp_path / "t.csv").write_text("file,label\na.jpg,fox\nb.jpg,fox\n")
-        with pytest.raises(PhotosError, match=r"none of its 2 photos is there, such as .*a\.jpg; paths are relative"):
+        with pytest.raises(PhotosError, match=r"none of its 2 photos .*a\.jpg \(missing file\); paths are relative"):
             scan(tmp_path / "t.csv")
 
     def test_a_row_known_to_be_unreadable_is_not_looked_at_again(self, animals):
@@ -96,6 +96,33 @@ class TestCopies:
         for name in ("a", "b"):
             (root / "fox" / f"{name}.jpg").touch()
         assert column(scan(root), "content_hash") == [None] * 3
+
+
+class TestArchives:
+    def test_say_what_the_unpacked_folder_says(self, animals, pack):
+        shutil.copy(animals / "fox" / "1.jpg", animals / "hare" / "copy.jpg")
+        unpacked = scan(animals, verify="decode").rows
+        packed = scan(pack(animals), verify="decode").rows
+        assert unpacked["content_hash"].notna().sum() >= 2
+        pd.testing.assert_frame_equal(packed, unpacked)
+
+    def test_are_paths_in_a_table(self, draw, pack):
+        root = pack(draw("TS_노루/노루/a.jpg") / "TS_노루", korean_windows=True).parent
+        (root / "t.csv").write_text("file,label\nTS_노루.zip/노루/a.jpg,노루\nTS_노루.zip/b.jpg,노루\n")
+        manifest = scan(root / "t.csv")
+        assert column(manifest, "problem") == [None, "missing file"]
+        assert column(manifest, "width") == [12, None]
+
+    def test_that_change_or_vanish_are_told(self, animals, pack, tmp_path):
+        archive = pack(animals)
+        scan(archive).write(tmp_path / "photos.parquet")
+        whole = archive.read_bytes()
+        archive.write_bytes(whole[:-20])
+        with pytest.raises(PhotosError, match=r"none of its 4 photos .* \(.*: expected a whole zip archive"):
+            scan(tmp_path / "photos.parquet")
+        archive.unlink()
+        with pytest.raises(PhotosError, match=r"its photos were in .*\.zip, which is not there"):
+            Manifest.read(tmp_path / "photos.parquet")
 
 
 class TestBoxes:

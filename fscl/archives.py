@@ -1,0 +1,250 @@
+"""Files inside zip archives, under ordinary paths that go through the archive: photos.zip/fox/0001.jpg.
+
+Nothing is unpacked to disk. An archive is listed once per process (a forked one inherits the list) and is never
+kept open: each reader of a member has a file handle of its own, so threads and processes do not disturb each other.
+"""
+
+import errno
+import io
+import os
+import re
+import stat
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, ZipInfo
+
+from fscl.errors import PhotosError
+
+MAX_BYTES = 512 * 2**20  # of a member, unpacked: the largest photo that `images` takes, uncompressed in RGB
+MAX_RATIO = 200  # unpacked : packed, of members from LARGE_BYTES on; photos are below 10, zip bombs near 1000
+LARGE_BYTES = 64 * 2**20
+
+THROUGH = re.compile(r"\.zip/", re.IGNORECASE)
+DRIVE = re.compile(r"^[A-Za-z]:")
+OUTSIDE = "(outside)"  # the folder under which members are listed whose names lead out of the archive
+
+# Of the zip format (PKWARE's APPNOTE 6.3, 4.3.7 and 4.4.4).
+LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, bytes of the name and of the extra field that follow
+SIGNATURE = b"PK\x03\x04"
+ENCRYPTED, UTF8 = 0x0001, 0x0800
+
+# How zipfile tells of damage.
+DAMAGES = (BadZipFile, EOFError, NotImplementedError, ValueError, struct.error, zlib.error)
+
+
+class ArchiveError(PhotosError):
+    """An archive that is damaged, or a member that is not read; the message is a short reason."""
+
+
+class _Listing(NamedTuple):
+    """The members of an archive by name, and why some of them are not read."""
+
+    members: dict[str, ZipInfo]
+    problems: dict[str, str]
+
+
+def is_archive(path: Path) -> bool:
+    """Tell a zip archive by its name; a folder may have such a name, too."""
+    return path.suffix.lower() == ".zip" and path.is_file()
+
+
+def members(archive: Path) -> Iterator[tuple[str, str | None]]:
+    """Yield the files in an archive, in its order: name with forward slashes, and why it is not read, or None.
+
+    Names without the UTF-8 flag are taken for UTF-8 where they are, else for cp949 (Korean Windows), else for
+    cp437. Of members of one name the last counts. Members whose names lead out of the archive are listed in a
+    folder `(outside)`.
+
+    Raises:
+        ArchiveError: no zip archive, or a damaged one.
+        OSError: it is not there, or may not be opened.
+    """
+    listing = _listing(str(archive))
+    return ((name, listing.problems.get(name)) for name in listing.members)
+
+
+def open_binary(path: Path) -> io.BufferedReader:
+    """Open a file, or a member of an archive, to read and seek in. A member is unpacked as far as it is read.
+
+    Raises:
+        ArchiveError: a member that is not read, or a damaged archive; also while reading.
+        OSError: the file or member is not there, or may not be opened.
+
+    >>> import tempfile
+    >>> archive = Path(tempfile.mkdtemp()) / "photos.zip"
+    >>> with ZipFile(archive, "w") as packed:
+    ...     packed.writestr("fox/1.txt", "a fox")
+    >>> [name for name, _ in members(archive)], size(archive / "fox/1.txt")
+    (['fox/1.txt'], 5)
+    >>> with open_binary(archive / "fox/1.txt") as file:
+    ...     file.read()
+    b'a fox'
+    """
+    place = _through(path)
+    if place is None:
+        return path.open("rb")
+    member = _member(*place)
+    return io.BufferedReader(_Unpacked(_packed(place[0], member), member.file_size))
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file, or those of a member unpacked.
+
+    Raises:
+        ArchiveError, OSError: as `open_binary`.
+    """
+    place = _through(path)
+    return path.stat().st_size if place is None else _member(*place).file_size
+
+
+def _through(path: Path) -> tuple[str, str] | None:
+    """The archive that a path goes through, and the name of the member in it; None where it goes through none."""
+    text = path.as_posix()
+    for found in THROUGH.finditer(text):
+        archive = text[: found.end() - 1]
+        if os.path.isfile(archive):  # noqa: PTH113 - asked for each photo: a Path takes four times as long
+            return archive, text[found.end() :]
+    return None
+
+
+def _member(archive: str, name: str) -> ZipInfo:
+    listing = _listing(archive)
+    if name not in listing.members:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{archive}/{name}")
+    if name in listing.problems:
+        raise ArchiveError(listing.problems[name])
+    return listing.members[name]
+
+
+_listings: dict[str, tuple[tuple[int, int], _Listing | str]] = {}  # path → (mtime in ns, bytes), listing or damage
+_listing_one = threading.Lock()
+
+
+def _listing(archive: str) -> _Listing:
+    """The listing of an archive as it is now; made by one thread, while the others wait for it."""
+    found = os.stat(archive)  # noqa: PTH116
+    version = found.st_mtime_ns, found.st_size
+    known = _listings.get(archive)
+    if known is None or known[0] != version:
+        with _listing_one:
+            known = _listings.get(archive)
+            if known is None or known[0] != version:
+                known = _listings[archive] = version, _listed(archive)
+    if isinstance(known[1], str):
+        raise ArchiveError(known[1])
+    return known[1]
+
+
+def _listed(archive: str) -> _Listing | str:
+    """List an archive, or say what is wrong with it."""
+    try:
+        with open(archive, "rb") as file, ZipFile(file) as opened:  # noqa: PTH123 - ZipFile leaves it open on damage
+            infos = [info for info in opened.infolist() if not info.is_dir()]
+    except DAMAGES as error:
+        name = Path(archive).name
+        return f"{name}: expected a whole zip archive, got a damaged one ({error}), copy or download it again"
+    listing = _Listing({}, {})
+    for info in infos:
+        name, leads_out = _safe(_decoded(info))
+        listing.members[name] = info
+        problem = "its name leads out of its zip" if leads_out else _problem(info)
+        if problem is not None:
+            listing.problems[name] = problem
+        else:
+            listing.problems.pop(name, None)
+    return listing
+
+
+def _decoded(info: ZipInfo) -> str:
+    name = info.orig_filename.partition("\0")[0]
+    if not name.isascii() and not info.flag_bits & UTF8:
+        stored = name.encode("cp437")  # as zipfile has read it
+        for encoding in ("utf-8", "cp949"):
+            with suppress(UnicodeDecodeError):
+                name = stored.decode(encoding)
+                break
+    return name.replace("\\", "/")
+
+
+def _safe(name: str) -> tuple[str, bool]:
+    """The name as a relative path, and whether it would lead out of the archive."""
+    relative = DRIVE.sub("", name).lstrip("/")
+    parts = [part for part in relative.split("/") if part not in ("", ".")]
+    if relative == name and ".." not in parts:
+        return "/".join(parts), False
+    return "/".join([OUTSIDE, *(part for part in parts if part != "..")]), True
+
+
+def _problem(info: ZipInfo) -> str | None:
+    """Why a member is not read, judged by what the archive declares."""
+    if info.flag_bits & ENCRYPTED:
+        return "encrypted in its zip"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "a link in its zip"
+    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # the others may unpack any amount at once
+        return "not packed by deflate in its zip"
+    if info.file_size > MAX_BYTES:
+        return f"more than {MAX_BYTES // 2**20} MiB in its zip (zip bomb?)"
+    if info.file_size > max(LARGE_BYTES, MAX_RATIO * info.compress_size):
+        return f"packed more than {MAX_RATIO}:1 in its zip (zip bomb?)"
+    return None
+
+
+class _Unpacked(io.RawIOBase):
+    """A member as a stream. What is unpacked is kept until it is closed, so that seeking back is free."""
+
+    def __init__(self, packed: ZipExtFile, size: int) -> None:
+        self._packed = packed
+        self._size = size
+        self._content = bytearray()
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise ValueError(f"expected a place in the file, got {start + offset}")
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        end = self._position + len(buffer)
+        if end > len(self._content):
+            try:
+                # No more than the declared size, whatever there is; at the end the checksum is compared.
+                self._content += self._packed.read(end - len(self._content))
+            except DAMAGES as error:
+                raise ArchiveError("damaged in its zip") from error
+        content = self._content[self._position : end]
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
+
+
+def _packed(archive: str, info: ZipInfo) -> ZipExtFile:
+    """A member behind a handle of its own, which `ZipFile.open` does not give."""
+    file = open(archive, "rb")  # noqa: PTH123, SIM115 - closed by the ZipExtFile
+    try:
+        file.seek(info.header_offset)
+        signature, name_bytes, extra_bytes = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
+        if signature != SIGNATURE:
+            raise BadZipFile("no member where the archive says")
+        file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
+        return ZipExtFile(file, "r", info, None, close_fileobj=True)
+    except (OSError, *DAMAGES) as error:  # of the system, where a place before the start is sought
+        file.close()
+        raise ArchiveError("damaged in its zip") from error
