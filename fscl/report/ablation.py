@@ -1,18 +1,13 @@
-"""The study's ablation, printed there as arrows, beside the same arrows computed from the figures here."""
+"""The study's ablation as arrows computed from the figures here, beside those printed there for the same species."""
 
 from collections.abc import Sequence
 from statistics import mean
 
+from fscl.report.published import ARROWS, is_published
 from fscl.report.spread import Spread, spread
 from fscl.report.study import Pair, Study
 from fscl.report.tables import Entry, Row, Section, Table, ratio_title
 
-PUBLISHED: dict[str, dict[Pair, str]] = {  # "Feature Similarity Contrastive Learning", ablation
-    "baseline": {"coarse": "↓", "fine": "↓↓↓"},
-    "oversampling": {"coarse": "↑", "fine": "↔"},
-    "contrastive": {"coarse": "↔", "fine": "↓"},
-    "fscl": {"coarse": "↑↑↑", "fine": "↑↑↑"},
-}
 # Balanced accuracy, so that recall bought with the other class earns nothing. Absolute bands, so that arrows of
 # different pairs and studies compare: the fifths of the way from guessing between two classes to no error.
 BANDS = {"↑↑↑": 0.9, "↑": 0.8, "↔": 0.7, "↓": 0.6}
@@ -29,31 +24,33 @@ def arrow(balanced_accuracy: float) -> str:
 
 
 def ablation_table(study: Study) -> Table | None:
-    """Return the study's arrows and ours for its methods; None where no pair of its has two of them to compare."""
+    """Return arrows for the study's methods, and its own for its species; None where no pair has two to compare."""
     pairs: tuple[Pair, ...] = ("coarse", "fine")
     ratios = {pair: compared for pair in pairs if (compared := _ratios(study, pair))}
     if not ratios:
         return None
     rows = []
-    for method in (method for method in PUBLISHED if method in study.methods):
+    published = [pair for pair in ratios if is_published(study, pair)]
+    for method in (method for method in ARROWS if method in study.methods):
         entries = []
         for pair, own in ratios.items():
-            entries += [Entry(PUBLISHED[method][pair]), _entry(study, pair, method, own)]
+            entries += [Entry(ARROWS[method][pair])] if pair in published else []
+            entries += [_entry(study, pair, method, own)]
         rows.append(Row(study.title(method), "", tuple(entries)))
     bands = ", ".join(f"{sign} from {least:g}" for sign, least in BANDS.items())
     where = "; ".join(f"{pair}: {', '.join(map(ratio_title, own))}" for pair, own in ratios.items())
     caption = (
-        f"Published: the study's arrows, for its photos. Here: balanced accuracy, averaged over the ratios rarer "
-        f"than 1:1 that all of these methods finished ({where}). 0.5 is guessing; {bands}, {LOWEST} below. Beneath "
-        f"each arrow: that average ± sd over seeds, and the minority recall in it."
+        f"{'Published: the arrows of the study, for its photos. ' if published else ''}Here: balanced accuracy, "
+        f"averaged over the ratios rarer than 1:1 that all of these methods finished ({where}). 0.5 is guessing; "
+        f"{bands}, {LOWEST} below. Beneath each arrow: that average ± sd over seeds, and the minority recall in it."
     )
-    columns = tuple(f"{pair}, {whose}" for pair in ratios for whose in ("published", "here"))
-    return Table(caption, "method", columns, (Section("", tuple(rows)),))
+    columns = [f"{pair}, {w}" for pair in ratios for w in ("published", "here") if w == "here" or pair in published]
+    return Table(caption, "method", tuple(columns), (Section("", tuple(rows)),))
 
 
 def _ratios(study: Study, pair: Pair) -> list[float]:
     """Return the ratios rarer than 1:1 at which all of the study's methods that have figures have them."""
-    methods = {cell.cell.method for cell in study.select(pair) if cell.result} & PUBLISHED.keys()
+    methods = {cell.cell.method for cell in study.select(pair) if cell.result} & ARROWS.keys()
     if len(methods) < 2:
         return []
     finished = {ratio: {c.cell.method for c in study.select(pair, ratio) if c.result} for ratio in study.ratios(pair)}

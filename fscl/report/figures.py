@@ -12,16 +12,19 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from fscl.report.drawing import CARD, GRID, MUTED, RC, Drawing, method_legend, method_styles, render
 from fscl.report.panels import confusion_panels, loss_panels, validation_panels
+from fscl.report.published import published_recalls
+from fscl.report.similarity import similarity_panels
 from fscl.report.spread import kept_spread
 from fscl.report.study import Pair, Study
-from fscl.report.tables import PUBLISHED, pair_title, ratio_title, shows_published
+from fscl.report.tables import pair_title, ratio_title
 
 PUBLISHED_DASHES = (0, (4, 3))
 
 
 def draw_figures(study: Study) -> list[Drawing]:
-    """Return the charts of every pair: recall, trade-off, confusion, loss and, where measured, validation."""
-    makers = (_recall_chart, _tradeoff_chart, confusion_panels, loss_panels, validation_panels)
+    """Return the charts of every pair: recall and trade-off, then those of which a cell has the figures."""
+    curves = (loss_panels, validation_panels)
+    makers = (_recall_chart, _tradeoff_chart, confusion_panels, similarity_panels, *curves)
     with rc_context(RC), warnings.catch_warnings():
         # Text stays text in the SVG, so that a reader's fonts draw what matplotlib's own cannot measure.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -36,15 +39,15 @@ def _recall_chart(study: Study, pair: Pair) -> Drawing:
         if single
         else "The rare class gets rarer to the right. Line: mean over seeds; band: ± sd; points: single seeds."
     )
-    if shows_published(study, pair):
-        description += " Dashed: published figures, for other photos."
+    if published_recalls(study, pair):
+        description += " Dashed: the study's published figures."
     return render(figure, f"recall-{pair}", "Minority recall", pair_title(study, pair), description)
 
 
 def _recall_over_ratio(study: Study, pair: Pair) -> Figure:
     figure = Figure(figsize=(5.4, 3.8), layout="constrained")
     axes = figure.subplots()
-    published = _published(study)
+    published = published_recalls(study, pair)
     for place, (method, (colour, marker)) in enumerate(method_styles(study.methods).items()):
         spreads = [(r, kept_spread(study.select(pair, r, method), "minority_recall")) for r in study.ratios(pair)]
         known = [(ratio, value) for ratio, value in spreads if value]
@@ -64,12 +67,12 @@ def _recall_over_ratio(study: Study, pair: Pair) -> Figure:
     axes.set_ylim(-0.03, 1.03)
     axes.set(xlabel="minority photos for each majority photo in training", ylabel="minority recall")
     dashed = Line2D([], [], color=MUTED, ls=PUBLISHED_DASHES, lw=1, label="published")
-    method_legend(figure, study, [dashed] if shows_published(study, pair) else [])
+    method_legend(figure, study, [dashed] if published else [])
     return figure
 
 
 def _recall_at_one_ratio(study: Study, pair: Pair) -> Figure:
-    ratio = study.ratios(pair)[0]
+    ratio, published = study.ratios(pair)[0], published_recalls(study, pair)
     figure = Figure(figsize=(5.4, 1.2 + 0.5 * len(study.methods)), layout="constrained")
     axes = figure.subplots()
     for place, (method, (colour, marker)) in enumerate(method_styles(study.methods).items()):
@@ -82,16 +85,16 @@ def _recall_at_one_ratio(study: Study, pair: Pair) -> Figure:
         seeds = [y for _, y in _seeds(study, pair, method, "minority_recall")]
         axes.plot(seeds, [place] * len(seeds), marker, color=colour, ms=5, mec=CARD, mew=0.7)
         axes.text(value.mean + 0.02, place, f"{value.mean:.2f}", va="center")
-        published = _published(study).get(method, {}).get(ratio)
-        if published is not None:
-            axes.plot([published] * 2, [place - 0.4, place + 0.4], color=colour, ls=(0, (2, 2)), lw=1.2)
+        known = published.get(method, {}).get(ratio)
+        if known is not None:
+            axes.plot([known] * 2, [place - 0.4, place + 0.4], color=colour, ls=(0, (2, 2)), lw=1.2)
     axes.set_yticks(range(len(study.methods)), [study.title(method) for method in study.methods])
     axes.set_ylim(len(study.methods) - 0.4, -0.6)
     axes.set_xlim(0, 1.09)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"minority recall at {ratio_title(ratio)}")
+    axes.set_xlabel(f"minority recall at {ratio_title(ratio, study.profile)}")
     return figure
 
 
@@ -109,7 +112,7 @@ def _tradeoff_chart(study: Study, pair: Pair) -> Drawing:
         means = np.array([np.mean([point[1:] for point in seeds if point[0] == ratio], axis=0) for ratio in ratios])
         axes.plot(means[:, 0], means[:, 1], color=colour, marker=marker, ms=6, mec=CARD, mew=0.8, lw=1, alpha=0.9)
         beside: dict[str, Any] = {"xytext": (-6, -9), "textcoords": "offset points", "ha": "right"}
-        label = ratio_title(ratios[-1]) if len(ratios) > 1 else study.title(method)
+        label = ratio_title(ratios[-1], study.profile) if len(ratios) > 1 else study.title(method)
         axes.annotate(label, means[-1], color=colour, fontsize=8, **beside)
     margin: dict[str, Any] = {
         "color": MUTED,
@@ -144,7 +147,3 @@ def _seeds(study: Study, pair: Pair, method: str, *figures: str) -> list[tuple[f
         defined = [value for value in values if value is not None]
         points += [(cell.cell.ratio, *defined)] if len(defined) == len(figures) else []
     return points
-
-
-def _published(study: Study) -> dict[str, dict[float, float]]:
-    return {method: PUBLISHED[method] for method in study.methods if method in PUBLISHED}

@@ -32,5 +32,5 @@ def figures_frame(study: Study) -> pd.DataFrame:
 
 def _flat(figures: Figures) -> dict[str, Any]:
     plain = asdict(figures)
-    by_class, by_bin = plain.pop("recall_by_class"), plain.pop("recall_by_bin")
-    return plain | {f"recall:{name}": value for name, value in (by_bin | by_class).items()}
+    recalls = plain.pop("recall_by_bin") | plain.pop("recall_by_shot") | plain.pop("recall_by_class")
+    return plain | {f"recall:{name}": value for name, value in recalls.items()}

@@ -16,6 +16,7 @@ from fscl.report.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
 from fscl.report.figures import draw_figures
 from fscl.report.frame import figures_frame
 from fscl.report.paired import paired_frame, paired_table, seeds_note
+from fscl.report.published import published_recalls
 from fscl.report.study import Study, read_study
 from fscl.report.summary import summary
 from fscl.report.tables import (
@@ -23,7 +24,6 @@ from fscl.report.tables import (
     effort_table,
     figures_table,
     pair_title,
-    shows_published,
     study_table,
     unfinished_table,
 )
@@ -32,8 +32,8 @@ PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", C
 MARKDOWN_SPECIAL = re.compile(r"([\\`*<>\[\]|#])")
 READING = "Bold: the highest in its row, and those not worse: within one standard deviation of it."
 PUBLISHED_NOTE = (
-    " Published: the figures of the study that proposed FSCL, for orientation only: other photos (deer of AI Hub, "
-    "10,000 of the common class), 100 epochs, one run per cell."
+    " Published: the figures of the study that proposed FSCL, for orientation only: 10,000 photos of the common "
+    "class from AI Hub, 100 epochs, one run per cell."
 )
 GLOSSARY = {
     "minority recall": "Of all test photos of the rare class, the share that the model found. The study's figure.",
@@ -110,7 +110,7 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
             "choices_table": choices_table(study, pair),
             "charts": {
                 kind: by_name[f"{kind}-{pair}"]
-                for kind in ("recall", "trade-off", "confusion", "loss", "validation")
+                for kind in ("recall", "trade-off", "confusion", "similarity", "loss", "validation")
                 if f"{kind}-{pair}" in by_name
             },
         }
@@ -127,7 +127,7 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
         "effort_table": effort_table(study),
         "provenance": _provenance(study),
         "glossary": GLOSSARY,
-        "reading": READING + (PUBLISHED_NOTE if any(shows_published(study, pair) for pair in study.pairs) else ""),
+        "reading": READING + (PUBLISHED_NOTE if any(published_recalls(study, pair) for pair in study.pairs) else ""),
         "colours": {method: colour for method, (colour, _) in method_styles(study.methods).items()},
     }
 

@@ -74,7 +74,7 @@ def paired_table(study: Study, pair: Pair) -> Table | None:
             entries = tuple(_entry(tests.get((ratio, method, figure))) for figure in TESTED)
             seeds = len(_common(study, pair, ratio, method, reference, TESTED[0])[0])
             rows.append(Row(study.title(method), f"{seeds} common seed{'' if seeds == 1 else 's'}", entries))
-        sections.append(Section(ratio_title(ratio), tuple(rows)))
+        sections.append(Section(ratio_title(ratio, study.profile), tuple(rows)))
     caption = (
         f"Difference to {study.title(reference)} over the seeds that both finished: mean, 95 % interval and p of a "
         f"paired t test; p, not the interval, is adjusted over the ratios (Holm). Marked: p below {ALPHA:g}, higher "

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import cycle
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -16,9 +18,12 @@ from fscl.report.drawing import CARD, INK, Drawing, legend, method_legend, metho
 from fscl.report.study import Pair, Study
 from fscl.report.tables import pair_title, ratio_title
 
-COUNT_FILL, COUNT_INK = "#174a7c", "#fdfdfd"  # shade of a confusion, and text on its darkest cells
+# Shades of a confusion let the card through, light or dark; text on the darkest cells.
+CONFUSION = LinearSegmentedColormap.from_list("confusion", [to_rgba("#174a7c", 0.04), to_rgba("#174a7c")])
+COUNT_INK = "#fdfdfd"
 TERM_LINES = (("#1f83c4", "-"), ("#d55e00", "--"), ("#009e73", "-."), ("#b565a7", ":"))
-MOST_CLASSES_WITH_TEXT = 6  # a confusion matrix of more shows shades only
+MOST_CLASSES_WITH_TEXT, MOST_CLASSES_NAMED = 6, 20  # a confusion matrix of more shows shades only, and no names
+PAGE_IN = 10.4  # wider charts have to be scrolled
 Matrix = npt.NDArray[np.float64]
 Place = tuple[float, str]  # ratio, method
 
@@ -28,45 +33,67 @@ def confusion_panels(study: Study, pair: Pair) -> Drawing | None:
     ratios = _ratios_with_figures(study, pair)
     if not ratios:
         return None
-    classes = study.select(pair)[0].cell.classes
-    side = (0.42 if len(classes) <= MOST_CLASSES_WITH_TEXT else 0.17) * len(classes) + 0.25
-    figure, panels = _panels(study, ratios, side + 0.8, side + 0.2, share_axes=False)
+    classes, order = _most_photos_first(study, pair, ratios[-1])
+    with_text, named = len(classes) <= MOST_CLASSES_WITH_TEXT, len(classes) <= MOST_CLASSES_NAMED
+    left = 0.6 + (0.065 * max(map(len, classes)) if named else 0)  # inches: 0.065 a letter
+    fitting = (PAGE_IN - left) / len(study.methods) - 0.12
+    side = min(2.1, max(1.3, 0.42 * len(classes) if with_text else fitting))
+    figure, panels = _panels(study, ratios, side + 0.12, side + 0.1, left, share_axes=False)
     for (ratio, method), axes in panels.items():
         matrices = [cell.result.confusion for cell in study.select(pair, ratio, method) if cell.result]
         axes.grid(False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
+        axes.set_xticks([])
+        axes.set_yticks([])
         if not matrices:
             axes.set_axis_off()
             continue
-        _draw_confusion(axes, np.mean(matrices, axis=0))
+        (_draw_cells if with_text else _draw_shades)(axes, np.mean(matrices, axis=0)[np.ix_(order, order)])
         axes.set(xlim=(0, len(classes)), ylim=(len(classes), 0), aspect="equal")
-        centres = np.arange(len(classes)) + 0.5
-        slanted: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(centres, classes if ratio == ratios[-1] else [""] * len(classes), **slanted)
-        axes.set_yticks(centres, classes if method == study.methods[0] else [""] * len(classes))
-    figure.supxlabel("predicted", fontsize=9.5)
+        if named and method == study.methods[0]:
+            axes.set_yticks(np.arange(len(classes)) + 0.5, classes)
+    figure.supxlabel("predicted, in the same order", fontsize=9.5)
+    figures = " and upper figure: share of the row; lower figure: test photos" if with_text else ": share of the row"
     return render(
         figure,
         f"confusion-{pair}",
         "Confusion matrices",
         pair_title(study, pair),
-        "Rows: true class; columns: predicted class. Shade and upper figure: share of the row; lower figure: test "
-        "photos, mean over seeds. A row per ratio, a column per method.",
+        f"Rows: true class; columns: predicted class, both from most to fewest training photos: what lies off the "
+        f"diagonal is confused. Shade{figures}, mean over seeds. A row per ratio, a column per method.",
         wide=True,
     )
 
 
-def _draw_confusion(axes: Axes, counts: Matrix) -> None:
+def _most_photos_first(study: Study, pair: Pair, ratio: float) -> tuple[list[str], list[int]]:
+    """Return the classes from most to fewest training photos at a ratio, and their places in a confusion matrix."""
+    cell = next(cell for cell in study.select(pair, ratio) if cell.result)
+    classes = cell.result.classes if cell.result else []
+    order = sorted(range(len(classes)), key=lambda place: -cell.train_counts[classes[place]])
+    return [classes[place] for place in order], order
+
+
+def _draw_cells(axes: Axes, counts: Matrix) -> None:
+    """Draw a confusion matrix with its figures."""
+    for (row, column), share in np.ndenumerate(_shares(counts)):
+        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=CONFUSION(share), edgecolor=CARD))
+        ink: dict[str, Any] = {"color": COUNT_INK if share > 0.62 else INK, "ha": "center", "va": "center"}
+        axes.text(column + 0.5, row + 0.38, f"{share:.2f}", fontsize=8, **ink)
+        axes.text(column + 0.5, row + 0.72, f"{counts[row, column]:,.0f}", fontsize=6, **ink)
+
+
+def _draw_shades(axes: Axes, counts: Matrix) -> None:
+    """Draw a confusion matrix as an image of a pixel per cell: small, however many the classes."""
+    axes.imshow(
+        _shares(counts), CONFUSION, vmin=0, vmax=1, interpolation="none", extent=(0, len(counts), len(counts), 0)
+    )
+
+
+def _shares(counts: Matrix) -> Matrix:
     totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    for (row, column), share in np.ndenumerate(shares):
-        fill = (COUNT_FILL, 0.04 + 0.96 * share)
-        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=fill, edgecolor=CARD))
-        if len(counts) <= MOST_CLASSES_WITH_TEXT:
-            ink: dict[str, Any] = {"color": COUNT_INK if share > 0.62 else INK, "ha": "center", "va": "center"}
-            axes.text(column + 0.5, row + 0.38, f"{share:.2f}", fontsize=8, **ink)
-            axes.text(column + 0.5, row + 0.72, f"{counts[row, column]:,.0f}", fontsize=6, **ink)
+    shares: Matrix = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    return shares
 
 
 def loss_panels(study: Study, pair: Pair) -> Drawing | None:
@@ -118,7 +145,7 @@ def validation_panels(study: Study, pair: Pair) -> Drawing | None:
         for method, (colour, marker) in method_styles(study.methods).items():
             epochs, accuracy = _mean_curve(curves[ratio, method])
             axes.plot(epochs, accuracy, color=colour, marker=marker, ms=3, mec=CARD, mew=0.4, lw=1.3, markevery=0.2)
-        axes.set_title(ratio_title(ratio))
+        axes.set_title(ratio_title(ratio, study.profile))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.tick_params(labelsize=8)
     row[0].set_ylabel("balanced accuracy")
@@ -135,16 +162,21 @@ def validation_panels(study: Study, pair: Pair) -> Drawing | None:
 
 
 def _panels(
-    study: Study, ratios: Sequence[float], width_in: float, height_in: float, share_axes: bool = True
+    study: Study,
+    ratios: Sequence[float],
+    width_in: float,
+    height_in: float,
+    left_in: float = 1.0,
+    share_axes: bool = True,
 ) -> tuple[Figure, dict[Place, Axes]]:
-    """Return a figure with a panel for every ratio (rows) and method (columns), sizes in inches."""
-    size = (width_in * len(study.methods) + 1.0, height_in * len(ratios) + 0.9)
+    """Return a figure with a panel for every ratio (rows) and method (columns), and room for names on their left."""
+    size = (width_in * len(study.methods) + left_in, height_in * len(ratios) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(ratios), len(study.methods), squeeze=False, sharex=share_axes)
     for method, axes in zip(study.methods, grid[0], strict=True):
-        axes.set_title(study.title(method))
+        axes.set_title(fill(study.title(method), int(12 * width_in)))
     for ratio, axes in zip(ratios, grid[:, 0], strict=True):
-        axes.set_ylabel(ratio_title(ratio), fontweight="bold")
+        axes.set_ylabel(ratio_title(ratio, study.profile), fontweight="bold")
     for axes in grid.flat:
         axes.tick_params(labelsize=8)
     places = [(ratio, method) for ratio in ratios for method in study.methods]

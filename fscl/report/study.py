@@ -33,11 +33,13 @@ class Figures:
     balanced_log_loss: float | None
     recall_by_class: dict[str, float | None]
     recall_by_bin: dict[str, float | None]
+    recall_by_shot: dict[str, float | None] = field(default_factory=dict)
 
     def value(self, name: str) -> float | None:
-        """Return the figure `name`, or the recall of the bin `name` (`<10`, `10-99`, `100-999`, `>=1000`)."""
-        if name in self.recall_by_bin:
-            return self.recall_by_bin[name]
+        """Return the figure `name`, or the recall of the bin `name` (`<10` … `>=1000`, `many`, `medium`, `few`)."""
+        bins = self.recall_by_bin | self.recall_by_shot
+        if name in bins:
+            return bins[name]
         figure: float | None = getattr(self, name, None)
         return figure
 
@@ -85,6 +87,26 @@ class ValidationCurve:
 
 
 @dataclass(frozen=True)
+class Similarity:
+    """Cosines between features of a few test photos, before and after training.
+
+    A layer's list is the upper triangle of its matrix without the diagonal, row by row, as
+    `scipy.spatial.distance.squareform` takes it.
+    """
+
+    region_id: list[str]
+    label: list[str]  # class by class
+    before: dict[str, list[float]]
+    after: dict[str, list[float]]
+
+    def __post_init__(self) -> None:
+        pairs = len(self.label) * (len(self.label) - 1) // 2
+        given = {len(cosines) for layers in (self.before, self.after) for cosines in layers.values()}
+        if given != {pairs} or self.before.keys() != self.after.keys():
+            raise ValueError(f"expected {pairs} cosines for {len(self.label)} photos, in each layer before and after")
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a cell's figures come from; what a cell never reached is None."""
 
@@ -109,9 +131,11 @@ class Key:
     ratio: float
     seed: int
     base: int | None = None  # training photos of each common class; None where photos stay as they are
+    profile: str | None = None  # of a long tail, whose smallest class : largest is the ratio
 
     def __str__(self) -> str:
-        return f"{self.pair}-{self.method}-r{self.ratio:g}-s{self.seed}"
+        thinned = f"r{self.ratio:g}" if self.profile is None else f"{self.profile}{1 / self.ratio:g}"
+        return f"{self.pair}-{self.method}-{thinned}-s{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -128,6 +152,7 @@ class Cell:
     evaluations: dict[Literal["last", "best"], Evaluation] = field(default_factory=dict)
     curve: Curve | None = None
     validation_curve: ValidationCurve | None = None
+    similarity: Similarity | None = None
     provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:
@@ -182,6 +207,11 @@ class Study:
         """The methods asked for, then those that only a cell knows."""
         return list(dict.fromkeys([*self.header.axes.methods, *(cell.cell.method for cell in self.cells)]))
 
+    @property
+    def profile(self) -> str | None:
+        """The profile that all cells are thinned to; None where they are thinned to a ratio or not at all."""
+        return self.cells[0].cell.profile
+
     def ratios(self, pair: Pair) -> list[float]:
         """Return the ratios of a pair, from balanced to rarest.
 
@@ -220,7 +250,7 @@ class Study:
         finished = {str(cell.cell) for cell in self.cells}
         for pair in axes.pairs:
             for ratio, method, seed in product(self.ratios(pair), axes.methods, axes.seeds):
-                name = str(Key(pair, [], [], method, ratio, seed))
+                name = str(Key(pair, [], [], method, ratio, seed, profile=self.profile))
                 if name not in finished:
                     yield name
 

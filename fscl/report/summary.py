@@ -32,13 +32,13 @@ def _pair_paragraph(study: Study, pair: Pair) -> str:
 
 def _found(study: Study, pair: Pair, ratio: float) -> str:
     """Say who found most of the rare class at a ratio, and what that cost the common class."""
-    key = study.select(pair)[0].cell
+    key = study.select(pair, ratio)[0].cell
     rare = _group(key.minority, "rare")
     common = _group([name for name in key.classes if name not in key.minority], "common")
     found = _spreads(study, pair, ratio, "minority_recall")
     kept = _spreads(study, pair, ratio, "majority_recall")
     best = _best(found)
-    where = f"{PAIRS[pair]}, at {ratio_title(ratio)} ({_photos(study, pair, ratio)}): "
+    where = f"{PAIRS[pair]}, at {ratio_title(ratio, study.profile)} ({_photos(study, pair, ratio)}): "
     if found[best].mean == 0:
         return f"{where}no method found any of the {rare}."
     words = f"{_name(study, best)} found the most of the {rare}, {_percent(found[best])}"
@@ -144,7 +144,7 @@ def _best(spreads: Spreads) -> str:
 
 
 def _photos(study: Study, pair: Pair, ratio: float) -> str:
-    key = study.select(pair)[0].cell
+    key = study.select(pair, ratio)[0].cell
     counts = next(cell.train_counts for cell in study.select(pair, ratio) if cell.train_counts)
     groups = (key.minority, [name for name in key.classes if name not in key.minority])
     return " against ".join(_group_photos(counts, names) for names in groups) + " in training"

@@ -8,16 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from fscl.report.published import published_recalls
 from fscl.report.spread import Spread, kept_spread, leaders, spread
 from fscl.report.study import Cell, Figures, Pair, Study
 
-# "Feature Similarity Contrastive Learning", table of results: minority recall by method and ratio.
-PUBLISHED: dict[str, dict[float, float]] = {
-    "baseline": {1.0: 0.99, 0.1: 0.87, 0.01: 0.34, 0.005: 0.15, 0.001: 0.00},
-    "oversampling": {1.0: 0.99, 0.1: 0.96, 0.01: 0.94, 0.005: 0.77, 0.001: 0.43},
-    "contrastive": {1.0: 0.99, 0.1: 0.93, 0.01: 0.00, 0.005: 0.00, 0.001: 0.00},
-    "fscl": {1.0: 0.99, 0.1: 0.96, 0.01: 0.89, 0.005: 0.91, 0.001: 0.31},
-}
 FIGURES = {
     "minority_recall": "minority recall",
     "majority_recall": "majority recall",
@@ -29,6 +23,7 @@ FIGURES = {
     "accuracy": "accuracy",
 }
 BINS = {"<10": "<10", "10-99": "10–99", "100-999": "100–999", ">=1000": "≥1000"}
+SHOTS = {"many": ">100", "medium": "20–100", "few": "<20"}
 LOWER_IS_BETTER = {"ece"}
 TERMINAL_FIGURES = ("minority_recall", "majority_recall", "balanced_accuracy", "auroc")
 MOST_CLASSES_LISTED = 4
@@ -73,31 +68,31 @@ class Table:
     sections: tuple[Section, ...]
 
 
-def ratio_title(ratio: float) -> str:
-    """Return a ratio as majority : minority.
+def ratio_title(ratio: float, profile: str | None = None) -> str:
+    """Return a ratio as majority : minority, under a profile as its name and imbalance.
 
-    >>> ratio_title(0.005)
-    '1:0.005'
+    >>> ratio_title(0.005), ratio_title(0.01, "exp")
+    ('1:0.005', 'exp 100')
     """
-    return f"1:{ratio:g}"
+    return f"1:{ratio:g}" if profile is None else f"{profile} {1 / ratio:g}"
 
 
 def pair_title(study: Study, pair: Pair) -> str:
     """Return what a pair compares, e.g. `Fine pair: water_deer (common), roe_deer (rare)`."""
     key = study.select(pair)[0].cell
     name = {"fine": "Fine pair", "coarse": "Coarse pair", "all": "All classes"}[pair]
+    if study.profile is not None:
+        return f"{name}, from {key.classes[0]} (most photos) to {key.classes[-1]} (fewest)"
     if len(key.classes) > MOST_CLASSES_LISTED:
-        return f"All {len(key.classes)} classes; rare: {', '.join(key.minority)}"
+        few = len(key.minority) <= MOST_CLASSES_LISTED
+        rare = f"rare: {', '.join(key.minority)}" if few else f"{len(key.minority)} of them rare"
+        return f"All {len(key.classes)} classes; {rare}"
     return f"{name}: " + ", ".join(f"{c} ({'rare' if c in key.minority else 'common'})" for c in key.classes)
-
-
-def shows_published(study: Study, pair: Pair) -> bool:
-    """Return whether a published figure stands beside one of the pair's."""
-    return any(ratio in PUBLISHED.get(method, {}) for method in study.methods for ratio in study.ratios(pair))
 
 
 def study_table(study: Study, pair: Pair) -> Table:
     """Return the study's table: minority recall, a row per ratio, a column per method."""
+    published = published_recalls(study, pair)
     rows = []
     for ratio in study.ratios(pair):
         cells = study.by_method(pair, ratio)
@@ -106,12 +101,12 @@ def study_table(study: Study, pair: Pair) -> Table:
         entries = tuple(
             Entry(
                 str(recall or _status(cells[method])),
-                _study_detail(method, ratio, cells[method]),
+                _study_detail(cells[method], published.get(method, {}).get(ratio)),
                 method in best,
             )
             for method, recall in recalls.items()
         )
-        rows.append(Row(ratio_title(ratio), _train_photos(study.select(pair, ratio)), entries))
+        rows.append(Row(ratio_title(ratio, study.profile), _train_photos(study.select(pair, ratio)), entries))
     caption = "Minority recall: the share of the rare class's test photos that was found; mean ± sd over seeds."
     columns = tuple(study.title(method) for method in study.methods)
     return Table(caption, "ratio", columns, (Section("", tuple(rows)),))
@@ -120,6 +115,9 @@ def study_table(study: Study, pair: Pair) -> Table:
 def figures_table(study: Study, pair: Pair) -> Table:
     """Return every figure at argmax: a section per ratio, a row per method, a column per figure or bin."""
     bins = {name: f"recall at {title}" for name, title in BINS.items() if kept_spread(study.select(pair), name)}
+    if study.profile is not None:
+        shots = {name: f"{name}-shot ({photos})" for name, photos in SHOTS.items()}
+        bins |= {name: title for name, title in shots.items() if kept_spread(study.select(pair), name)}
     names = FIGURES | bins
     sections = []
     for ratio in study.ratios(pair):
@@ -132,8 +130,9 @@ def figures_table(study: Study, pair: Pair) -> Table:
             if not any(cell.result for cell in own):
                 entries = (Entry(_status(own), _reasons(own), words=True),)
             rows.append(Row(study.title(method), _seed_count(own), entries))
-        counts = (f"{count:,} {name}" for name, count in _train_counts(study.select(pair, ratio)).items())
-        sections.append(Section(" · ".join([ratio_title(ratio), *counts]), tuple(rows)))
+        counts = [f"{count:,} {name}" for name, count in _train_counts(study.select(pair, ratio)).items()]
+        trained_on = counts if len(counts) <= MOST_CLASSES_LISTED else [_train_photos(study.select(pair, ratio))]
+        sections.append(Section(" · ".join([ratio_title(ratio, study.profile), *trained_on]), tuple(rows)))
     caption = "All figures at argmax and at the epoch that the recipe keeps; mean over seeds, sd beneath."
     return Table(caption, "method", tuple(names.values()), tuple(sections))
 
@@ -160,7 +159,7 @@ def choices_table(study: Study, pair: Pair) -> Table | None:
             for method, cells in study.by_method(pair, ratio).items()
             if any(cell.result for cell in cells)
         ]
-        sections += [Section(ratio_title(ratio), tuple(rows))] if rows else []
+        sections += [Section(ratio_title(ratio, study.profile), tuple(rows))] if rows else []
     caption = "Balanced accuracy by epoch and threshold chosen on validation; minority | majority recall beneath."
     return Table(caption, "method", tuple(columns), tuple(sections))
 
@@ -217,8 +216,8 @@ def terminal_table(study: Study) -> RenderableType:
         table.add_column("method", overflow="fold")
         for column in ("seeds", *(FIGURES[name] for name in TERMINAL_FIGURES)):
             table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
-        beside_published = shows_published(study, pair)
-        if beside_published:
+        published = published_recalls(study, pair)
+        if published:
             table.add_column("published\nminority", justify="right", no_wrap=True, style="dim")
         for ratio in study.ratios(pair):
             cells = study.by_method(pair, ratio)
@@ -230,10 +229,10 @@ def terminal_table(study: Study) -> RenderableType:
                 ]
                 if not any(cell.result for cell in own):
                     figures = [Text(_status(own), style="dim"), *[Text("")] * (len(TERMINAL_FIGURES) - 1)]
-                if beside_published:
-                    published = PUBLISHED.get(method, {}).get(ratio)
-                    figures.append(Text(DASH if published is None else f"{published:.2f}"))
-                shown = ratio_title(ratio) if place == 0 else ""
+                if published:
+                    recall = published.get(method, {}).get(ratio)
+                    figures.append(Text(DASH if recall is None else f"{recall:.2f}"))
+                shown = ratio_title(ratio, study.profile) if place == 0 else ""
                 table.add_row(shown, Text(study.title(method)), _seed_count(own).split(" ")[0], *figures)
             table.add_section()
         tables.append(table)
@@ -254,8 +253,7 @@ def _seed_count(cells: list[Cell]) -> str:
     return f"{done}{of} seed{'' if asked == 1 else 's'}"
 
 
-def _study_detail(method: str, ratio: float, cells: list[Cell]) -> str:
-    published = PUBLISHED.get(method, {}).get(ratio)
+def _study_detail(cells: list[Cell], published: float | None) -> str:
     parts = [_seed_count(cells)] if any(cell.result for cell in cells) else []
     parts += [f"published {published:.2f}"] if published is not None else []
     return " · ".join(parts)

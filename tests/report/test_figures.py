@@ -10,7 +10,7 @@ from fscl.report.panels import _mean_curve
 from fscl.report.study import read_study
 
 SMALL = {"methods": ("baseline", "fscl"), "pairs": {"fine": ["water_deer", "roe_deer"]}, "seeds": (0, 1)}
-KINDS = ["recall-fine", "trade-off-fine", "confusion-fine", "loss-fine", "validation-fine"]
+KINDS = ["recall-fine", "trade-off-fine", "confusion-fine", "similarity-fine", "loss-fine", "validation-fine"]
 
 
 def texts(svg):
@@ -43,6 +43,35 @@ def test_confusions_show_the_mean_count_and_the_share_of_the_row(write_study):
             assert f"{count / row.sum():.2f}" in shown
 
 
+def test_confusions_are_named_in_the_order_of_the_evaluation_and_drawn_with_the_common_class_first(write_study):
+    def change(cell):
+        evaluation = cell["evaluations"]["last"]
+        evaluation["classes"] = ["roe_deer", "water_deer"]  # sorted, as training has them; the cell names them else
+        evaluation["confusion"] = [[11, 12], [13, 14]]
+        return cell
+
+    study = read_study(write_study(**{**SMALL, "methods": ("fscl",)}, ratios=(0.01,), best=False, change=change))
+    shown = texts(next(d.svg for d in draw_figures(study) if d.name == "confusion-fine"))
+    counts = [text for text in shown if text in ("11", "12", "13", "14")]
+    assert counts == ["14", "13", "12", "11"]
+    assert [text for text in shown if text.endswith("deer")] == ["water_deer", "roe_deer"]
+
+
+@pytest.mark.parametrize(("number", "named"), [(10, True), (60, False)])
+def test_confusions_of_many_classes_are_small_images(write_study, number, named):
+    classes = [f"species {place}" for place in range(number)]
+    study = read_study(
+        write_study(
+            pairs={"all": classes}, minority=classes[:2], methods=("fscl",), ratios=(0.01,), seeds=(0,), best=False
+        )
+    )
+    svg = next(drawing.svg for drawing in draw_figures(study) if drawing.name == "confusion-all")
+    assert svg.count("<image") == 1
+    assert len(svg) < 30_000
+    order = [*classes[2:], *classes[:2]]
+    assert [text for text in texts(svg) if text.startswith("species")] == (order if named else [])
+
+
 def test_drawing_again_gives_the_same_bytes(write_study):
     study = read_study(write_study(**SMALL, ratios=(0.01,)))
     assert draw_figures(study) == draw_figures(study)
@@ -64,7 +93,8 @@ def test_names_are_drawn_as_they_are(write_study):
 
 
 def test_a_study_without_figures_still_draws(write_study):
-    none = {"status": "failed", "reason": "stopped", "evaluations": {}, "curve": None, "validation_curve": None}
+    none = {"status": "failed", "reason": "stopped", "evaluations": {}, "similarity": None}
+    none |= {"curve": None, "validation_curve": None}
     for ratios in ((0.02,), (1.0, 0.02)):
         study = read_study(write_study(**SMALL, ratios=ratios, change=lambda cell: {**cell, **none}))
         assert [drawing.name for drawing in draw_figures(study)] == ["recall-fine", "trade-off-fine"]
