@@ -22,6 +22,7 @@ from fscl import methods
 from fscl.config import IMAGENET_MEAN, IMAGENET_STD, resolve, settings
 from fscl.formats.scan import scan
 from fscl.training.loop import fit
+from fscl.training.progress import Silent
 
 
 class ByHand(torch.nn.Module):
@@ -75,7 +76,7 @@ def epoch_by_hand(folder: Path, image_size: int, workers: int) -> tuple[float, i
     return time.perf_counter() - start, len(photos)
 
 
-class Clock:
+class Clock(Silent):
     """Notes when the first and the last step ended."""
 
     def advance(self, step, steps, photos_per_second, terms):

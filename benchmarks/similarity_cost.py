@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from fscl.losses import CrossEntropyLoss, FeatureSimilarityLoss, Objective
+from fscl.losses import CrossEntropyLoss, FeatureSimilarityLoss, Objective, Term
 from fscl.models import Classifier
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     photos = torch.randn(arguments.batch_size, 3, arguments.image_size, arguments.image_size, device=device)
     photos = photos.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(2, (arguments.batch_size,), device=device)
-    objective = Objective({"cross_entropy": (1.0, CrossEntropyLoss(2))})
+    objective = Objective({"cross_entropy": Term(1.0, CrossEntropyLoss(2))})
     similarity = FeatureSimilarityLoss(2)
     features = [layer.detach().requires_grad_() for layer in classifier(photos).features]
 

@@ -83,7 +83,11 @@ class Bundle:
             preprocessing = Preprocessing.model_validate(record["preprocessing"])
             classes = tuple(record["classes"])
             classifier = Classifier(
-                config.model.backbone, len(classes), config.model.layers, image_size=preprocessing.image_size
+                config.model.backbone,
+                len(classes),
+                config.model.layers,
+                image_size=preprocessing.image_size,
+                head=config.model.head,
             )
             classifier.load_state_dict(read_weights(folder / WEIGHTS))
             return cls(

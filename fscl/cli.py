@@ -17,6 +17,7 @@ from fscl.errors import FsclError
 
 if TYPE_CHECKING:
     from fscl.config import Config
+    from fscl.formats.class_names import ClassNames
     from fscl.manifest.table import Manifest
 
 app = App(
@@ -29,6 +30,8 @@ app = App(
 Several = Parameter(consume_multiple=True, negative=())
 On = Parameter(negative=())  # a switch without a --no- form
 By = Literal["photo", "sequence", "site"]
+Profile = Literal["exp"]
+LONG_TAIL = {"training": {"keep": "last"}}  # the long-tail benchmarks choose no epoch
 KEPT = "what was done is kept: the same command goes on, `fscl train` with --resume"
 
 
@@ -45,18 +48,19 @@ class Flags:
         weight_decay: of Adam (1e-5)
         image_size: px, both sides (224)
         crop_margin: around a box, as a fraction of its longer side (0.1)
-        backbone: a timm model name (resnet18)
+        backbone: a timm model name, or cifar_resnet32 (resnet18)
         layers: stages whose features the similarity term sees, indices or names: --layers=-2,-1
         weight: of the similarity term (1.0)
         pretrained: start from timm's published weights; needs the network once
         weights: start from a local file of backbone weights
-        base: training photos of each common class
+        base: training photos of each common class, or of a long tail's first class
         by: what never crosses from training to test: photo, sequence or site
         val_fraction: of each class for validation, where the photos have no split (0.15)
         test_fraction: of each class for test, where the photos have no split (0.15)
         strict: a class that cannot be split is an error
         keep: the epoch to keep, last or best
         workers: processes that read photos
+        store: decode photos once, onto the disk (where they are read more than once)
         thin_validation: thin validation photos like training photos (yes)
         tensorboard: write TensorBoard files too
     """
@@ -81,11 +85,12 @@ class Flags:
     strict: Annotated[bool | None, On] = None
     keep: Literal["last", "best"] | None = None
     workers: int | None = None
+    store: bool | None = None
     thin_validation: bool | None = None
     tensorboard: Annotated[bool | None, On] = None
 
-    def resolve(self, method: str, **more: Any) -> "Config":
-        """Return the configuration of a method under these flags."""
+    def resolve(self, method: str, *, long_tail: bool = False, **more: Any) -> "Config":
+        """Return the configuration of a method under these flags, and `more` of them."""
         from fscl import config, methods
 
         flags = {k: v for k, v in asdict(self).items() if k not in ("config", "weight", "layers")} | more
@@ -93,17 +98,19 @@ class Flags:
             names = [name.strip() for name in self.layers.split(",")]
             flags["layers"] = [int(name) if name.lstrip("-").isdigit() else name for name in names]
         layers = [(f"recipe '{method}'", methods.read(method))]
+        if long_tail:
+            layers.append(("--profile", LONG_TAIL))
         if self.config is not None:
             layers.append((str(self.config), methods.read_toml(self.config)))
         resolved = config.resolve([*layers, ("command line", config.settings(flags))])
         return resolved if self.weight is None else config.with_weight(resolved, self.weight)
 
-    def resolve_all(self, methods: Sequence[str]) -> dict[str, "Config"]:
+    def resolve_all(self, methods: Sequence[str], *, long_tail: bool = False) -> dict[str, "Config"]:
         """Return the configurations of several methods, by the names that their recipes give."""
         from fscl import config
 
         common = replace(self, weight=None, base=None)  # the weight not of every method, the base of the cells
-        return config.alongside([common.resolve(name) for name in methods], self.weight)
+        return config.alongside([common.resolve(name, long_tail=long_tail) for name in methods], self.weight)
 
 
 Settings = Annotated[Flags, Parameter(name="*")]
@@ -199,6 +206,8 @@ def train(
     classes: Annotated[list[str] | None, Several] = None,
     minority: Annotated[list[str] | None, Several] = None,
     ratio: float | None = None,
+    profile: Profile | None = None,
+    imbalance: float | None = None,
     seed: int | None = None,
     resume: Annotated[bool, On] = False,
     overwrite: Annotated[bool, On] = False,
@@ -211,9 +220,11 @@ def train(
         source: a manifest, or photos in any format
         method: a method of `fscl methods`, or a recipe file of your own
         out: folder of the run
-        classes: those to tell apart (all)
+        classes: those to tell apart, by label or by any name of the species (all)
         minority: the rare classes (the one with the fewest training photos)
         ratio: thin to majority : minority = 1 : ratio
+        profile: thin to a long tail: photos fall exponentially over --classes as given, or by name
+        imbalance: of the profile, largest class : smallest class
         seed: of subset, initial weights and order
         resume: go on with an interrupted run
         overwrite: drop what the folder holds
@@ -223,8 +234,19 @@ def train(
     from fscl.training.progress import TerminalProgress
     from fscl.training.summary import run_summary
 
-    config = settings.resolve(method, classes=classes, minority=minority, ratio=ratio, seed=seed, bundle=from_)
+    config = settings.resolve(
+        method,
+        long_tail=profile is not None,
+        classes=classes,
+        minority=minority,
+        ratio=ratio,
+        profile=profile,
+        imbalance=imbalance,
+        seed=seed,
+        bundle=from_,
+    )
     photos = _photos(source)
+    config = _class_names(photos).configured(config)
     with TerminalProgress(f"{config.method.title} → {out}") as listener:
         fit(config, photos, out, resume=resume, overwrite=overwrite, listener=listener)
     _print(run_summary(out))
@@ -256,6 +278,8 @@ def compare(
     minority: Annotated[list[str] | None, Several] = None,
     methods: Annotated[list[str] | None, Several] = None,
     ratios: Annotated[list[float] | None, Several] = None,
+    profile: Profile | None = None,
+    imbalance: Annotated[list[float] | None, Several] = None,
     seeds: Annotated[list[int] | None, Several] = None,
     jobs: int | None = None,
     title: str | None = None,
@@ -272,6 +296,8 @@ def compare(
         minority: rare classes among all classes, in place of pairs
         methods: of `fscl methods`, or recipe files (the study's four)
         ratios: majority : minority = 1 : ratio (with pairs the study's five, else the photos as they are)
+        profile: thin all classes to a long tail instead: photos fall exponentially over the classes by name
+        imbalance: of the profile, largest class : smallest class, one or more
         seeds: one run per seed (0)
         jobs: runs at once (on a CPU one per core, at most 4)
         title: of the report
@@ -282,13 +308,23 @@ def compare(
     from fscl.methods import STUDY
 
     photos = _photos(source)
+    names = _class_names(photos)
     run.compare(
         photos,
-        settings.resolve_all(methods or STUDY),
+        settings.resolve_all(methods or STUDY, long_tail=profile is not None),
         out,
-        pairs=run.pairs_of(photos, fine=fine, coarse=coarse, minority=minority or (), base=settings.base),
+        pairs=run.pairs_of(
+            photos,
+            fine=names.pair(fine),
+            coarse=names.pair(coarse),
+            minority=names.labels(minority or ()),
+            base=settings.base,
+            profile=profile,
+        ),
         ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
         seeds=seeds or [0],
+        profile=profile,
+        imbalances=imbalance or (),
         title=title or source.stem,
         jobs=jobs,
         overwrite=overwrite,
@@ -327,6 +363,12 @@ def _photos(source: Path) -> "Manifest":
     from fscl.formats.scan import open_photos
 
     return open_photos(source)
+
+
+def _class_names(photos: "Manifest") -> "ClassNames":
+    from fscl.formats.class_names import ClassNames
+
+    return ClassNames(photos.usable["label"])
 
 
 def _show_report(study: Path) -> None:

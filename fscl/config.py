@@ -19,7 +19,8 @@ IMAGENET_MEAN: Triple = (
 )  # what timm's and torchvision's ImageNet weights were trained with
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 STUDY_EPOCHS = 100
-BOOKKEEPING = {"workers", "checkpoint_seconds", "tensorboard"}  # settings that do not change the weights
+SIMILARITY = "feature_similarity"  # the study's term, which --weight is about
+BOOKKEEPING = {"workers", "store", "checkpoint_seconds", "tensorboard"}  # settings that do not change the weights
 
 
 class Section(BaseModel):
@@ -38,7 +39,7 @@ class Method(Section):
 
 
 class Component(Section):
-    """An entry of a table (`LOSSES`, `SAMPLERS`) with its options."""
+    """An entry of a table (`LOSSES`, `SAMPLERS`) with its options; `MODULE:NAME` is one of the user's own."""
 
     name: str
     options: dict[str, Any] = {}
@@ -48,6 +49,16 @@ class LossTerm(Component):
     """One term of the objective: weight · loss."""
 
     weight: Annotated[float, Field(ge=0)] = 1.0
+    ramp: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the stage in which the weight climbs from 0
+
+
+class Mixing(Component):
+    """How photos of a batch are mixed with others: those of the batch itself, shuffled, or drawn for it."""
+
+    partners: Component | None = None  # the sampler of those others
+
+
+Part = Literal["backbone", "head", "norm_statistics"]
 
 
 class Stage(Section):
@@ -55,13 +66,27 @@ class Stage(Section):
 
     loss: Annotated[tuple[LossTerm, ...], Field(min_length=1)]
     sampler: Component = Component(name="natural")
+    mixing: Mixing | None = None
+    views: Annotated[int, Field(ge=1)] = 1  # of each drawn photo, augmented one by one
     share: Annotated[float, Field(gt=0)] = 1.0  # of the run's steps, relative to the other stages
+    trainable: Annotated[tuple[Part, ...], Field(min_length=1)] = ("backbone", "head", "norm_statistics")
+    head: Literal["keep", "fresh"] = "keep"
+    schedule: Literal["continue", "restart"] = "continue"  # of the learning rate, and the optimizer's memory
+
+    @model_validator(mode="after")
+    def _every_loss_once(self) -> "Stage":
+        names = [term.name for term in self.loss]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"has the loss '{twice}' {names.count(twice)} times; expected it once: sum the weights")
+        return self
 
 
 class Model(Section):
     """The backbone, where its weights come from, and the layers whose features the losses see."""
 
     backbone: str = "resnet18"
+    head: Component | None = None  # None: the linear layer that the backbone comes with
     layers: Annotated[tuple[int | str, ...], Field(min_length=1)] = (-2, -1)
     pretrained: bool = False
     weights: str | None = None  # a local file of backbone weights
@@ -104,17 +129,23 @@ class Split(Section):
 
 
 class Imbalance(Section):
-    """Who is rare, and thinning to majority : minority = 1 : ratio."""
+    """Who is rare, and thinning: to majority : minority = 1 : ratio, to a long tail, or not at all."""
 
-    minority: tuple[str, ...] = ()  # empty: the class with the fewest training photos
-    ratio: Annotated[float, Field(gt=0, le=1)] | None = None  # None: photos as they are
-    base: Annotated[int, Field(ge=1)] | None = None  # the majority's number of training photos
+    minority: tuple[str, ...] = ()  # empty: the class with the fewest training photos, or a profile's tail
+    ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+    profile: Literal["exp"] | None = None  # exponential, Cao et al. 2019
+    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None  # largest : smallest class of it
+    base: Annotated[int, Field(ge=1)] | None = None  # training photos of a majority class, or of a profile's first
     thin_validation: bool = True
 
     @model_validator(mode="after")
-    def _base_needs_ratio(self) -> "Imbalance":
-        if self.base is not None and self.ratio is None:
-            raise ValueError("base is for thinning: give a ratio with it, e.g. 0.1")
+    def _one_thinning(self) -> "Imbalance":
+        if (self.profile is None) != (self.imbalance is None):
+            raise ValueError("a profile and its imbalance go together, e.g. profile exp and imbalance 100")
+        if self.profile is not None and self.ratio is not None:
+            raise ValueError("a ratio and a profile both say how photos are thinned: give one of them")
+        if self.base is not None and self.ratio is None and self.profile is None:
+            raise ValueError("base is for thinning: give a ratio with it, e.g. 0.1, or a profile")
         return self
 
 
@@ -128,6 +159,7 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     keep: Literal["last", "best"] = "best"  # epoch; best = lowest balanced log-loss on validation
     workers: Annotated[int, Field(ge=0)] | None = None  # processes that read photos; None: chosen by the machine
+    store: bool | None = None  # decode photos once, onto the disk; None: where they are read more than once
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     tensorboard: bool = False
 
@@ -143,12 +175,19 @@ class Config(Section):
     classes: tuple[str, ...] = ()  # those to tell apart; empty: all that the photos show
     method: Method
     stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    posthoc: Component | None = None  # what is done to the head when training is over
     model: Model = Model()
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()
     split: Split = Split()
     imbalance: Imbalance = Imbalance()
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _posthoc_keeps_last(self) -> "Config":
+        if self.posthoc is not None and self.training.keep != "last":
+            raise ValueError(f"posthoc '{self.posthoc.name}' corrects the last epoch: set training.keep = \"last\"")
+        return self
 
     def toml(self) -> str:
         """Return the configuration as TOML: `resolve` of it gives the same configuration again."""
@@ -206,7 +245,7 @@ def settings(flags: Mapping[str, Any]) -> dict[str, Any]:
         if value is None:
             continue
         section = next((s for s, names in _keys_by_section() if name in names), None)
-        if name in Config.model_fields:
+        if name in Config.model_fields and name not in dict(_sections()):
             nested[name] = value
         elif section is not None:
             nested.setdefault(section, {})[name] = value
@@ -216,7 +255,7 @@ def settings(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_weight(config: Config, weight: float) -> Config:
-    """Return the configuration with `weight` on every term but cross-entropy.
+    """Return the configuration with `weight` on the similarity term.
 
     Raises:
         ConfigurationError: the method has no such term, or the weight is negative.
@@ -225,18 +264,18 @@ def with_weight(config: Config, weight: float) -> Config:
         raise ConfigurationError(f"--weight must be >= 0, got {weight}; the study used 0.1 to 1")
     if not _has_weighable_term(config):
         raise ConfigurationError(
-            f"--weight has no term to weigh: method '{config.method.name}' is cross-entropy alone"
+            f"--weight has no term to weigh: method '{config.method.name}' is without '{SIMILARITY}'"
         )
 
     def weighed(term: LossTerm) -> LossTerm:
-        return term if term.name == "cross_entropy" else term.model_copy(update={"weight": weight})
+        return term.model_copy(update={"weight": weight}) if term.name == SIMILARITY else term
 
     stages = [s.model_copy(update={"loss": tuple(weighed(term) for term in s.loss)}) for s in config.stage]
     return config.model_copy(update={"stage": tuple(stages)})
 
 
 def alongside(configs: Sequence[Config], weight: float | None = None) -> dict[str, Config]:
-    """Return the configurations of a comparison by method, with `weight` on the terms besides cross-entropy.
+    """Return the configurations of a comparison by method, with `weight` on their similarity terms.
 
     Raises:
         ConfigurationError: two methods of one name, or a weight that none of them has a term for.
@@ -253,7 +292,7 @@ def alongside(configs: Sequence[Config], weight: float | None = None) -> dict[st
         return named
     weighable = [name for name, config in named.items() if _has_weighable_term(config)]
     if not weighable:
-        raise ConfigurationError(f"--weight has nothing to weigh: {', '.join(named)} are cross-entropy alone")
+        raise ConfigurationError(f"--weight has nothing to weigh: {', '.join(named)} are without '{SIMILARITY}'")
     return named | {name: with_weight(named[name], weight) for name in weighable}
 
 
@@ -274,7 +313,7 @@ def section(name: str, **settings: Any) -> Any:
 
 
 def _has_weighable_term(config: Config) -> bool:
-    return any(term.name != "cross_entropy" for stage in config.stage for term in stage.loss)
+    return any(term.name == SIMILARITY for stage in config.stage for term in stage.loss)
 
 
 def _sections() -> Iterator[tuple[str, type[Section]]]:
@@ -330,5 +369,6 @@ def _known_keys(path: Sequence[int | str]) -> set[str]:
     names = [part for part in path if isinstance(part, str)]
     if not names:
         return set(Config.model_fields)
-    inner: dict[str, type[Section]] = {"stage": Stage, "loss": LossTerm, "sampler": Component, "method": Method}
+    inner: dict[str, type[Section]] = {"stage": Stage, "loss": LossTerm, "mixing": Mixing, "method": Method}
+    inner |= dict.fromkeys(("sampler", "partners", "head", "posthoc"), Component)
     return set(inner[names[-1]].model_fields) if names[-1] in inner else dict(_keys_by_section())[names[-1]]

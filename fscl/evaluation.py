@@ -17,6 +17,7 @@ from fscl.bundle import Bundle
 from fscl.errors import PhotosError
 from fscl.inference import Scores, scores
 from fscl.loading.loader import Regions
+from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.scoring.metrics import confusion, figures
 from fscl.scoring.thresholds import choose_threshold
@@ -37,6 +38,7 @@ def evaluate(
     split: str = "test",
     batch_size: int = 64,
     workers: int | None = None,
+    store: PhotoStore | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score a bundle on labelled photos. Its classifier moves to the device that computes here.
 
@@ -47,6 +49,7 @@ def evaluate(
         split: what the photos are called in the record.
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
+        store: of decoded photos, used where it has them.
 
     Returns:
         The record of docs/schema.md, "Evaluation", and a row per photo read: `region_id`, `label` and the
@@ -60,6 +63,7 @@ def evaluate(
     bundle.classifier.to(runtime.device)
 
     def scored(photos: Regions) -> Scores:
+        photos = photos if store is None else store.view(photos)
         return scores(bundle.classifier, photos, bundle.preprocessing, batch_size=batch_size, workers=runtime.workers)
 
     rows = _labelled(test, bundle)

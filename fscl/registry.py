@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, TypeVar
 
 from fscl.errors import ConfigurationError, did_you_mean
@@ -9,28 +10,53 @@ from fscl.errors import ConfigurationError, did_you_mean
 Built = TypeVar("Built")
 
 
-def build(table: Mapping[str, Callable[..., Built]], kind: str, name: str, *context: Any, **options: Any) -> Built:
-    """Build `table[name](*context, **options)`.
+def build(
+    table: Mapping[str, Callable[..., Built]],
+    kind: str,
+    name: str,
+    context: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Built:
+    """Build `table[name]` from the options and from as much of the context as it has parameters for.
 
     Args:
         table: name → class or function.
         kind: what the table holds, for messages: "loss", "sampler".
-        name: the entry.
-        context: what every entry of the table receives, in order.
-        options: what the user set; every one must be a parameter of the entry.
+        name: the entry, or `my_lab.losses:Mine`: an importable object outside of the table.
+        context: what a run knows, by parameter name; an entry receives what it asks for.
+        options: what the user set; every one must be a parameter of the entry, and none of the context.
 
     Raises:
-        ConfigurationError: unknown name or option, with the nearest known one.
+        ConfigurationError: an unknown name or option, with the nearest known one; a missing or impossible value.
 
-    >>> build({"double": lambda x, *, times=2: x * times}, "operation", "double", 4, times=3)
-    12
+    >>> def repeated(text, *, times=2): return text * times
+    >>> build({"repeated": repeated}, "operation", "repeated", {"text": "ab", "seed": 0}, {"times": 3})
+    'ababab'
     """
-    if name not in table:
+    entry = _imported(kind, name) if ":" in name else table.get(name)
+    if entry is None:
         raise ConfigurationError(f"unknown {kind} '{name}'{did_you_mean(name, table)}")
-    parameters = list(inspect.signature(table[name]).parameters)[len(context) :]
+    parameters = inspect.signature(entry).parameters
+    settable = [parameter for parameter in parameters if parameter not in context]
     for option in options:
-        if option not in parameters:
-            raise ConfigurationError(
-                f"unknown option '{option}' for {kind} '{name}'{did_you_mean(option, parameters)}"
-            )
-    return table[name](*context, **options)
+        if option not in settable:
+            raise ConfigurationError(f"unknown option '{option}' for {kind} '{name}'{did_you_mean(option, settable)}")
+    for parameter in settable:
+        if parameters[parameter].default is inspect.Parameter.empty and parameter not in options:
+            raise ConfigurationError(f"{kind} '{name}' needs the option '{parameter}'")
+    known = {parameter: context[parameter] for parameter in parameters if parameter in context}
+    try:
+        return entry(**known, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{kind} '{name}': {error}") from error
+
+
+def _imported(kind: str, name: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
+    try:
+        entry: Callable[..., Any] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{kind} '{name}' cannot be imported ({error}); expected MODULE:NAME of an installed package"
+        ) from None
+    return entry

@@ -65,6 +65,10 @@ def test_epochs_and_steps_give_way_to_each_other():
         ({"stage": [{"loss": [{"weight": 1.0}]}]}, "run.toml: 'stage.0.loss.0.name' is missing"),
         ({"model": {"pretrained": True, "weights": "w.pt"}}, "one place, got pretrained and weights"),
         ({"imbalance": {"ratio": 2}}, "imbalance.ratio"),
+        ({"imbalance": {"profile": "exp"}}, "a profile and its imbalance go together"),
+        ({"imbalance": {"imbalance": 10}}, "a profile and its imbalance go together"),
+        ({"imbalance": {"profile": "exp", "imbalance": 0.5}}, "imbalance.imbalance: .* got 0.5"),
+        ({"imbalance": {"profile": "exp", "imbalance": 10, "ratio": 0.1}}, "a ratio and a profile both"),
     ],
 )
 def test_bad_settings_name_their_source_and_the_nearest_key(settings, message):
@@ -76,7 +80,7 @@ def test_bad_settings_name_their_source_and_the_nearest_key(settings, message):
 def test_weight_goes_to_the_similarity_term_only():
     weighed = config.with_weight(resolve(), 0.1)
     assert [term.weight for term in weighed.stage[0].loss] == [1.0, 0.1]
-    with pytest.raises(ConfigurationError, match="'baseline' is cross-entropy alone"):
+    with pytest.raises(ConfigurationError, match="'baseline' is without 'feature_similarity'"):
         config.with_weight(config.resolve([("r", methods.read("baseline"))]), 0.1)
     with pytest.raises(ConfigurationError, match="must be >= 0, got -1"):
         config.with_weight(resolve(), -1)
@@ -88,7 +92,7 @@ def test_a_comparison_weighs_only_the_methods_that_have_something_to_weigh():
     assert list(weighed) == list(methods.STUDY)
     assert [len(c.stage[0].loss) for c in weighed.values()] == [1, 1, 2, 2]
     assert weighed["fscl"].stage[0].loss[1].weight == weighed["contrastive"].stage[0].loss[1].weight == 0.1
-    with pytest.raises(ConfigurationError, match="baseline, oversampling are cross-entropy alone"):
+    with pytest.raises(ConfigurationError, match="baseline, oversampling are without 'feature_similarity'"):
         config.alongside(four[:2], 0.1)
     with pytest.raises(ConfigurationError, match="two methods are called 'fscl'"):
         config.alongside([four[3], four[3]])

@@ -2,16 +2,18 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from fscl.cli import app
+from fscl.config import Stage, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 KOREAN, REPRODUCE = "README.ko.md", "docs/reproduce.md"
-DOCUMENTS = [KOREAN, REPRODUCE]
+DOCUMENTS = [KOREAN, REPRODUCE, "docs/recipes.md"]
 
 
 def text_of(document):
@@ -31,6 +33,16 @@ def commands(document):
 def fscl_commands():
     found = [(document, words[1:]) for document in DOCUMENTS for words in commands(document) if words[0] == "fscl"]
     return [pytest.param(words, id=f"{document}: {' '.join(words)}") for document, words in found]
+
+
+def test_the_recipes_of_the_guide_are_valid():
+    for block in blocks("docs/recipes.md", "toml"):
+        resolve([("docs/recipes.md", tomllib.loads(block))])
+
+
+def test_the_guide_names_every_key_of_a_stage():
+    keys = set(re.findall(r"^\| `(\w+)` \|", text_of("docs/recipes.md"), flags=re.MULTILINE))
+    assert keys == set(Stage.model_fields)
 
 
 def code_with(word):

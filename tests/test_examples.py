@@ -8,6 +8,7 @@ import pytest
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore:.*num_workers")  # of Lightning
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.name)
 def test_it_runs(script, capsys):
     runpy.run_path(str(script), run_name="__main__")

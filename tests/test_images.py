@@ -1,6 +1,7 @@
 import io
 import struct
 import warnings
+import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -225,7 +226,7 @@ class TestUnreadable:
         def refuse(*_, **__):
             raise PermissionError
 
-        monkeypatch.setattr(Image, "open", refuse)
+        monkeypatch.setattr(Path, "open", refuse)
         with pytest.raises(UnreadableError, match=r"^permission denied$"):
             read_size(tmp_path / "a.jpg")
 
@@ -233,6 +234,45 @@ class TestUnreadable:
         photo = saved(four_quarters(), tmp_path / "a.png")
         with pytest.raises(ValueError, match="unpack"):
             read_region(photo, (1, 2, 3))
+
+
+class TestInArchives:
+    @pytest.fixture
+    def packed(self, tmp_path):
+        """Return a function that packs photos and returns the archive."""
+
+        def pack(*photos, method=zipfile.ZIP_DEFLATED):
+            with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+                for photo in photos:
+                    archive.write(photo, photo.name)
+            return tmp_path / "a.zip"
+
+        return pack
+
+    @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+    @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".bmp", ".gif"])
+    def test_photos_are_read_as_if_unpacked(self, tmp_path, packed, suffix, method):
+        photo = saved(four_quarters(768, 512), tmp_path / f"a{suffix}")
+        inside = packed(photo, method=method) / photo.name
+        assert read_header(inside) == read_header(photo)
+        box = (100, 300, 200, 160)
+        for options in ({}, {"box": box, "margin": 0.1}, {"min_side": 50}):
+            assert read_region(inside, **options) == read_region(photo, **options)
+
+    def test_the_reason_is_short(self, tmp_path, packed):
+        names = ["empty.jpg", "text.jpg", "cut.jpg", "damaged.jpg"]
+        for name, content in zip(names, (b"", b"no photo", jpeg_bytes()[:900], jpeg_bytes()), strict=True):
+            (tmp_path / name).write_bytes(content)
+        archive = packed(*(tmp_path / name for name in names), method=zipfile.ZIP_STORED)
+        content = bytearray(archive.read_bytes())
+        content[content.index(b"PK\x01\x02") - 100] ^= 1
+        archive.write_bytes(content)
+        expected = ["empty file", "not an image", "truncated file", "damaged in its zip", "missing file"]
+        assert [reason(read_region, archive / name) for name in [*names, "none.jpg"]] == expected
+
+    def test_a_damaged_archive(self, tmp_path):
+        (tmp_path / "a.zip").write_bytes(b"PK")
+        assert reason(read_size, tmp_path / "a.zip/a.jpg").startswith("a.zip: expected a whole zip archive")
 
 
 class TestWarnings:

@@ -4,14 +4,25 @@ from fscl.errors import ConfigurationError
 from fscl.losses import LOSSES
 from fscl.registry import build
 
+CONTEXT = {"num_classes": 3, "class_counts": (9, 5, 1)}
+
 
 class Focal:
     def __init__(self, num_classes, *, gamma=2.0):
+        if gamma < 0:
+            raise ValueError(f"gamma must be >= 0, got {gamma}")
         self.num_classes, self.gamma = num_classes, gamma
 
 
-def test_builds_with_context_and_options():
-    built = build({"focal": Focal}, "loss", "focal", 3, gamma=1.0)
+def needy(*, ratio):
+    return ratio
+
+
+TABLE = {"focal": Focal, "needy": needy}
+
+
+def test_builds_with_options_and_the_part_of_the_context_that_is_asked_for():
+    built = build(TABLE, "loss", "focal", CONTEXT, {"gamma": 1.0})
     assert (built.num_classes, built.gamma) == (3, 1.0)
 
 
@@ -21,13 +32,23 @@ def test_builds_with_context_and_options():
         ("focl", {}, "unknown loss 'focl'; did you mean 'focal'"),
         ("focal", {"gama": 1}, "unknown option 'gama' for loss 'focal'; did you mean 'gamma'"),
         ("focal", {"num_classes": 2}, "unknown option 'num_classes' for loss 'focal'; choose from: gamma"),
+        ("focal", {"gamma": -1}, "loss 'focal': gamma must be >= 0, got -1"),
+        ("needy", {}, "loss 'needy' needs the option 'ratio'"),
+        ("no_such_lab.losses:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
+        ("collections:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
+        (":Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
     ],
 )
-def test_unknown_is_an_error(name, options, message):
+def test_what_does_not_fit_is_an_error(name, options, message):
     with pytest.raises(ConfigurationError, match=message):
-        build({"focal": Focal}, "loss", name, 3, **options)
+        build(TABLE, "loss", name, CONTEXT, options)
+
+
+def test_a_dotted_name_needs_no_table():
+    assert build({}, "loss", "fractions:Fraction", {}, {"numerator": 1, "denominator": 2}) == 0.5
 
 
 def test_every_loss_of_the_table_can_be_built():
+    context = {**CONTEXT, "class_names": ("a", "b", "c"), "dims": (4, 6), "batch_size": 8}
     for name in LOSSES:
-        assert build(LOSSES, "loss", name, 3).num_classes == 3
+        assert isinstance(build(LOSSES, "loss", name, context, {}), LOSSES[name])

@@ -12,11 +12,15 @@ from fscl.errors import FsclError
 from fscl.evaluation import evaluate
 from fscl.experiments.grid import Cell
 from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
+from fscl.experiments.similarity import similarity
+from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.training.log import read_metrics
-from fscl.training.loop import fit
+from fscl.training.loop import fit, untrained
 from fscl.training.progress import Listener
-from fscl.training.runtime import machine
+from fscl.training.run_folder import STORE
+from fscl.training.runtime import Runtime, machine
+from fscl.training.subset import Subset
 
 
 def run_cell(cell: Cell, config: Config, manifest: Manifest, study: Path, listener: Listener) -> str:
@@ -35,8 +39,9 @@ def run_cell(cell: Cell, config: Config, manifest: Manifest, study: Path, listen
     ledger, started = Ledger(study), time.monotonic()
     folder = ledger.run_folder(cell)
     try:
-        fit(config, manifest, folder, resume=True, listener=listener)
-        ledger.write(cell, config.method, "done", **_found(cell, config, ledger, started))
+        store = PhotoStore.kept_in(study / STORE, config.preprocessing)
+        fit(config, manifest, folder, resume=True, listener=listener, store=store)
+        ledger.write(cell, config.method, "done", **_found(cell, config, ledger, started, store))
     except Exception as error:
         reason = str(error)
         if not isinstance(error, FsclError):
@@ -47,7 +52,7 @@ def run_cell(cell: Cell, config: Config, manifest: Manifest, study: Path, listen
     return "done"
 
 
-def _found(cell: Cell, config: Config, ledger: Ledger, started: float) -> dict[str, Any]:
+def _found(cell: Cell, config: Config, ledger: Ledger, started: float, store: PhotoStore | None) -> dict[str, Any]:
     folder = ledger.run_folder(cell)
     bundles = _bundles(folder)
     kept = next(iter(bundles))
@@ -55,9 +60,11 @@ def _found(cell: Cell, config: Config, ledger: Ledger, started: float) -> dict[s
     test, validation = (_part(photos, split) for split in ("test", "val"))
     evaluations = {}
     for name, bundle in bundles.items():
-        evaluations[name], logits = evaluate(bundle, test, validation)
+        evaluations[name], logits = evaluate(bundle, test, validation, store=store)
         if name == kept:
             ledger.write_scores(cell, logits)
+    trained_on = Subset(photos, bundles[kept].classes, bundles[kept].minority)
+    started_from = untrained(config, trained_on, Runtime.start(config.training.workers))
     metrics = read_metrics(folder / "metrics.jsonl")
     last_epoch = [line for line in metrics if line["kind"] == "epoch"][-1]
     return {
@@ -66,6 +73,7 @@ def _found(cell: Cell, config: Config, ledger: Ledger, started: float) -> dict[s
         "evaluations": evaluations,
         "curve": curve(metrics),
         "validation_curve": validation_curve(metrics),
+        "similarity": similarity(started_from, bundles[kept], test),
         "provenance": {
             "created": now(),
             "seconds": round(time.monotonic() - started, 1),

@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from fscl.atomic import replacing, write_text
 from fscl.config import Config, Method
@@ -21,6 +23,7 @@ from fscl.manifest.table import Manifest
 VERSION = 1
 CURVE_POINTS = 200
 STUDY, PHOTOS, DRAWN_PHOTOS = "study.json", "photos.parquet", "photos"
+LOCK = ".lock"
 RESULTS = ("cells", "scores", "runs")
 IDENTITY = ["region_id", "label", "split"]  # what makes the photos of a study
 
@@ -35,6 +38,26 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._anew = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from running cells of this study.
+
+        Raises:
+            OutputError: another one does.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise OutputError(
+                f"{self.folder}: another comparison is at work in this folder; wait for it, or choose another --out"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def run_folder(self, cell: Cell) -> Path:
         """Return the folder in which the cell trains."""

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from multiprocessing.queues import SimpleQueue
@@ -19,10 +19,11 @@ from fscl.config import Config
 from fscl.errors import OutputError
 from fscl.experiments.cell import run_cell
 from fscl.experiments.grid import Cell
-from fscl.experiments.ledger import commit
+from fscl.experiments.ledger import Ledger, commit
 from fscl.manifest.table import Manifest
-from fscl.training.progress import TerminalProgress
+from fscl.training.progress import Silent, TerminalProgress
 
+MAX_JOBS = 4  # a run takes about a gigabyte of memory
 REPORT_SECONDS = 0.5  # between two words of a process about its progress
 
 
@@ -35,30 +36,62 @@ class Heard(NamedTuple):
     photos_per_second: float
 
 
+def default_jobs() -> int:
+    """Return how many cells run at once: one per accelerator, or one per core of a CPU, at most `MAX_JOBS`."""
+    return torch.cuda.device_count() or min(os.cpu_count() or 1, MAX_JOBS)
+
+
+def threads_per_cell() -> int:
+    """Return the threads that a cell computes with: the same however many run at once, for the same bits."""
+    return max(1, (os.cpu_count() or 1) // default_jobs())
+
+
 def run_at_once(
     work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path, *, jobs: int, quiet: bool
 ) -> None:
-    """Run cells in `jobs` processes that share the cores between them.
+    """Run cells in `jobs` processes, each with its share of the cores or an accelerator of its own.
+
+    A process that is killed, for its memory perhaps, takes the others with it: they are started again, one
+    fewer at once, and their cells go on from their checkpoints.
 
     Raises:
         KeyboardInterrupt: after every process has written its checkpoint.
-        OutputError: a process was killed, for its memory perhaps; finished cells are kept.
+        OutputError: a process was killed though it ran alone; finished cells are kept.
     """
+    ledger = Ledger(out)
+    for at_once in range(jobs, 0, -1):
+        try:
+            _run_pool(work, manifest, out, jobs=at_once, quiet=quiet)
+        except BrokenProcessPool:
+            work = [(cell, config) for cell, config in work if not ledger.finished(cell, config)]
+        else:
+            return
+    raise OutputError(
+        "a process was killed though it ran alone, for lack of memory? finished cells are kept, and the same "
+        "command goes on: try a smaller --batch-size in another --out, or a machine with more memory"
+    )
+
+
+def _run_pool(work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path, *, jobs: int, quiet: bool) -> None:
     context = multiprocessing.get_context("spawn")
     reports: SimpleQueue[Heard] = context.SimpleQueue()
     stop = context.Event()
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    places: SimpleQueue[int] = context.SimpleQueue()
+    for place in range(jobs):
+        places.put(place)
     title = f"{len(work)} cells, {jobs} at once"
+    start = (threads_per_cell(), places, reports, stop)
     with (
         nullcontext(None) if quiet else TerminalProgress(title) as progress,
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(threads, reports, stop)) as pool,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=start) as pool,
     ):
         running = {pool.submit(_run, cell, config, manifest, out) for cell, config in work}
         heard: dict[str, Heard] = {}
         try:
             while running:
                 finished, running = wait(running, timeout=REPORT_SECONDS)
-                _raise_first(finished)
+                for future in finished:
+                    future.result()
                 while not reports.empty():
                     report = reports.get()
                     heard[report.cell] = report
@@ -78,18 +111,7 @@ def _show(progress: TerminalProgress, heard: Mapping[str, Heard], cells: int, fi
     progress.show(done, total, f"{finished} of {cells} cells finished  {together:.0f} photos/s together")
 
 
-def _raise_first(finished: set[Future[str]]) -> None:
-    for future in finished:
-        try:
-            future.result()
-        except BrokenProcessPool:
-            raise OutputError(
-                "a process was killed, for lack of memory? finished cells are kept: "
-                "the same command goes on, with --jobs 1 it needs less"
-            ) from None
-
-
-class _Reporter:
+class _Reporter(Silent):
     """Tells the parent process how far a cell is, and interrupts it when the parent wants so or is gone."""
 
     def __init__(self, cell: Cell) -> None:
@@ -110,9 +132,12 @@ _stop: Event
 _parent: int
 
 
-def _start(threads: int, reports: "SimpleQueue[Heard]", stop: Event) -> None:
+def _start(threads: int, places: "SimpleQueue[int]", reports: "SimpleQueue[Heard]", stop: Event) -> None:
     global _reports, _stop, _parent
     _reports, _stop, _parent = reports, stop, os.getppid()
+    place = places.get()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(place % torch.cuda.device_count())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle process is ended by its parent; training minds Ctrl-C
     torch.set_num_threads(threads)
     commit()  # of the code that is loaded now, not of the checkout when a cell is finished

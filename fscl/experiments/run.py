@@ -1,29 +1,29 @@
 """Runs the missing cells of a comparison, several at once where cores allow."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from statistics import fmean
 from typing import Any
 
 import torch
 
-from fscl.config import BOOKKEEPING, Config, resolve
+from fscl.config import BOOKKEEPING, Config, Preprocessing, resolve
 from fscl.errors import ConfigurationError, did_you_mean
 from fscl.experiments.cell import run_cell
-from fscl.experiments.grid import Cell, Pair, cells
+from fscl.experiments.grid import Cell, Pair, cells, long_tail_cells
 from fscl.experiments.ledger import Ledger, commit
-from fscl.experiments.pool import run_at_once
-from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base
+from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
+from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base, profile_base, profile_sizes
 from fscl.manifest.table import Manifest
+from fscl.training.photo_store import photo_store
 from fscl.training.progress import Silent, TerminalProgress
+from fscl.training.run_folder import STORE
 from fscl.training.runtime import machine
-from fscl.training.subset import split_photos, subset
-
-MAX_JOBS = 4  # a run takes about a gigabyte of memory
+from fscl.training.subset import split_photos, subset, tail
 
 
 def compare(
@@ -34,6 +34,8 @@ def compare(
     pairs: Sequence[Pair],
     ratios: Sequence[float] | None,
     seeds: Sequence[int],
+    profile: str | None = None,
+    imbalances: Sequence[float] = (),
     title: str = "Comparison",
     photos: str = "real",
     command: str = "",
@@ -43,16 +45,19 @@ def compare(
 ) -> Path:
     """Train and evaluate every cell that is not finished yet; return the study folder.
 
-    Every method sees the same photos of a seed and ratio. A cell that fails becomes a row with its reason and
-    is tried again by the next call; an interrupted one goes on where it was.
+    Every method sees the same photos of a seed and ratio, or imbalance. A cell that fails becomes a row with its
+    reason and is tried again by the next call; an interrupted one goes on where it was.
 
     Args:
         manifest: the photos; split here, once, where they are not.
-        configs: method → configuration; the cells set seed, minority, ratio and base of it.
+        configs: method → configuration; the cells set seed, minority and thinning of it.
         out: the study folder.
-        pairs: what to tell apart; a missing `base` is chosen so that every ratio can be reached.
-        ratios: majority : minority = 1 : ratio; None leaves the photos as they are.
+        pairs: what to tell apart; a missing `base` is chosen so that every ratio or imbalance can be reached.
+        ratios: majority : minority = 1 : ratio; None leaves the photos as they are, or to the profile.
         seeds: of subset, initial weights and order.
+        profile: `exp`, a long tail in the order of each pair's classes, in place of ratios; its rare classes are
+            the few-shot ones, or else the rarer half, whatever the minority of a pair says.
+        imbalances: of the profile, largest class : smallest class; a cell for each.
         title: of the report.
         photos: "real" or "generated".
         command: how the study was started, for the record.
@@ -64,20 +69,26 @@ def compare(
         FsclError: photos or settings that no cell can be run with; an `out` that holds something else.
         KeyboardInterrupt: finished cells stay, unfinished ones have a checkpoint.
     """
+    _check_thinning(ratios, profile, imbalances)
     ledger = Ledger(out)
     ledger.claim(overwrite=overwrite)
     divided = split_photos(manifest, next(iter(configs.values())).split)
-    pairs = [_with_base(pair, divided, ratios, ledger.before()) for pair in pairs]
-    ratios_by_pair = {pair.name: ratios or [_present_ratio(pair, divided)] for pair in pairs}
+    pairs = [_with_base(pair, divided, ratios, imbalances, ledger.before()) for pair in pairs]
+    if profile is None:
+        ratios_by_pair = {pair.name: ratios or [_present_ratio(pair, divided)] for pair in pairs}
+        grid = cells(pairs, list(configs), ratios_by_pair, seeds)
+    else:
+        tails = {pair.name: _tails(pair, imbalances) for pair in pairs}
+        grid = long_tail_cells(pairs, list(configs), profile, tails, seeds)
     study = {
         "version": 1,
         "title": title,
         "photos": photos,
-        "settings": _shared_settings(configs, pairs),
+        "settings": _shared_settings(configs, pairs, profile),
         "axes": {
             "pairs": {pair.name: list(pair.classes) for pair in pairs},
             "methods": list(configs),
-            "ratios": sorted({r for own in ratios_by_pair.values() for r in own}, reverse=True),
+            "ratios": sorted({cell.ratio for cell in grid}, reverse=True),
             "seeds": list(dict.fromkeys(seeds)),
         },
         "commit": commit(),
@@ -85,7 +96,6 @@ def compare(
         "command": command,
     }
     ledger.check(study, divided)
-    grid = cells(pairs, list(configs), ratios_by_pair, seeds)
     work = [(cell, _cell_config(configs[cell.method], cell)) for cell in grid]
     missing = [(cell, config) for cell, config in work if not ledger.finished(cell, config)]
     _check_photos(missing, divided)
@@ -97,11 +107,15 @@ def compare(
             ledger.write(cell, config.method, "undefined", reason)
         else:
             runnable.append((cell, config))
-    jobs = min(jobs or _default_jobs(), max(len(runnable), 1))
-    if jobs == 1:
-        _run_in_turn(runnable, divided, out, quiet=quiet)
-    else:
-        run_at_once(runnable, divided, out, jobs=jobs, quiet=quiet)
+    jobs = min(jobs or default_jobs(), max(len(runnable), 1))
+    with ledger.held():
+        if len(runnable) > 1:
+            _store_photos(work, divided, out, quiet=quiet)
+        if jobs == 1:
+            _run_in_turn(runnable, divided, out, quiet=quiet)
+        else:
+            run_at_once(runnable, divided, out, jobs=jobs, quiet=quiet)
+        rmtree(out / STORE, ignore_errors=True)
     return out
 
 
@@ -114,18 +128,28 @@ def failures(study: Path) -> dict[str, str]:
 
 
 def pairs_of(
-    manifest: Manifest, *, fine: str | None, coarse: str | None, minority: Sequence[str], base: int | None
+    manifest: Manifest,
+    *,
+    fine: str | None,
+    coarse: str | None,
+    minority: Sequence[str],
+    base: int | None,
+    profile: str | None = None,
 ) -> list[Pair]:
     """Return what to tell apart: the pairs given as MAJORITY:MINORITY, else all classes with their minority.
 
     Raises:
-        ConfigurationError: pairs and a minority at once, a class that is not there, all classes rare.
+        ConfigurationError: pairs and a minority or a profile at once, a class that is not there, all classes rare.
     """
     known = sorted(manifest.usable["label"].unique())
     pairs = [Pair.parse(name, text) for name, text in (("fine", fine), ("coarse", coarse)) if text is not None]
     minority = tuple(dict.fromkeys(minority))
     if pairs and minority:
         raise ConfigurationError("--minority is for all classes at once: leave it out with --fine and --coarse")
+    if profile is not None and (pairs or minority):
+        raise ConfigurationError(
+            "--profile is for all classes at once and says which are rare: leave out --fine, --coarse and --minority"
+        )
     if not pairs:
         counts = manifest.usable["label"].value_counts().sort_index()
         rare = minority or ((str(counts.idxmin()),) if len(counts) else ())
@@ -138,23 +162,59 @@ def pairs_of(
     return [replace(pair, base=base) for pair in pairs]
 
 
+def _check_thinning(ratios: Sequence[float] | None, profile: str | None, imbalances: Sequence[float]) -> None:
+    if (profile is None) != (not imbalances):
+        raise ConfigurationError("a profile and its imbalance go together: --profile exp --imbalance 100")
+    if profile is not None and ratios is not None:
+        raise ConfigurationError("--ratios and --profile both say how photos are thinned: give one of them")
+
+
 def _with_base(
-    pair: Pair, manifest: Manifest, ratios: Sequence[float] | None, before: Mapping[str, Any] | None
+    pair: Pair,
+    manifest: Manifest,
+    ratios: Sequence[float] | None,
+    imbalances: Sequence[float],
+    before: Mapping[str, Any] | None,
 ) -> Pair:
-    """Return the pair with its base: as given, as in the study that is there, or such that every ratio is reached."""
-    if ratios is None or pair.base is not None:
+    """Return the pair with its base: as given, as in the study that is there, or such that all can be reached."""
+    if pair.base is not None or (ratios is None and not imbalances):
         return pair
+    counts = _train_counts(pair, manifest)
     known = before["settings"].get(f"base.{pair.name}") if before else None
-    return replace(pair, base=known or default_base(_train_counts(pair, manifest), pair.minority, ratios))
+    if ratios is not None:
+        return replace(pair, base=known or default_base(counts, pair.minority, ratios))
+    return replace(pair, base=known or profile_base(counts, pair.classes, imbalances))
+
+
+def _tails(pair: Pair, imbalances: Sequence[float]) -> dict[float, tuple[str, ...]]:
+    """Return the rare classes at each imbalance."""
+    assert pair.base is not None, "a long tail has a base"
+    return {imbalance: tail(profile_sizes(pair.classes, imbalance, pair.base)) for imbalance in imbalances}
 
 
 def _check_photos(work: Sequence[tuple[Cell, Config]], manifest: Manifest) -> None:
-    """Make sure, before anything is trained, that the photos are there that each pair and ratio asks for."""
+    """Make sure, before anything is trained, that the photos are there that each pair and thinning asks for."""
     seen = set()
     for cell, config in work:
         if (cell.pair, cell.ratio) not in seen and not cell.is_undefined:
             subset(manifest, config)
         seen.add((cell.pair, cell.ratio))
+
+
+def _store_photos(work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path, *, quiet: bool) -> None:
+    """Decode the photos of all cells, finished or not, once for all: a call that goes on finds the same store."""
+    wanted: dict[Preprocessing, set[str]] = {}
+    seen = set()
+    for cell, config in work:
+        shared = (config.preprocessing, cell.pair, cell.ratio, cell.seed)
+        if shared not in seen and not cell.is_undefined and config.training.store is not False:
+            rows = subset(manifest, config).manifest.rows
+            wanted.setdefault(config.preprocessing, set()).update(rows["region_id"])
+        seen.add(shared)
+    with nullcontext(Silent()) if quiet else TerminalProgress("photos of all cells") as listener:
+        for preprocessing, regions in wanted.items():
+            rows = manifest.usable[manifest.usable["region_id"].isin(regions)]
+            photo_store(rows, manifest.root, preprocessing, out / STORE, listener)
 
 
 def _present_ratio(pair: Pair, manifest: Manifest) -> float:
@@ -172,8 +232,14 @@ def _train_counts(pair: Pair, manifest: Manifest) -> dict[str, int]:
 
 
 def _cell_config(config: Config, cell: Cell) -> Config:
-    ratio = None if cell.pair.base is None else cell.ratio
-    imbalance = {"minority": list(cell.pair.minority), "ratio": ratio, "base": cell.pair.base}
+    as_ratio = cell.pair.base is not None and cell.profile is None
+    imbalance = {
+        "minority": list(cell.pair.minority),
+        "ratio": cell.ratio if as_ratio else None,
+        "profile": cell.profile,
+        "imbalance": cell.imbalance,
+        "base": cell.pair.base,
+    }
     return resolve(
         [
             (cell.id, config.record()),
@@ -182,10 +248,11 @@ def _cell_config(config: Config, cell: Cell) -> Config:
     )
 
 
-def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[Pair]) -> dict[str, Any]:
+def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[Pair], profile: str | None) -> dict[str, Any]:
     """Return what all cells share, flat, as `section.key`; what a recipe sets for itself is left out."""
     records = [config.model_dump(mode="json") for config in configs.values()]
     shared: dict[str, Any] = {f"base.{pair.name}": pair.base for pair in pairs}
+    shared["imbalance.profile"] = profile
     shared["imbalance.thin_validation"] = records[0]["imbalance"]["thin_validation"]
     for section in ("model", "preprocessing", "augmentation", "split", "training"):
         for key, value in records[0][section].items():
@@ -195,12 +262,13 @@ def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[Pair]) -> di
     return shared
 
 
-def _default_jobs() -> int:
-    return 1 if torch.cuda.is_available() else min(os.cpu_count() or 1, MAX_JOBS)
-
-
 def _run_in_turn(work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path, *, quiet: bool) -> None:
-    for number, (cell, config) in enumerate(work, start=1):
-        title = f"[{number}/{len(work)}] {cell.id}"
-        with nullcontext(Silent()) if quiet else TerminalProgress(title) as listener:
-            run_cell(cell, config, manifest, out, listener)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads_per_cell())
+    try:
+        for number, (cell, config) in enumerate(work, start=1):
+            title = f"[{number}/{len(work)}] {cell.id}"
+            with nullcontext(Silent()) if quiet else TerminalProgress(title) as listener:
+                run_cell(cell, config, manifest, out, listener)
+    finally:
+        torch.set_num_threads(threads)

@@ -1,12 +1,6 @@
-"""How photos become batches: samplers, augmentation, loader."""
+"""How photos become batches: samplers, augmentation, mixing, loader."""
 
-from fscl.loading.samplers import (
-    SAMPLERS,
-    Draw,
-    EveryClassSampler,
-    NaturalSampler,
-    OversamplingSampler,
-    Sampler,
-)
+from fscl.loading.mixing import MIXINGS, Mixing, Mixture
+from fscl.loading.samplers import SAMPLERS, Draw, Sampler
 
-__all__ = ["SAMPLERS", "Draw", "EveryClassSampler", "NaturalSampler", "OversamplingSampler", "Sampler"]
+__all__ = ["MIXINGS", "SAMPLERS", "Draw", "Mixing", "Mixture", "Sampler"]

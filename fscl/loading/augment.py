@@ -1,57 +1,75 @@
-"""What is done to a training photo: flip, RandAugment, colour jitter; and the resize that all share."""
+"""Training photos augmented at random, in batches, on the device where they are; and made the model's input."""
 
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 import torch
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional
 
 from fscl.config import Augmentation, Preprocessing
+from fscl.loading.draws import Draws, IntArray
+from fscl.loading.operations import OPERATIONS, Operation, Photos
+
+CACHED_PIXELS = 200_000  # of a piece of a batch on a CPU: its temporary planes then stay in the second-level cache
 
 
-def to_model_input(preprocessing: Preprocessing) -> v2.Transform:
-    """Return the transform PIL image → normalised float32 tensor (3, image_size, image_size).
+class RandomAugmentation:
+    """Flip, RandAugment and colour jitter of square photos; what a photo gets follows from its seed alone.
 
-    Used for training (after augmentation), evaluation and prediction alike.
+    Args:
+        settings: what is done, how likely and how strongly.
+        image_size: px, both sides.
+
+    >>> photos = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+    >>> augment = RandomAugmentation(Augmentation(), image_size=32)
+    >>> torch.equal(augment(photos, [3, 7])[1:], augment(photos[1:], [7]))
+    True
     """
-    size = [preprocessing.image_size, preprocessing.image_size]
-    return v2.Compose(
-        [
-            v2.Resize(size, interpolation=InterpolationMode.BILINEAR, antialias=True),
-            v2.PILToTensor(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(preprocessing.mean, preprocessing.std),
-        ]
-    )
+
+    def __init__(self, settings: Augmentation, image_size: int) -> None:
+        self.draws = Draws(settings, image_size)
+
+    def __call__(self, photos: Photos, seeds: Sequence[int]) -> Photos:
+        """Return the augmented photos; one seed each, ≥ 0.
+
+        Each phase sorts the photos by what is done to them. Where they lie then is worked out here beforehand, so
+        that the device is never waited for.
+        """
+        phases = self.draws(seeds)
+        places, rows, strengths = np.arange(len(photos)), [], []
+        for phase in phases:
+            order = phase.codes.argsort(kind="stable")
+            rows.append(places[order])
+            strengths.append(phase.strengths[order])
+            places[order] = np.arange(len(photos))
+        on_device = torch.from_numpy(np.stack([*rows, places])).to(photos.device)
+        strength = torch.from_numpy(np.stack(strengths).astype(np.float32)).to(photos.device)
+
+        most = max(1, CACHED_PIXELS // photos[0, 0].numel()) if photos.device.type == "cpu" else len(photos)
+        for number, phase in enumerate(phases):
+            photos = torch.cat(
+                [
+                    operation(photos.index_select(0, on_device[number, part]), strength[number, part])
+                    for operation, part in _parts(phase.codes, most)
+                ]
+            )
+        return photos.index_select(0, on_device[-1])
 
 
-def augmentation(settings: Augmentation, preprocessing: Preprocessing) -> v2.Transform:
-    """Return the random transform PIL image → PIL image of the study: resize, flip, RandAugment, ColorJitter.
-
-    Draws from torch's global generator: call it inside `torch.random.fork_rng` with the photo's own seed.
-    """
-    size = [preprocessing.image_size, preprocessing.image_size]
-    steps: list[v2.Transform] = [
-        v2.Resize(size, interpolation=InterpolationMode.BILINEAR, antialias=True),
-        v2.RandomHorizontalFlip(settings.flip),
-    ]
-    if settings.randaugment_operations:
-        steps.append(
-            v2.RandAugment(num_ops=settings.randaugment_operations, magnitude=settings.randaugment_magnitude)
-        )
-    if any(settings.jitter):
-        steps.append(v2.ColorJitter(*settings.jitter))
-    return v2.Compose(steps)
+def _parts(codes: IntArray, most: int) -> Iterator[tuple[Operation, slice]]:
+    """Yield the operations and which of the sorted photos get them, `most` at a time."""
+    start = 0
+    for operation, count in zip(OPERATIONS.values(), np.bincount(codes, minlength=len(OPERATIONS)), strict=True):
+        stop = start + int(count)
+        for first in range(start, stop, most):
+            yield operation, slice(first, min(first + most, stop))
+        start = stop
 
 
-def augmented(photo: Image.Image, transform: v2.Transform, seed: int) -> Image.Image:
-    """Apply a random transform whose every draw follows from `seed`; the global generator stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed accelerators, which is not undone
-        result: Image.Image = transform(photo)
-        return result
-
-
-def stacked(photos: list[Tensor]) -> Tensor:
-    """Return photos (each 3, size, size) as a batch in channels-last memory, faster for convolutions."""
-    batch = torch.stack(photos) if photos else torch.empty(0, 3, 1, 1)
-    return batch.contiguous(memory_format=torch.channels_last)
+def model_input(photos: Photos, preprocessing: Preprocessing) -> Float[Tensor, "batch 3 height width"]:
+    """Return photos as the model wants them: normalised float32 in channels-last memory, faster for convolutions."""
+    scaled = functional.to_dtype(photos.contiguous(memory_format=torch.channels_last), torch.float32, scale=True)
+    normalised: Tensor = functional.normalize(scaled, list(preprocessing.mean), list(preprocessing.std), inplace=True)
+    return normalised

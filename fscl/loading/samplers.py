@@ -10,6 +10,7 @@ from torch.utils import data
 from fscl.errors import ConfigurationError
 
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
+FloatArray = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 class Draw(NamedTuple):
@@ -46,7 +47,7 @@ class Sampler(ABC):
 
     @property
     @abstractmethod
-    def probabilities(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def probabilities(self) -> FloatArray:
         """Expected share of each class 0 … K − 1 among the photos drawn; sums to 1."""
 
     def batches(self, epoch: int) -> list[IntArray]:
@@ -62,6 +63,16 @@ class Sampler(ABC):
         """Return the generator of the epoch's draws."""
         return np.random.default_rng([self.seed, epoch])
 
+    @property
+    def equal(self) -> FloatArray:
+        """1 / K⁺ for each of the K⁺ present classes."""
+        return (self.counts > 0) / len(self.present)
+
+    def drawn(self, probabilities: FloatArray, generator: np.random.Generator) -> IntArray:
+        """Return n rows drawn with replacement: a class by its probability, the photos of a class alike."""
+        per_photo = (probabilities / np.maximum(self.counts, 1))[self.labels]
+        return generator.choice(len(self.labels), len(self.labels), p=per_photo)
+
 
 class NaturalSampler(Sampler):
     """Every photo once an epoch, in random order: p_c = n_c / n.
@@ -75,26 +86,85 @@ class NaturalSampler(Sampler):
         return self.generator(epoch).permutation(len(self.labels))
 
     @property
-    def probabilities(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def probabilities(self) -> FloatArray:
         """n_c / n."""
         return self.counts / len(self.labels)
 
 
-class OversamplingSampler(Sampler):
+class PowerSampler(Sampler):
+    """Photos drawn with replacement, each class by a power of its size: p_c = n_c^q / Σ_k n_k^q.
+
+    q = 1 gives natural frequencies, ½ square-root sampling, 0 each class equally often, −1 the rare ones most.
+    Source: Kang et al. 2020, Eq. 1; −1 is for partners of a mixture (Park et al. 2022). An epoch is as long
+    as the data set.
+
+    Args:
+        exponent: q, −1 … 1.
+
+    Raises:
+        ConfigurationError: an exponent out of range.
+
+    >>> PowerSampler(np.repeat([0, 1], [9, 1]), batch_size=5, seed=0, exponent=0.5).probabilities
+    array([0.75, 0.25])
+    """
+
+    def __init__(self, labels: IntArray, batch_size: int, seed: int, *, exponent: float = 0.5) -> None:
+        super().__init__(labels, batch_size, seed)
+        if not -1 <= exponent <= 1:
+            raise ConfigurationError(f"exponent must be −1 … 1, got {exponent}; 0.5 is square-root sampling")
+        self.exponent = exponent
+
+    def rows(self, epoch: int) -> IntArray:
+        """Return n independent draws."""
+        return self.drawn(self.probabilities, self.generator(epoch))
+
+    @property
+    def probabilities(self) -> FloatArray:
+        """n_c^q / Σ_k n_k^q over the present classes."""
+        powers = np.zeros(len(self.counts))
+        powers[self.present] = self.counts[self.present] ** float(self.exponent)
+        shares: FloatArray = powers / powers.sum()
+        return shares
+
+
+class OversamplingSampler(PowerSampler):
     """Photos drawn with replacement, p ∝ 1 / n_c, so that each present class is drawn equally often.
 
     The study's WeightedRandomSampler: an epoch is as long as the data set.
     """
 
+    def __init__(self, labels: IntArray, batch_size: int, seed: int) -> None:
+        super().__init__(labels, batch_size, seed, exponent=0)
+
+
+class ProgressiveSampler(Sampler):
+    """From natural order to equally frequent classes: p_c(t) = (1 − t)·n_c / n + t / K⁺, t from 0 to 1.
+
+    A place of the epoch shows the next photo in natural order, or with probability t one that is drawn so that
+    each of the K⁺ present classes is as likely. Source: Kang et al. 2020, Eq. 2; there t grows from epoch to
+    epoch, here from photo to photo, so that short runs go all the way, too.
+
+    Args:
+        epochs: where the stage begins and ends, in epochs of the run: t is 0 at the first and 1 at the last.
+    """
+
+    def __init__(self, labels: IntArray, batch_size: int, seed: int, epochs: tuple[float, float]) -> None:
+        super().__init__(labels, batch_size, seed)
+        self.epochs = epochs
+
     def rows(self, epoch: int) -> IntArray:
-        """Return n independent draws."""
-        weights = 1 / self.counts[self.labels]
-        return self.generator(epoch).choice(len(self.labels), len(self.labels), p=weights / weights.sum())
+        """Return the rows, fewer of them in natural order the later the epoch."""
+        generator = self.generator(epoch)
+        first, last = self.epochs
+        places = len(self.labels)
+        progress = (epoch + np.arange(places) / places - first) / (last - first)
+        rebalanced = self.drawn(self.equal, generator)
+        return np.where(generator.random(places) < progress, rebalanced, generator.permutation(places))
 
     @property
-    def probabilities(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """1 / K⁺ for each of the K⁺ present classes."""
-        return (self.counts > 0) / len(self.present)
+    def probabilities(self) -> FloatArray:
+        """The formula above at t = ½: the mean over the stage."""
+        return (self.counts / len(self.labels) + self.equal) / 2
 
 
 class EveryClassSampler(Sampler):
@@ -134,17 +204,59 @@ class EveryClassSampler(Sampler):
         return np.concatenate(batches)
 
     @property
-    def probabilities(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def probabilities(self) -> FloatArray:
         """The formula above, over the batches of an epoch."""
         reserved = self.places * self.batches_per_epoch
         natural = len(self.labels) - reserved * len(self.present)
         return ((self.counts > 0) * reserved + natural * self.counts / len(self.labels)) / len(self.labels)
 
 
+class MPerClassSampler(Sampler):
+    """Each batch is shared equally by as many classes, drawn anew, as can have `m` photos each: p_c = 1 / K⁺.
+
+    With few classes every batch holds all of them in equal parts; with many, the photos of a batch still have
+    m − 1 others of their class beside them, which independent draws do not give. A photo comes twice in a
+    batch only where its class has too few. Known from metric learning (Musgrave et al. 2020).
+
+    Args:
+        m: photos of a class in a batch at least, ≥ 1.
+
+    Raises:
+        ConfigurationError: `m` photos do not fit into a batch.
+    """
+
+    def __init__(self, labels: IntArray, batch_size: int, seed: int, *, m: int = 4) -> None:
+        super().__init__(labels, batch_size, seed)
+        smallest = len(labels) // self.batches_per_epoch
+        if not 1 <= m <= smallest:
+            raise ConfigurationError(f"m must be 1 … {smallest}, the photos of a batch, got {m}; papers use 2–8")
+        self.m = m
+
+    def rows(self, epoch: int) -> IntArray:
+        """Return the rows, those of a class side by side in their batch."""
+        generator = self.generator(epoch)
+        members = {label: np.flatnonzero(self.labels == label) for label in self.present}
+        groups = []
+        for places in np.array_split(np.arange(len(self.labels)), self.batches_per_epoch):
+            classes = generator.permutation(self.present)[: len(places) // self.m]
+            for label, own in zip(classes, np.array_split(places, len(classes)), strict=True):
+                again = len(members[label]) < len(own)
+                groups.append(generator.choice(members[label], len(own), replace=again))
+        return np.concatenate(groups)
+
+    @property
+    def probabilities(self) -> FloatArray:
+        """1 / K⁺ for each of the K⁺ present classes."""
+        return self.equal
+
+
 SAMPLERS: dict[str, type[Sampler]] = {
     "natural": NaturalSampler,
     "oversampling": OversamplingSampler,
+    "power": PowerSampler,
+    "progressive": ProgressiveSampler,
     "every_class": EveryClassSampler,
+    "m_per_class": MPerClassSampler,
 }
 
 
@@ -157,18 +269,22 @@ class Batches(data.Sampler[list[Draw]]):
     Args:
         sampler: the order within an epoch.
         start, stop: steps, counted from 0 over all epochs; `start` is where a resumed run goes on.
+        views: draws of each photo, side by side, each with a seed of its own.
         rank, world_size: this training process and how many there are; each gets its share of every batch.
 
     Raises:
         ConfigurationError: batches too small to give every process a photo.
     """
 
-    def __init__(self, sampler: Sampler, *, start: int, stop: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, sampler: Sampler, *, start: int, stop: int, views: int = 1, rank: int = 0, world_size: int = 1
+    ) -> None:
         smallest = len(sampler.labels) // sampler.batches_per_epoch
         if smallest < world_size:
             raise ConfigurationError(f"{world_size} processes need batches of as many photos, got {smallest}")
         self.sampler = sampler
         self.start, self.stop = start, stop
+        self.views = views
         self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
@@ -184,11 +300,15 @@ class Batches(data.Sampler[list[Draw]]):
 
     def _epoch(self, epoch: int) -> Sequence[list[Draw]]:
         batches = self.sampler.batches(epoch)
-        seeds = np.random.default_rng([self.sampler.seed, epoch, 1]).integers(2**63, size=len(self.sampler.labels))
+        shape = (len(self.sampler.labels), self.views)
+        seeds = np.random.default_rng([self.sampler.seed, epoch, 1]).integers(2**63, size=shape)
         starts = np.cumsum([0, *map(len, batches)])
         return [
-            [Draw(int(row), int(seed)) for row, seed in zip(batch, seeds[start : start + len(batch)], strict=True)][
-                self.rank :: self.world_size
-            ]
+            self._share(batch, seeds[start : start + len(batch)])
             for batch, start in zip(batches, starts, strict=False)
         ]
+
+    def _share(self, batch: IntArray, seeds: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> list[Draw]:
+        """Return what this process draws of a batch."""
+        own = zip(batch[self.rank :: self.world_size], seeds[self.rank :: self.world_size], strict=True)
+        return [Draw(int(row), int(seed)) for row, of_views in own for seed in of_views]

@@ -1,36 +1,75 @@
 """The study's term: pull features of one class together and push those of others to a right angle."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from typing import ClassVar, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn import functional
+from jaxtyping import Float
+from torch import Tensor, nn
 
+from fscl.errors import did_you_mean
+from fscl.losses.across_processes import Group
+from fscl.losses.affinity import Affinity, affinity_matrix
+from fscl.losses.class_means import RunningClassMeans
+from fscl.losses.counted_rows import CountedRows
+from fscl.losses.labels import Labels, check_labels
 from fscl.losses.objective import Loss
+from fscl.losses.similarity_forms import (
+    no_direction,
+    not_below_zero,
+    pairwise_form,
+    rows_of_length,
+    squared_difference,
+    sum_form,
+    sums_of,
+)
 
-ZERO_NORM = 1e-12  # a feature vector shorter than this has no direction; the bound of functional.normalize
+PhotoWeights = Literal["equal", "class_balanced"]
+Centring = Literal["none", "batch", "running"]
+
+CENTRE_ROUNDING = 64  # steps of rounding: a feature as near to the centre as these of its length has no direction
 
 
 class FeatureSimilarityLoss(Loss):
-    """Mean squared difference between cosine similarities and the same-class matrix, summed over layers.
+    """Mean squared difference between cosine similarities and those that the classes shall have, over layers.
 
-        S_ij = h_i·h_j / (|h_i||h_j|)      T_ij = [c_i = c_j]
-        L    = Σ_l 1/N² Σ_ij (S_ij^(l) − T_ij)²  ∈ [0, 4] for each layer
+        L = Σ_l Σ_ij w_i w_j (S_ij^(l) − T_ij)²,   S_ij = h_i·h_j / (|h_i||h_j|),   T = Y A Yᵀ
+
+    Without options it is the study's term, w = 1/N and T_ij = [c_i = c_j], in [0, 4] for each layer.
 
     Source: Feature Similarity Contrastive Learning, "L = CrossEntropy + Σ_l MSE(S^(l), T)"; kin to the
-    similarity-matching loss of Nøkland & Eidnes 2019. Where a feature vector is zero, its similarities are
-    zero and it receives no gradient. Computed in float32 (float64 for float64 features), value and gradient,
-    also under autocast and where TF32 is allowed.
+    similarity-matching loss of Nøkland & Eidnes 2019. The options are ours. Time and memory grow linearly with the
+    batch: where it is larger than the features are long, no N×N matrix is made. Where a feature vector is zero, its
+    similarities are zero and it receives no gradient. Computed in float32 (float64 for float64 features), value and
+    gradient, also under autocast and where TF32 is allowed.
 
     Args:
         num_classes: K ≥ 2.
+        affinity: A, see `affinity_matrix`: "identity", "simplex", a K×K matrix, or the path of a taxonomy.
+        photo_weights: w. "equal", or "class_balanced": every class in the batch weighs the same, however many photos
+            it has there.
+        centring: what is subtracted from the features first. "none"; "batch": the mean of the batch's class means,
+            so not that of its largest class; "running": the mean of class means kept over batches.
+        exclude_self: leave out the pairs i = j, a quarter of the pairs of a class of 4.
+        projection: length of a learned projection of each layer, to which the loss is applied; two linear layers as
+            in Khosla et al. 2020, Sec. 3.1. Its parameters are the loss's: give them to the optimizer.
+        prototypes: compare the batch with the running mean of each class, too, as one more photo of it.
+        momentum: what a batch leaves of the running class means, in [0, 1).
+        layer_weights: factor ≥ 0 of each layer in the sum; 1 by default.
+        across_processes: one loss over the batches of all processes of torch.distributed's default group, uneven
+            ones included, stored prototypes once; every process has to call it. Each returns the value of the whole
+            batch, and DistributedDataParallel averages to its gradient. A *mean* over photos beside it, like
+            cross-entropy, needs the factor W·n/N on a process with n of the N photos of W processes to be exact, too.
+            Where the loss has parameters or class means, wrap it together with the model.
+        class_names: in the order of the labels, for a taxonomy.
+        dims: length of each layer's features, for `projection`, `prototypes` and running `centring`.
 
     Raises:
-        ValueError: no photo in the batch, labels that do not fit the features, or labels outside 0 … K − 1
-            (the last on CPU only: elsewhere the check would make the host wait).
+        ValueError: options that are unknown or do not fit; no photo in the batch; labels that do not fit the
+            features or `num_classes`, or soft ones that do not sum to 1 (the values of labels are looked at on the
+            CPU only: elsewhere the check would make the host wait).
 
     >>> loss = FeatureSimilarityLoss(num_classes=2)
     >>> features = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]])
@@ -38,127 +77,189 @@ class FeatureSimilarityLoss(Loss):
     tensor(0.)
     >>> loss([features, features], torch.tensor([0, 1, 1]))
     tensor(0.8889)
+    >>> apart = FeatureSimilarityLoss(num_classes=2, affinity="simplex", centring="batch")
+    >>> apart(torch.tensor([[5.0, 1.0], [5.0, 3.0]]), torch.tensor([0, 1]))
+    tensor(0.)
     """
 
     sees: ClassVar[Literal["logits", "features"]] = "features"
+    takes_soft: ClassVar[bool] = True
+    affinity: Tensor
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        affinity: Affinity = "identity",
+        photo_weights: PhotoWeights = "equal",
+        centring: Centring = "none",
+        exclude_self: bool = False,
+        projection: int | None = None,
+        prototypes: bool = False,
+        momentum: float = 0.9,
+        layer_weights: Sequence[float] | None = None,
+        across_processes: bool = False,
+        class_names: Sequence[str] | None = None,
+        dims: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         if num_classes < 2:
             raise ValueError(f"num_classes must be >= 2, got {num_classes}; one class has nothing to tell apart")
+        _one_of("photo_weights", photo_weights, get_args(PhotoWeights))
+        _one_of("centring", centring, get_args(Centring))
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1), got {momentum}; 0.9 keeps about ten batches")
+        if layer_weights is not None and min(layer_weights, default=0) < 0:
+            raise ValueError(f"layer_weights must be >= 0, got {list(layer_weights)}")
+        if projection is not None and projection < 1:
+            raise ValueError(f"projection must be >= 1, got {projection}; papers use 128")
+        remembers = prototypes or centring == "running"
+        if (remembers or projection is not None) and dims is None:
+            raise ValueError(
+                "projection, prototypes and running centring need dims, the length of each layer's features"
+            )
         self.num_classes = num_classes
+        self.photo_weights = photo_weights
+        self.centring = centring
+        self.exclude_self = exclude_self
+        self.prototypes = prototypes
+        self.layer_weights = None if layer_weights is None else tuple(layer_weights)
+        self.across_processes = across_processes
+        self.dims = None if dims is None else tuple(dims)
+        # From the options, so not in the state.
+        self.register_buffer("affinity", affinity_matrix(affinity, num_classes, class_names), persistent=False)
+        widths = self.dims or ()
+        self.projections = nn.ModuleList(_projection(dim, projection) for dim in widths if projection is not None)
+        self.class_means = nn.ModuleList(
+            RunningClassMeans(num_classes, projection or dim, momentum) for dim in widths if remembers
+        )
 
     def forward(
-        self,
-        features: Float[Tensor, "batch dim"] | Sequence[Float[Tensor, "batch _"]],
-        labels: Int[Tensor, "batch"],
+        self, features: Float[Tensor, "batch dim"] | Sequence[Float[Tensor, "batch _"]], labels: Labels
     ) -> Float[Tensor, ""]:
         """Return the loss, summed over the layers if `features` is a list of them."""
-        layers = [features] if isinstance(features, Tensor) else features
-        return torch.stack(list(self.parts(layers, labels).values())).sum()
+        return reduce(add, self.parts(features, labels).values())
 
     def parts(
-        self, seen: Tensor | Sequence[Float[Tensor, "batch _"]], labels: Int[Tensor, "batch"]
+        self, seen: Float[Tensor, "batch dim"] | Sequence[Float[Tensor, "batch _"]], labels: Labels
     ) -> dict[str, Float[Tensor, ""]]:
-        """Return the value of each layer, named by its place counted from the end of the given list.
+        """Return the summand of each layer, named by its place counted from the end of the given list.
 
         −1 is the last of the list: the deepest with the default layers.
         """
-        return {str(i - len(seen)): self._layer(layer, labels) for i, layer in enumerate(seen)}
+        layers = [seen] if isinstance(seen, Tensor) else list(seen)
+        self._check(layers, labels)
+        group = Group.of_all(len(labels), labels.device) if self.across_processes else Group()
+        values = [self._layer(place, layer, labels, group) for place, layer in enumerate(layers)]
+        if self.layer_weights is not None:
+            values = [weight * value for weight, value in zip(self.layer_weights, values, strict=True)]
+        return {str(place - len(layers)): value for place, value in enumerate(values)}
 
-    def _layer(self, features: Float[Tensor, "batch dim"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
-        self._check(features, labels)
+    def between(
+        self,
+        features: Float[Tensor, "batch dim"],
+        labels: Labels,
+        others: Float[Tensor, "others dim"],
+        other_labels: Labels,
+    ) -> Float[Tensor, ""]:
+        """Return the same mean over pairs of a photo and one of the others: of another view, say, or of a memory.
+
+        Labels of both are hard, or of both soft.
+
+        Raises:
+            ValueError: as for a batch, or options that have no meaning for two of them.
+        """
+        if self.centring != "none" or self.prototypes or self.across_processes:
+            raise ValueError(
+                "two sets are compared without centring, prototypes and across_processes; leave these out, or give "
+                "both as one batch"
+            )
+        both = []
+        for given, classes in ((features, labels), (others, other_labels)):
+            self._check([given], classes)
+            with torch.autocast(given.device.type, enabled=False):
+                rows = Group().share(*self._prepared(0, given, classes), self.num_classes)
+                roots = self._weights(rows).sqrt()
+                directed = rows_of_length(rows.values, roots, no_direction(given.dtype))
+                both.append(sums_of(directed, roots, rows.labels, self.num_classes))
+        photos, references = both
+        return not_below_zero(squared_difference(photos, references, self.affinity.to(photos.moments.dtype)))
+
+    def _layer(
+        self, place: int, features: Float[Tensor, "batch dim"], labels: Labels, group: Group
+    ) -> Float[Tensor, ""]:
         with torch.autocast(features.device.type, enabled=False):
-            directions = unit_rows(features.to(torch.promote_types(features.dtype, torch.float32)))
-            batch, dim = directions.shape
-            form = pairwise_form if batch <= dim else sum_form
-            return form(directions, labels, self.num_classes)
+            rows = group.share(*self._prepared(place, features, labels), self.num_classes)
+            if self.class_means:
+                rows = self._remembering(place, rows)
+            weights = self._weights(rows)
+            centred, shortest = self._centred(place, rows, weights, features.dtype)
+            roots = weights.sqrt()
+            directed = rows_of_length(centred, roots, shortest)
+            affinity = self.affinity.to(directed.dtype)
+            batch, dim = directed.shape
+            if rows.whole and batch <= dim:
+                return pairwise_form(directed, roots, rows.labels, affinity, exclude_self=self.exclude_self)
+            return sum_form(directed, roots, rows.labels, affinity, exclude_self=self.exclude_self, total=rows.total)
 
-    def _check(self, features: Tensor, labels: Tensor) -> None:
-        if features.ndim != 2 or labels.shape != features.shape[:1] or len(labels) == 0:
-            raise ValueError(
-                "features must be (batch, dim) and labels (batch,) with batch >= 1, "
-                f"got {tuple(features.shape)} and {tuple(labels.shape)}"
-            )
-        readable = labels.device.type == "cpu" and not torch.compiler.is_compiling()
-        if readable and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
-            raise ValueError(
-                f"labels must be 0 … {self.num_classes - 1}, got {int(labels.min())} … {int(labels.max())}; "
-                "is num_classes right?"
-            )
+    def _prepared(self, place: int, features: Tensor, labels: Labels) -> tuple[Float[Tensor, "batch width"], Labels]:
+        """Return the projected features in float32 or float64, and labels of a type that goes with them."""
+        if self.projections:
+            features = self.projections[place](features.to(next(self.projections.parameters()).dtype))
+        features = features.to(torch.promote_types(features.dtype, torch.float32))
+        return features, labels.to(features.dtype if labels.is_floating_point() else torch.int64)
 
+    def _weights(self, rows: CountedRows) -> Float[Tensor, "rows"]:
+        return rows.equal_weights() if self.photo_weights == "equal" else rows.balanced_weights()
 
-def unit_rows(features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-    """Return the rows scaled to length 1; a zero row stays zero and passes no gradient."""
-    has_direction = torch.linalg.vector_norm(features.detach(), dim=1, keepdim=True) > ZERO_NORM
-    safe = torch.where(has_direction, features, torch.ones_like(features))
-    return torch.where(has_direction, functional.normalize(safe, dim=1), torch.zeros_like(features))
+    def _remembering(self, place: int, rows: CountedRows) -> CountedRows:
+        """Take the batch into the running class means; return it with those of before as rows, if asked for."""
+        memory = self._memory(place)
+        means, known = memory()  # of before: a photo shall not be compared with itself
+        if self.training:
+            memory.update(rows.class_sums(), rows.class_counts())
+        return rows.with_one_of_each_class(means, known) if self.prototypes else rows
 
+    def _centred(
+        self, place: int, rows: CountedRows, weights: Float[Tensor, "rows"], received: torch.dtype
+    ) -> tuple[Float[Tensor, "rows dim"], float | Float[Tensor, ""]]:
+        """Return the rows about their centre, and the length up to which they have no direction."""
+        shortest = no_direction(received)
+        if self.centring == "none":
+            return rows.values, shortest
+        if self.centring == "batch":
+            centre = rows.centre(weights if self.photo_weights == "class_balanced" else rows.balanced_weights())
+        else:
+            centre = self._memory(place).centre().to(rows.values.dtype)
+        rounding = CENTRE_ROUNDING * torch.finfo(centre.dtype).eps * torch.linalg.vector_norm(centre.detach())
+        return rows.values - centre, shortest + rounding
 
-def pairwise_form(
-    directions: Float[Tensor, "batch dim"], labels: Int[Tensor, "batch"], num_classes: int
-) -> Float[Tensor, ""]:
-    """Return mean((HHᵀ − T)²) from the N×N matrices: the cheaper form while N ≤ D."""
-    same_class = (labels[:, None] == labels[None, :]).to(directions.dtype)
-    return (product(directions, directions.T) - same_class).square().mean()
+    def _memory(self, place: int) -> RunningClassMeans:
+        memory = self.class_means[place]
+        assert isinstance(memory, RunningClassMeans)
+        return memory
 
-
-def sum_form(
-    directions: Float[Tensor, "batch dim"], labels: Int[Tensor, "batch"], num_classes: int
-) -> Float[Tensor, ""]:
-    """Return the same value without an N×N matrix, in O(N·D²) time and O(D² + KD) memory.
-
-        Σ_ij w_i w_j (S_ij − T_ij)² = ‖M‖² − 2‖G‖² + ‖p‖²    w = 1/N
-        M = Hᵀ diag(w) H,   G = Yᵀ diag(w) H,   p = Yᵀ w
-
-    The weights stay inside the sums: unnormalised ones overflow half precision at N = 256.
-    """
-    weights = directions.new_full((len(directions), 1), 1 / len(directions))
-    moments = product(directions.T, weights * directions)
-    membership = functional.one_hot(labels, num_classes).to(directions.dtype)
-    class_sums = product(membership.T, weights * directions)
-    class_weights = (membership * weights).sum(dim=0)
-    value = moments.square().sum() - 2 * class_sums.square().sum() + class_weights.square().sum()
-    # Near the optimum the differences cancel, and rounding may leave less than nothing; a plain clamp would
-    # take the gradient away with it.
-    return value - value.detach().clamp(max=0)
-
-
-def product(left: Float[Tensor, "n m"], right: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:
-    """Return left · right without TF32, whose 10 bits of mantissa are too few for the differences above.
-
-    Its gradient is without TF32, too. A compiled loss keeps the precision that the user chose: the setting
-    cannot be changed inside a graph.
-    """
-    if left.is_cuda and not torch.compiler.is_compiling():
-        return FullPrecisionProduct.apply(left, right)  # type: ignore[no-any-return]
-    return left @ right
-
-
-class FullPrecisionProduct(torch.autograd.Function):
-    """left · right; the backward pass runs outside of any context around the forward pass, so it has its own."""
-
-    @staticmethod
-    def forward(ctx: Any, left: Tensor, right: Tensor) -> Tensor:
-        """Return the product."""
-        ctx.save_for_backward(left, right)
-        with full_precision():
-            return left @ right
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradient of both factors."""
-        left, right = ctx.saved_tensors
-        with full_precision():
-            return gradient @ right.T, left.T @ gradient
+    def _check(self, layers: Sequence[Tensor], labels: Labels) -> None:
+        if not layers:
+            raise ValueError("features must be a tensor or a list of at least one, got an empty list; tap a layer")
+        for option, given in (("layer_weights", self.layer_weights), ("dims", self.dims)):
+            if len(given or layers) != len(layers):
+                raise ValueError(f"{option} must have an entry for each of {len(layers)} layers, got {given}")
+        for dim, features in zip(self.dims or [None] * len(layers), layers, strict=True):
+            if features.ndim != 2 or len(features) == 0 or labels.shape[:1] != features.shape[:1]:
+                raise ValueError(
+                    "features must be (batch, dim) and labels (batch,) with batch >= 1, "
+                    f"got {tuple(features.shape)} and {tuple(labels.shape)}"
+                )
+            if dim not in (None, features.shape[1]):
+                raise ValueError(f"features must be (batch, {dim}) as dims says, got {tuple(features.shape)}")
+        check_labels(labels, len(labels), self.num_classes)
 
 
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Compute float32 products on CUDA in float32; the user's setting, however it was made, comes back."""
-    before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.fp32_precision = before
+def _projection(dim: int, width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(dim, width), nn.ReLU(), nn.Linear(width, width))
+
+
+def _one_of(option: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"unknown {option} '{value}'{did_you_mean(value, choices)}")

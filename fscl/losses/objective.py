@@ -11,6 +11,7 @@ class Loss(nn.Module):
     """What stands in `LOSSES`: built with `num_classes` and options, called with what it sees and labels."""
 
     sees: ClassVar[Literal["logits", "features"]]
+    takes_soft: ClassVar[bool] = False  # whether labels may be shares of classes, (batch, classes)
 
     def parts(self, seen: Tensor | Sequence[Tensor], labels: Int[Tensor, "batch"]) -> dict[str, Float[Tensor, ""]]:
         """Return the unweighted summands by name, for logging; the loss is their sum. One part by default."""
@@ -24,31 +25,54 @@ class Value(NamedTuple):
     parts: dict[str, Float[Tensor, ""]]
 
 
+class Term(NamedTuple):
+    """A loss in the objective; its weight climbs from 0 in the first part of the stage, `ramp` of it."""
+
+    weight: float
+    loss: Loss
+    ramp: float = 0.0
+
+    def weight_at(self, progress: float) -> float:
+        """Return the weight when a share `progress` of the stage is done.
+
+        >>> Term(0.5, Loss(), ramp=0.2).weight_at(0.1)
+        0.25
+        """
+        return self.weight * min(progress / self.ramp, 1) if self.ramp else self.weight
+
+
 class Objective(nn.Module):
     """Weighted sum of losses: cross-entropy + weight · Σ_l similarity_l in the study.
 
     Args:
-        terms: name → (weight ≥ 0, loss).
+        terms: name → term.
     """
 
-    def __init__(self, terms: Mapping[str, tuple[float, Loss]]) -> None:
+    def __init__(self, terms: Mapping[str, Term]) -> None:
         super().__init__()
-        self.weights = {name: weight for name, (weight, _) in terms.items()}
-        self.losses = nn.ModuleDict({name: loss for name, (_, loss) in terms.items()})
+        self.terms = dict(terms)
+        self.losses = nn.ModuleDict({str(i): term.loss for i, term in enumerate(terms.values())})
 
     def forward(
         self,
         logits: Float[Tensor, "batch classes"],
         features: Sequence[Float[Tensor, "batch _"]],
-        labels: Int[Tensor, "batch"],
+        labels: Int[Tensor, "batch"] | Float[Tensor, "batch classes"],
+        progress: float = 1.0,
     ) -> Value:
-        """Return the total and its parts; a loss of several parts is logged as `name[part]`."""
+        """Return the total and its parts; a loss of several parts is logged as `name[part]`.
+
+        Args:
+            logits: of the batch.
+            features: of each tapped layer.
+            labels: classes, or shares of classes where photos are mixed; these only where `takes_soft`.
+            progress: share of the stage that is done, 0 … 1.
+        """
         total = logits.new_zeros(())
         logged = {}
-        for name, loss in self.losses.items():
-            assert isinstance(loss, Loss)
-            parts = loss.parts(logits if loss.sees == "logits" else features, labels)
+        for name, term in self.terms.items():
+            parts = term.loss.parts(logits if term.loss.sees == "logits" else features, labels)
             for part, value in parts.items():
-                total = total + self.weights[name] * value
+                total = total + term.weight_at(progress) * value
                 logged[f"{name}[{part}]" if part else name] = value.detach()
         return Value(total, logged)

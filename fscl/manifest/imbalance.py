@@ -1,8 +1,8 @@
-"""Tables thinned to a wanted imbalance, nested across ratios, and measures of the imbalance that is there."""
+"""Tables thinned to a wanted ratio or long tail, nested, and measures of the imbalance that is there."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from math import floor
+from math import floor, inf
 from statistics import fmean
 
 import numpy as np
@@ -51,19 +51,15 @@ def thin(
     >>> thin(rows, minority=["bear"], ratio=0.1, base=80, seed=0)["label"].value_counts().to_dict()
     {'boar': 80, 'bear': 8}
     """
-    training = rows[rows["split"] == "train"]
-    counts = Counter(training["label"])
+    counts = _counts(rows, "train")
     _check_request(counts, minority, [ratio])
     if base is None:
         base = default_base(counts, minority, [ratio])
-    kept = _training_sizes(counts, minority, ratio, base)
-    surplus = _surplus(training, kept, seed)
+    kept = {"train": _training_sizes(counts, minority, ratio, base)}
     if thin_validation:
-        validation = rows[rows["split"] == "val"]
         shares = {label: base / counts[label] for label in counts if label not in minority}
-        kept = _validation_sizes(Counter(validation["label"]), minority, ratio, shares)
-        surplus += _surplus(validation, kept, seed)
-    return rows[~rows["region_id"].isin(surplus)]
+        kept["val"] = _validation_sizes(_counts(rows, "val"), minority, ratio, shares)
+    return _without_surplus(rows, kept, seed)
 
 
 def default_base(counts: Mapping[str, int], minority: Collection[str], ratios: Collection[float]) -> int:
@@ -86,6 +82,97 @@ def default_base(counts: Mapping[str, int], minority: Collection[str], ratios: C
     majority = [rows for label, rows in counts.items() if label not in minority]
     scarcest = min(counts[label] for label in minority)
     return min([STUDY_BASE, *majority, *(floor(scarcest / ratio + ROUNDING) for ratio in ratios)])
+
+
+def profile(
+    rows: pd.DataFrame,
+    *,
+    classes: Sequence[str],
+    imbalance: float,
+    base: int | None,
+    seed: int,
+    thin_validation: bool = True,
+) -> pd.DataFrame:
+    """Return the manifest thinned to a long tail: the training rows of each class fall exponentially.
+
+    How many each class keeps is said by `profile_sizes`. Validation shrinks alike, each class by its own share
+    of training rows kept, but not below one row. Test rows, and rows without split, all stay. Which rows stay
+    is drawn as in `thin`: those at imbalance 100 are among those at 10 of the same base.
+
+    Args:
+        rows: manifest rows with `split`.
+        classes: of the training rows, from the one that keeps most to the one that keeps fewest.
+        imbalance: training rows of the first class for each of the last, ≥ 1.
+        base: training rows of the first class; None for the most that this imbalance allows (`profile_base`).
+            To compare imbalances, give all the same base.
+        seed: of the draw.
+        thin_validation: False keeps every validation row.
+
+    Raises:
+        ConfigurationError: imbalance out of range, or `classes` that are not those of the training rows.
+        PhotosError: fewer training rows than asked for, or none left of a class.
+
+    >>> rows = pd.DataFrame({"label": ["bear", "boar", "deer"] * 100, "split": "train"})
+    >>> rows["region_id"] = [f"{number}#0" for number in range(300)]
+    >>> tail = profile(rows, classes=["bear", "boar", "deer"], imbalance=100, base=None, seed=0)
+    >>> tail["label"].value_counts().to_dict()
+    {'bear': 100, 'boar': 10, 'deer': 1}
+    """
+    counts = _counts(rows, "train")
+    if base is None:
+        base = profile_base(counts, classes, [imbalance])
+    sizes = profile_sizes(classes, imbalance, base)
+    _check_profile(counts, sizes, imbalance, base)
+    kept = {"train": sizes}
+    if thin_validation:
+        kept["val"] = {
+            label: max(1, floor(photos * sizes[label] / counts[label] + ROUNDING))
+            for label, photos in _counts(rows, "val").items()
+            if label in sizes
+        }
+    return _without_surplus(rows, kept, seed)
+
+
+def profile_sizes(classes: Sequence[str], imbalance: float, base: int) -> dict[str, int]:
+    """Return the training rows of each class under the exponential profile of Cao et al. 2019 (LDAM), Sec. 4.
+
+    n_c = base · imbalance^(−c / (K − 1)) for class c = 0 … K − 1, rounded down as in the authors' code.
+
+    Args:
+        classes: K ≥ 2 names, from the commonest to the rarest.
+        imbalance: largest class : smallest class, ≥ 1.
+        base: rows of the first class.
+
+    Raises:
+        ConfigurationError: imbalance out of range, fewer than two classes, or one of them twice.
+
+    >>> list(profile_sizes([f"class {c}" for c in range(10)], imbalance=100, base=5000).values())
+    [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+    """
+    shares = _profile_shares(classes, imbalance)
+    return {label: floor(base * share + ROUNDING) for label, share in shares.items()}
+
+
+def profile_base(counts: Mapping[str, int], classes: Sequence[str], imbalances: Collection[float]) -> int:
+    """Return the most rows of the first class for which every class reaches its place in the profile in full.
+
+    Args:
+        counts: class → training rows.
+        classes: K ≥ 2 of them, from the commonest to the rarest.
+        imbalances: largest class : smallest class, each ≥ 1.
+
+    Raises:
+        ConfigurationError: an imbalance out of range, or `classes` that are not those of the training rows.
+
+    >>> profile_base({"bear": 900, "boar": 60, "deer": 10}, ["bear", "boar", "deer"], [100])
+    600
+    """
+    _check_classes(counts, classes)
+    return min(
+        floor(counts[label] / share + ROUNDING)
+        for imbalance in imbalances
+        for label, share in _profile_shares(classes, imbalance).items()
+    )
 
 
 def measures(counts: Mapping[str, int]) -> dict[str, float | None]:
@@ -140,6 +227,49 @@ def _validation_sizes(
     }
     wanted = floor(fmean(kept.values() or [0]) * ratio + ROUNDING)
     return kept | {label: min(wanted, counts[label]) for label in minority if label in counts}
+
+
+def _profile_shares(classes: Sequence[str], imbalance: float) -> dict[str, float]:
+    if not 1 <= imbalance < inf:
+        raise ConfigurationError(
+            f"expected an imbalance (largest class : smallest class) of at least 1, got {imbalance}; 100 means 100:1"
+        )
+    last = len(classes) - 1
+    if last < 1 or len(set(classes)) <= last:
+        raise ConfigurationError(f"expected two or more different classes for a profile, got {', '.join(classes)}")
+    return {label: imbalance ** (-place / last) for place, label in enumerate(classes)}
+
+
+def _check_classes(counts: Mapping[str, int], classes: Sequence[str]) -> None:
+    if set(classes) != set(counts):
+        raise ConfigurationError(
+            f"expected the classes of the training photos, {', '.join(sorted(counts))}; got {', '.join(classes)}"
+        )
+
+
+def _check_profile(counts: Mapping[str, int], sizes: Mapping[str, int], imbalance: float, base: int) -> None:
+    _check_classes(counts, list(sizes))
+    for label, photos in sizes.items():
+        if photos > counts[label]:
+            raise PhotosError(
+                f"expected at least {photos} training photos of '{label}' (base {base}, imbalance {imbalance:g}), got"
+                f" {counts[label]}; the largest base here is {profile_base(counts, list(sizes), [imbalance])}"
+            )
+        if photos < 1:
+            raise PhotosError(
+                f"expected an imbalance that leaves photos of every class, but {imbalance:g} at base {base} leaves"
+                f" none of '{label}'; use a smaller imbalance or a larger base"
+            )
+
+
+def _counts(rows: pd.DataFrame, split: str) -> Counter[str]:
+    return Counter(rows.loc[rows["split"] == split, "label"])
+
+
+def _without_surplus(rows: pd.DataFrame, kept: Mapping[str, Mapping[str, int]], seed: int) -> pd.DataFrame:
+    """Return the rows without those of a split beyond what is `kept` of each class in it."""
+    surplus = [i for split, sizes in kept.items() for i in _surplus(rows[rows["split"] == split], sizes, seed)]
+    return rows[~rows["region_id"].isin(surplus)]
 
 
 def _surplus(rows: pd.DataFrame, kept: Mapping[str, int], seed: int) -> list[str]:

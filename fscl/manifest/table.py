@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fscl.archives import is_archive
 from fscl.atomic import replacing
 from fscl.errors import OutputError, PhotosError
 
@@ -48,7 +49,7 @@ class Manifest:
 
     Attributes:
         rows: the columns of `COLUMNS`, then those of the source that are not ours.
-        root: absolute folder that the column `path` is relative to.
+        root: absolute folder, or zip archive, that the column `path` is relative to.
 
     >>> columns = pd.DataFrame({"path": ["fox/1.jpg", "hare/1.jpg"], "label": ["fox", None]})
     >>> photos = Manifest.build(columns, Path("."))
@@ -106,7 +107,7 @@ class Manifest:
         if missing:
             raise PhotosError(f"{path}: expected the manifest column {', '.join(missing)}; scan the photos again")
         root = Path(metadata[ROOT_KEY].decode())
-        if not root.is_dir():
+        if not (root.is_dir() or is_archive(root)):
             raise PhotosError(f"{path}: its photos were in {root}, which is not there; scan the photos again")
         return cls.build(table.to_pandas(), root)
 
@@ -130,7 +131,7 @@ class Manifest:
         return self.rows[self.rows["label"].notna() & self.rows["problem"].isna()]
 
     def photo(self, path: str) -> Path:
-        """The file of a row's `path`."""
+        """The file of a row's `path`, which may go through a zip archive: `fscl.archives` opens it."""
         return self.root / path
 
 

@@ -36,11 +36,14 @@ def read(name: str) -> dict[str, Any]:
 
 
 def table() -> Table:
-    """Return the methods as a table for the terminal, a line each."""
-    lines = Table("method", "what it does", "source", box=None, pad_edge=False)
+    """Return the methods as a table for the terminal, a line each; their cards in docs/methods tell more."""
+    lines = Table(box=None, pad_edge=False)
+    lines.add_column("method", no_wrap=True)
+    lines.add_column("what it does")
     for name in names():
         method = read(name)["method"]
-        lines.add_row(name, method["summary"], method["source"])
+        source = "" if name in STUDY else f" ({method['source']})"
+        lines.add_row(name, method["summary"] + source)
     return lines
 
 

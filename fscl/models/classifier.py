@@ -1,10 +1,10 @@
 """Any timm backbone, its intermediate features tapped by stage, and a head for our classes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from textwrap import shorten
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import timm
 import torch
@@ -12,11 +12,18 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
+from fscl.config import Component
 from fscl.errors import BundleError, ConfigurationError, did_you_mean
+from fscl.models.cifar_resnet import CifarResNet32
+from fscl.models.heads import HEADS
+from fscl.registry import build
 
 UNREADABLE = (SafetensorError, UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError)
 
+PARTS = ("backbone", "head", "norm_statistics")  # what can be trained, one without the other
+OWN_BACKBONES = {"cifar_resnet32": CifarResNet32}  # beside timm's, which has no ResNet of the CIFAR benchmarks
 STATE_DICTS = ("state_dict", "classifier")  # where timm's and our checkpoints hold the weights
 
 
@@ -31,12 +38,13 @@ class Classifier(nn.Module):
     """A timm backbone that returns logits and the average-pooled features of some of its stages.
 
     Args:
-        backbone: a timm model name.
+        backbone: a timm model name, or one of `OWN_BACKBONES`.
         num_classes: K ≥ 2.
         layers: stages to tap, as indices (−1 is the deepest) or as the backbone's own stage names
             (`layer3` exists in ResNets only).
         image_size: px, both sides; only backbones of a fixed input size (ViT) are built for it.
         pretrained: start from timm's published weights; needs the network once.
+        head: an entry of `HEADS` in place of the backbone's own linear layer.
 
     Raises:
         ConfigurationError: an unknown backbone or stage, or weights that cannot be fetched.
@@ -55,10 +63,16 @@ class Classifier(nn.Module):
         *,
         image_size: int = 224,
         pretrained: bool = False,
+        head: Component | None = None,
     ) -> None:
         super().__init__()
         self.backbone: Any = _created(backbone, num_classes, image_size, pretrained=pretrained)
+        if head is not None:
+            context = {"in_features": self.head.in_features, "out_features": num_classes}
+            built = build(HEADS, "head", head.name, context, head.options)
+            self.backbone.set_submodule(self.backbone.pretrained_cfg["classifier"], built)
         self.num_classes = num_classes
+        self.trainable: Collection[str] = PARTS
         self.layers = [_stage_index(layer, self.backbone) for layer in layers]
 
     def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
@@ -67,6 +81,39 @@ class Classifier(nn.Module):
         by_layer = dict(zip(sorted(set(self.layers)), tapped, strict=True))
         features = [by_layer[layer].mean(dim=(2, 3)) for layer in self.layers]
         return Outputs(self.backbone.forward_head(last), features)
+
+    @property
+    def head(self) -> Any:
+        """The last layer, from features to logits."""
+        return self.backbone.get_submodule(self.backbone.pretrained_cfg["classifier"])
+
+    @property
+    def dims(self) -> list[int]:
+        """Length of each tapped feature vector."""
+        return [self.backbone.feature_info[layer]["num_chs"] for layer in self.layers]
+
+    def train_only(self, trainable: Collection[str]) -> None:
+        """Let `backbone`, `head` or `norm_statistics` learn and freeze the others; takes effect on `train()`, too.
+
+        A frozen backbone computes as it does in evaluation; `norm_statistics` are the running mean and
+        variance of its batch normalisation, which may follow other batches all the same (Zhong et al. 2021).
+        """
+        self.trainable = trainable
+        self.requires_grad_("backbone" in trainable)
+        self.head.requires_grad_("head" in trainable)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode where something may learn."""
+        super().train(mode)
+        if mode and "backbone" not in self.trainable:
+            self.backbone.eval()
+            self.head.train()
+        if mode:
+            for module in self.modules():
+                if isinstance(module, BatchNorm):
+                    module.train("norm_statistics" in self.trainable)
+        return self
 
     @property
     def normalisation(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
@@ -120,8 +167,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bool) -> Any:
+    if backbone in OWN_BACKBONES:
+        if pretrained:
+            raise ConfigurationError(f"there are no published weights of '{backbone}'; train from scratch")
+        return OWN_BACKBONES[backbone](num_classes)
     if not timm.is_model(backbone):
-        raise ConfigurationError(f"unknown backbone '{backbone}'{did_you_mean(backbone, timm.list_models())}")
+        known = [*OWN_BACKBONES, *timm.list_models()]
+        raise ConfigurationError(f"unknown backbone '{backbone}'{did_you_mean(backbone, known)}")
     settings = timm.get_pretrained_cfg(backbone)
     size: dict[str, Any] = {"img_size": image_size} if settings is not None and settings.fixed_input_size else {}
     try:

@@ -20,6 +20,8 @@ BINS: dict[str, tuple[float, float]] = {
     ">=1000": (1000, inf),
 }
 """Classes by training photos: name → from, and below. The bins of Cunha et al. 2023."""
+SHOTS: dict[str, tuple[float, float]] = {"many": (101, inf), "medium": (20, 101), "few": (0, 20)}
+"""The same of the long-tail benchmarks (Liu et al. 2019): more than 100, 20 to 100, fewer than 20 photos."""
 
 
 def figures(
@@ -96,10 +98,8 @@ def decision_figures(
         "macro_f1": _mean(2 * hits[index] / (photos[index] + taken[index]) for index in np.flatnonzero(photos)),
         "accuracy": float(hits.sum() / photos.sum()) if photos.any() else None,
         "recall_by_class": recall,
-        "recall_by_bin": {
-            bin_name: _mean(recall[name] for name in classes if low <= train_counts.get(name, 0) < high)
-            for bin_name, (low, high) in BINS.items()
-        },
+        "recall_by_bin": _recall_by_bin(recall, train_counts, BINS),
+        "recall_by_shot": _recall_by_bin(recall, train_counts, SHOTS),
     }
 
 
@@ -111,6 +111,15 @@ def confusion(predicted: NDArray[np.integer], labels: NDArray[np.integer], num_c
     """
     cells = np.bincount(labels.astype(np.int64) * num_classes + predicted, minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
+
+
+def _recall_by_bin(
+    recall: Mapping[str, float | None], train_counts: Mapping[str, int], bins: Mapping[str, tuple[float, float]]
+) -> dict[str, float | None]:
+    return {
+        bin_name: _mean(value for name, value in recall.items() if low <= train_counts.get(name, 0) < high)
+        for bin_name, (low, high) in bins.items()
+    }
 
 
 def auroc(logits: NDArray[np.float64], labels: NDArray[np.integer]) -> float | None:

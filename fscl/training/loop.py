@@ -3,30 +3,28 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from torch.nn.utils import get_total_norm
-from torch.optim import Adam
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from fscl.bundle import Bundle
 from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError
 from fscl.inference import scores
-from fscl.loading.loader import Batch, Regions
-from fscl.losses import Objective
-from fscl.losses.objective import Value
+from fscl.loading.loader import Regions
+from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.models.classifier import first_line, read_weights
 from fscl.scoring.metrics import figures
-from fscl.training.checkpoint import Checkpoint, Stateful
+from fscl.training.checkpoint import Checkpoint
+from fscl.training.descent import Descent
 from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
+from fscl.training.photo_store import photo_store
 from fscl.training.plan import Plan
 from fscl.training.progress import Listener, Silent
 from fscl.training.run_folder import RunFolder
@@ -45,6 +43,7 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
+    store: PhotoStore | None = None,
 ) -> Path:
     """Train a classifier and leave its bundle in `out`.
 
@@ -57,37 +56,42 @@ def fit(
         resume: go on from the checkpoint in `out`, if there is one.
         overwrite: drop what `out` holds of an earlier run.
         listener: hears of every step.
+        store: of decoded photos; without one the run makes its own where the configuration says so.
 
     Raises:
         FsclError: photos or settings that do not fit, an `out` of another run, a loss or weight that is not finite.
         KeyboardInterrupt: after a checkpoint of the last whole step.
     """
     photos, runtime = subset(manifest, config), Runtime.start(config.training.workers)
-    torch.manual_seed(config.seed)  # of the initial weights and of dropout, which draw from the global generator
-    bundle = _untrained(config, photos, runtime)
+    bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
-    descent = _Descent(bundle.classifier, config, plan.steps, runtime)
+    descent = Descent(bundle, config, plan, runtime)
     check_tensorboard(wanted=config.training.tensorboard)
     folder = RunFolder(out)
     folder.open(config, photos.manifest, resume=resume, overwrite=overwrite)
     if folder.finished:
         return out
 
+    listener = listener or Silent()
+    store = store or _own_store(config, plan, photos, folder, listener)
+    if store is not None:
+        plan.use(store)
     checkpoint = Checkpoint(folder.checkpoint, descent.parts)
     done = checkpoint.load()
     every = FLUSH_STEPS if runtime.waits_on_read else 1
     log = MetricsLog(folder.metrics, flush_every=every, after=done, tensorboard=config.training.tensorboard)
-    clock, listener = _Clock(), listener or Silent()
+    clock = _Clock()
     with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
-        for step, objective, batch in plan.batches(start=done):
-            if batch.exhausted:
+        for drawn in plan.batches(start=done):
+            step = drawn.number
+            if drawn.exhausted:
                 _save(checkpoint, step - 1, log, descent)
-                raise PhotosError(batch.exhausted)
-            value = descent.step(objective, batch)
+                raise PhotosError(drawn.exhausted)
+            value = descent.step(drawn)
             log.step(step, plan.epoch(step), descent.learning_rate, value)
-            for row, reason in batch.failures:
+            for row, reason in drawn.batch.failures:
                 log.problem(step, str(plan.train.paths[row]), reason)
-            clock.count(len(batch.labels))
+            clock.count(len(drawn.batch.labels))
             listener.advance(step, plan.steps, clock.photos_per_second, log.latest)
 
             if plan.ends_epoch(step):
@@ -102,48 +106,21 @@ def fit(
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {step} of {plan.steps}")
 
+    descent.correct_head()
     folder.finish(bundle.at(plan.epoch(plan.steps), plan.steps))
     return out
 
 
-class _Descent:
-    """The classifier on its way downhill: Adam, its learning rate falling along a cosine."""
-
-    def __init__(self, classifier: Classifier, config: Config, steps: int, runtime: Runtime) -> None:
-        self.classifier = classifier.train()
-        self.runtime = runtime
-        self.learning_rate = config.training.learning_rate  # of the latest step
-        decay = config.training.weight_decay
-        self.optimizer = Adam(classifier.parameters(), self.learning_rate, weight_decay=decay, fused=True)
-        self.schedule = CosineAnnealingLR(self.optimizer, T_max=steps)
-        self.parts: dict[str, Stateful] = {
-            "classifier": classifier,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-        }
-
-    def step(self, objective: Objective, batch: Batch) -> Value:
-        """Take one step downhill; return the objective before it."""
-        photos = batch.photos.to(self.runtime.device, non_blocking=True)
-        labels = batch.labels.to(self.runtime.device, non_blocking=True)
-        with self.runtime.autocast():
-            logits, features = self.classifier(photos)
-            value: Value = objective(logits, features, labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        value.total.backward()  # type: ignore[no-untyped-call]
-        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
-        self.optimizer.step()
-        self.schedule.step()
-        return value
-
-    def require_finite(self, step: int) -> None:
-        """Raise DivergenceError unless every weight after `step`, running statistics included, is finite."""
-        weights = [weight for weight in self.classifier.state_dict().values() if weight.is_floating_point()]
-        largest = get_total_norm(weights, inf)
-        if not largest.isfinite():
-            raise DivergenceError(
-                f"step {step}: the largest weight is {largest.item()} at learning rate {self.learning_rate:.3g}"
-            )
+def _own_store(
+    config: Config, plan: Plan, photos: Subset, folder: RunFolder, listener: Listener
+) -> PhotoStore | None:
+    wanted = config.training.store
+    if wanted is None:
+        wanted = plan.steps > plan.batches_per_epoch
+    if not wanted:
+        return None
+    rows = pd.concat([photos.rows("train"), photos.rows("val")])
+    return photo_store(rows, photos.manifest.root, config.preprocessing, folder.store, listener)
 
 
 class _Clock:
@@ -161,8 +138,15 @@ class _Clock:
         return self._photos / max(time.monotonic() - self._start, 1e-9)
 
 
-def _untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
-    """Return the bundle that training starts from: fresh, published, local or earlier weights."""
+def untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
+    """Return the bundle that training starts from: fresh, published, local or earlier weights.
+
+    Seeds the global generator, from which the initial weights are drawn here, and dropout while it trains.
+
+    Raises:
+        FsclError: a model that cannot be built for these photos, or weights that are not there or do not fit.
+    """
+    torch.manual_seed(config.seed)
     model = config.model
     classifier = _fresh(model, len(photos.classes), config.preprocessing.image_size)
     preprocessing = config.preprocessing
@@ -193,7 +177,12 @@ def _fresh(model: Model, num_classes: int, image_size: int) -> Classifier:
     """Return a classifier that was tried on two black photos; in eval mode these leave no trace."""
     try:
         classifier = Classifier(
-            model.backbone, num_classes, model.layers, image_size=image_size, pretrained=model.pretrained
+            model.backbone,
+            num_classes,
+            model.layers,
+            image_size=image_size,
+            pretrained=model.pretrained,
+            head=model.head,
         ).eval()
         with torch.no_grad():
             classifier(torch.zeros(2, 3, image_size, image_size))
@@ -221,14 +210,14 @@ def _told_what_is_kept(checkpoint: Checkpoint) -> Iterator[None]:
         raise PhotosError(f"{error}; {checkpoint.kept()}; when they are back, --resume") from None
 
 
-def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, descent: _Descent) -> None:
+def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, descent: Descent) -> None:
     """Write a checkpoint, once everything up to it is known to be finite."""
     log.flush()
     descent.require_finite(step)
     checkpoint.save(step)
 
 
-def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: _Descent) -> dict[str, Any] | None:
+def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: Descent) -> dict[str, Any] | None:
     """Return the figures on the validation photos, None where there are none.
 
     Losses and weights are looked at first: they name the step and the term that logits would not.
@@ -259,7 +248,8 @@ def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: 
 
 
 def _is_best(found: dict[str, Any], bundle: Bundle, validation: Regions, checkpoint: Checkpoint) -> bool:
-    if np.bincount(validation.labels, minlength=len(bundle.classes)).min() < MIN_VALIDATION_PHOTOS:
+    few = np.bincount(validation.labels, minlength=len(bundle.classes)).min() < MIN_VALIDATION_PHOTOS
+    if few or bundle.config.posthoc is not None:  # which corrects the last epoch alone
         return False
     log_loss = found["balanced_log_loss"]
     return log_loss is not None and log_loss < checkpoint.best_log_loss

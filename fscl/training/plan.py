@@ -1,17 +1,78 @@
 """Which batches a run takes, and what is minimised on each: the stages of the recipe, one after another."""
 
 from collections.abc import Iterator
-from itertools import accumulate
+from dataclasses import dataclass
+from itertools import accumulate, pairwise, repeat
+from math import cos, pi
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from fscl.bundle import Bundle
-from fscl.config import Config, Stage
+from fscl.config import Component, Config
+from fscl.config import Stage as Recipe
 from fscl.errors import ConfigurationError
+from fscl.loading.device import DevicePhotos
 from fscl.loading.loader import Batch, Regions, TrainingPhotos, training_loader
+from fscl.loading.mixing import MIXINGS, Mixing
 from fscl.loading.samplers import SAMPLERS, Batches, Sampler
-from fscl.losses import LOSSES, Objective
+from fscl.loading.store import PhotoStore
+from fscl.losses import LOSSES, Objective, Term
 from fscl.registry import build
 from fscl.training.runtime import Runtime
 from fscl.training.subset import Subset
+
+PARTNERS = 1  # tells the seed of photos drawn to be mixed in from that of the photos themselves
+MIXING = 2  # and the draws of mixing from those of the order of photos
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of the run, from after `start` steps to `stop`, and what is done in it."""
+
+    recipe: Recipe
+    start: int
+    stop: int
+    sampler: Sampler
+    objective: Objective
+    mixing: Mixing | None
+    partners: Sampler | None  # of photos drawn to be mixed in; None mixes those of a batch among themselves
+
+    def progress(self, step: int) -> float:
+        """Return the share of the stage that is done before a step; steps are counted from 1."""
+        return (step - 1 - self.start) / (self.stop - self.start)
+
+
+class Step(NamedTuple):
+    """A step of the run, counted from 1, and its photos."""
+
+    number: int
+    stage: Stage
+    batch: Batch
+    partners: Batch | None
+
+    @property
+    def exhausted(self) -> str:
+        """Why a class has no photo left that can be read; empty where all is well."""
+        return self.batch.exhausted or (self.partners.exhausted if self.partners else "")
+
+    def mixed(
+        self, device: torch.device, seed: int
+    ) -> tuple[Float[Tensor, "batch 3 size size"], Int[Tensor, "batch"] | Float[Tensor, "batch classes"]]:
+        """Return photos and labels on the device, mixed where the recipe says so, as the seed decides."""
+        photos, labels = self.batch.on(device)
+        if self.stage.mixing is None:
+            return photos, labels
+        generator = np.random.default_rng([seed, self.number, MIXING])
+        if self.partners is None:
+            order = torch.from_numpy(generator.permutation(len(labels))).to(device)
+            partners, partner_labels = photos[order], labels[order]
+        else:
+            partners, partner_labels = self.partners.on(device)
+        return self.stage.mixing(photos, labels, partners, partner_labels, generator)
 
 
 class Plan:
@@ -19,26 +80,63 @@ class Plan:
 
     Args:
         config: its stages, batch size, length and seed are used.
-        bundle: classes, minority and preprocessing.
+        bundle: classes, minority, preprocessing and the classifier's feature lengths.
         photos: of the run.
         runtime: where the objectives compute, and how many processes read photos.
 
     Raises:
-        ConfigurationError: an unknown sampler, loss or option, one that does not fit, or a loss twice in a stage.
+        ConfigurationError: an unknown sampler, loss, mixing or option, or some that do not fit each other.
     """
 
     def __init__(self, config: Config, bundle: Bundle, photos: Subset, runtime: Runtime) -> None:
-        self.stages = config.stage
         self.runtime = runtime
         self.train, self.validation = (
             Regions.of(photos.rows(split), photos.manifest.root, photos.classes) for split in ("train", "val")
         )
         minority = [bundle.classes.index(name) for name in bundle.minority]
         self.photos = TrainingPhotos(self.train, bundle.preprocessing, config.augmentation, minority)
-        self.samplers = [_sampler(stage, self.train, config) for stage in config.stage]
-        self.objectives = [_objective(stage, len(bundle.classes)).to(runtime.device) for stage in config.stage]
-        self.batches_per_epoch = self.samplers[0].batches_per_epoch
+        self.on_device: DevicePhotos | None = None
+        self.batches_per_epoch = -(-len(self.train) // config.training.batch_size)
         self.steps = config.training.length(self.batches_per_epoch)
+        shares = list(accumulate((recipe.share for recipe in config.stage), initial=0.0))
+        ends = [round(self.steps * share / shares[-1]) for share in shares]
+        if any(start == stop for start, stop in pairwise(ends)):
+            raise ConfigurationError(
+                f"method '{config.method.name}' has {len(config.stage)} stages, a run of {self.steps} steps leaves "
+                "one of them without any; raise --steps or --epochs"
+            )
+        self.stages = [
+            self._stage(recipe, start, stop, config, bundle)
+            for recipe, (start, stop) in zip(config.stage, pairwise(ends), strict=True)
+        ]
+
+    def _stage(self, recipe: Recipe, start: int, stop: int, config: Config, bundle: Bundle) -> Stage:
+        about_classes = {
+            "num_classes": len(bundle.classes),
+            "class_names": bundle.classes,
+            "class_counts": tuple(bundle.train_counts[name] for name in bundle.classes),
+        }
+        about_draws = {
+            "labels": self.train.labels,
+            "batch_size": config.training.batch_size,
+            "seed": config.seed,
+            "epochs": (start / self.batches_per_epoch, stop / self.batches_per_epoch),
+        }
+
+        def sampler(component: Component, **changed: Any) -> Sampler:
+            return build(SAMPLERS, "sampler", component.name, about_draws | changed, component.options)
+
+        mixing = recipe.mixing
+        drawn = sampler(mixing.partners, seed=_other_seed(config.seed)) if mixing and mixing.partners else None
+        return Stage(
+            recipe=recipe,
+            start=start,
+            stop=stop,
+            sampler=sampler(recipe.sampler),
+            objective=_objective(recipe, about_classes | {"dims": bundle.classifier.dims}).to(self.runtime.device),
+            mixing=build(MIXINGS, "mixing", mixing.name, about_classes, mixing.options) if mixing else None,
+            partners=drawn,
+        )
 
     def epoch(self, step: int) -> int:
         """Return the epoch of a step, counted from 0; steps are counted from 1."""
@@ -48,41 +146,47 @@ class Plan:
         """Whether an epoch, or the run within one, ends with this step."""
         return step % self.batches_per_epoch == 0 or step == self.steps
 
-    def batches(self, start: int) -> Iterator[tuple[int, Objective, Batch]]:
-        """Yield (step counted from 1, objective, batch) from after `start` steps to the end."""
-        shares = list(accumulate(stage.share for stage in self.stages))
-        ends = [round(self.steps * share / shares[-1]) for share in shares]
-        for objective, sampler, first, last in zip(self.objectives, self.samplers, [0, *ends], ends, strict=False):
-            if start >= last:
-                continue
-            batches = Batches(sampler, start=max(first, start), stop=last)
-            loader = training_loader(self.photos, batches, workers=self.runtime.workers)
-            for step, batch in enumerate(loader, start=batches.start + 1):
-                yield step, objective, batch
+    def learning_rate_factor(self, done: int) -> float:
+        """Return what multiplies the learning rate after `done` steps: a cosine from 1 to 0, or one per restart."""
+        starts = [s.start for s in self.stages if s.start == 0 or s.recipe.schedule == "restart"]
+        start = max(s for s in starts if s <= done)
+        stop = min((s for s in starts if s > done), default=self.steps)
+        return 0.5 * (1 + cos(pi * (done - start) / (stop - start)))
+
+    def use(self, store: PhotoStore) -> None:
+        """Take photos from the store: the same photos, only sooner."""
+        self.train, self.validation = store.view(self.train), store.view(self.validation)
+        self.photos.regions = self.train
+        if DevicePhotos.possible(self.photos, self.runtime.device):
+            self.on_device = DevicePhotos(self.photos, self.runtime.device)
+
+    def batches(self, start: int) -> Iterator[Step]:
+        """Yield the steps from after `start` of them to the end."""
+        for stage in self.stages:
+            if start < stage.stop:
+                first = max(stage.start, start)
+                partners = self._loaded(stage, stage.partners, first) if stage.partners else repeat(None)
+                drawn = zip(self._loaded(stage, stage.sampler, first), partners, strict=False)
+                for number, (batch, mixed_in) in enumerate(drawn, start=first + 1):
+                    yield Step(number, stage, batch, mixed_in)
+
+    def _loaded(self, stage: Stage, sampler: Sampler, first: int) -> Iterator[Batch]:
+        batches = Batches(sampler, start=first, stop=stage.stop, views=stage.recipe.views)
+        if self.on_device is not None:
+            return self.on_device.batches(batches)
+        return iter(training_loader(self.photos, batches, workers=self.runtime.workers))
 
 
-def _sampler(stage: Stage, train: Regions, config: Config) -> Sampler:
-    return build(
-        SAMPLERS,
-        "sampler",
-        stage.sampler.name,
-        train.labels,
-        config.training.batch_size,
-        config.seed,
-        **stage.sampler.options,
-    )
+def _objective(recipe: Recipe, context: dict[str, Any]) -> Objective:
+    losses = {term.name: build(LOSSES, "loss", term.name, context, term.options) for term in recipe.loss}
+    if recipe.mixing is not None:
+        for name, loss in losses.items():
+            if not loss.takes_soft:
+                raise ConfigurationError(
+                    f"loss '{name}' cannot be used with mixing '{recipe.mixing.name}': it wants one class per photo"
+                )
+    return Objective({term.name: Term(term.weight, losses[term.name], term.ramp) for term in recipe.loss})
 
 
-def _objective(stage: Stage, num_classes: int) -> Objective:
-    names = [term.name for term in stage.loss]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigurationError(
-            f"a stage has the loss '{twice}' {names.count(twice)} times; expected it once: sum the weights"
-        )
-    return Objective(
-        {
-            term.name: (term.weight, build(LOSSES, "loss", term.name, num_classes, **term.options))
-            for term in stage.loss
-        }
-    )
+def _other_seed(seed: int) -> int:
+    return int(np.random.SeedSequence([seed, PARTNERS]).generate_state(1)[0])

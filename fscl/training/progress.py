@@ -17,11 +17,23 @@ class Listener(Protocol):
     def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
         """Hear of a finished step."""
 
+    def prepare(self, done: int, photos: int) -> None:
+        """Hear how many photos are in the store by now, before the first step."""
+
+    def note(self, text: str) -> None:
+        """Hear what the user should know, and need not act upon."""
+
 
 class Silent:
     """A listener that keeps quiet."""
 
     def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
+        """Say nothing."""
+
+    def prepare(self, done: int, photos: int) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
         """Say nothing."""
 
 
@@ -63,10 +75,17 @@ class TerminalProgress:
         shown = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
         self.show(step, steps, f"{photos_per_second:.0f} photos/s  {shown}")
 
-    def show(self, done: int, total: int, figures: str) -> None:
+    def prepare(self, done: int, photos: int) -> None:
+        """Move the bar, or print a line every half minute."""
+        self.show(done, photos, "photos decoded into the store", unit="photo")
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, done: int, total: int, figures: str, *, unit: str = "step") -> None:
         """Say that `done` of `total` steps are done, with `figures` beside the bar."""
         self._bar.update(self._task, completed=done, total=total, figures=figures)
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
-            line = f"{self.title}: step {done} of {total}  {figures}"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.note(f"{self.title}: {unit} {done} of {total}  {figures}")

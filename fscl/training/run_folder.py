@@ -11,6 +11,7 @@ from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
 
 CHECKPOINT, METRICS, SETTINGS, PHOTOS = "checkpoint.pt", "metrics.jsonl", "config.toml", "photos.parquet"
+STORE = "store"  # decoded photos, until the run is finished
 EVALUATION, FAULT = "evaluation.json", "error.txt"
 
 
@@ -24,6 +25,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoint = path / CHECKPOINT
+        self.store = path / STORE
         self.metrics = path / METRICS
         self.best = path / "best"
         self.last = path / "last"
@@ -58,7 +60,8 @@ class RunFolder:
             sweep(folder)
 
     def finish(self, last: Bundle) -> None:
-        """Leave the bundle that the recipe keeps in the folder, the other one beside it, and no checkpoint."""
+        """Leave the bundle that the recipe keeps in the folder, the other one beside it; no checkpoint, no store."""
+        rmtree(self.store, ignore_errors=True)
         if last.config.training.keep == "best" and (self.best / RECORD).exists():
             last.save(self.last)
             for name in (WEIGHTS, RECORD):  # the record last: a folder with a record has its weights
@@ -96,5 +99,5 @@ class RunFolder:
     def _drop(self) -> None:
         for name in (RECORD, WEIGHTS, METRICS, EVALUATION, CHECKPOINT, SETTINGS, PHOTOS, FAULT):
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.best, self.last):
+        for folder in (self.best, self.last, self.store):
             rmtree(folder, ignore_errors=True)

@@ -1,7 +1,9 @@
-"""The photos of a run: labelled and readable, split without leaks, thinned to the wanted ratio."""
+"""The photos of a run: labelled and readable, split without leaks, thinned to the wanted ratio or long tail."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from rich.table import Table
@@ -9,9 +11,10 @@ from rich.text import Text
 
 from fscl.config import Config, Split
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
-from fscl.manifest.imbalance import measures, thin
+from fscl.manifest.imbalance import measures, profile, thin
 from fscl.manifest.splits import assign_splits, balance_report, check_disjoint
 from fscl.manifest.table import Manifest
+from fscl.scoring.metrics import SHOTS
 
 
 @dataclass(frozen=True)
@@ -109,17 +112,38 @@ def subset(manifest: Manifest, config: Config) -> Subset:
     untrained = [name for name in chosen if not counts.get(name, 0)]
     if untrained:
         raise PhotosError(f"no training photo of {', '.join(untrained)}; check the split column of the source")
-    minority = tuple(dict.fromkeys(config.imbalance.minority)) or (str(counts.sort_index().idxmin()),)
-    if config.imbalance.ratio is not None:
-        rows = thin(
-            rows,
-            minority=minority,
-            ratio=config.imbalance.ratio,
-            base=config.imbalance.base,
-            seed=config.seed,
-            thin_validation=config.imbalance.thin_validation,
-        )
+    wanted = config.imbalance
+    minority = tuple(dict.fromkeys(wanted.minority)) or (str(counts.sort_index().idxmin()),)
+    draw: dict[str, Any] = {"base": wanted.base, "seed": config.seed, "thin_validation": wanted.thin_validation}
+    if wanted.ratio is not None:
+        rows = thin(rows, minority=minority, ratio=wanted.ratio, **draw)
+    elif wanted.imbalance is not None:
+        order = tuple(dict.fromkeys(config.classes)) or chosen
+        rows = profile(rows, classes=order, imbalance=wanted.imbalance, **draw)
+        left = Counter(rows.loc[rows["split"] == "train", "label"])
+        if not wanted.minority:
+            minority = tail({name: left[name] for name in order})
     return Subset(Manifest(rows.reset_index(drop=True), manifest.root), chosen, minority)
+
+
+def tail(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the rare classes of a long tail: the few-shot ones, or else the rarer half.
+
+    Also where all are few-shot it is the half, so that there are common classes to compare with.
+
+    Args:
+        counts: class → training photos; among equal ones the later is the rarer.
+
+    >>> tail({"bear": 500, "boar": 100, "deer": 19})
+    ('deer',)
+    >>> tail({"bear": 5000, "boar": 1077, "deer": 232, "wolf": 50})
+    ('deer', 'wolf')
+    """
+    few = tuple(name for name, photos in counts.items() if photos < SHOTS["medium"][0])
+    if 0 < len(few) < len(counts):
+        return few
+    rarest_last = sorted(counts, key=lambda name: counts[name], reverse=True)
+    return tuple(rarest_last[-(len(counts) // 2) :])
 
 
 def _chosen(manifest: Manifest, classes: Sequence[str], minority: Sequence[str]) -> tuple[str, ...]:

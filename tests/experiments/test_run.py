@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -13,10 +14,13 @@ from fscl.config import with_weight
 from fscl.errors import ConfigurationError, FsclError, OutputError
 from fscl.experiments import cell as cell_module
 from fscl.experiments.grid import Pair
-from fscl.experiments.ledger import curve
+from fscl.experiments.ledger import Ledger, curve
 from fscl.experiments.run import compare, failures, pairs_of
+from fscl.manifest.imbalance import profile_sizes
 from fscl.manifest.table import Manifest
 from fscl.report import read_study
+from fscl.report.tables import figures_table, study_table
+from fscl.training.progress import Silent
 
 FINE = Pair("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "jobs": 1, "quiet": True}
@@ -47,7 +51,7 @@ def test_every_cell_is_one_file_with_what_the_schema_says(study):
         assert record["status"] == "done", record["reason"]
         assert set(record) == {
             *("version", "cell", "status", "reason", "train_counts", "kept", "evaluations", "curve"),
-            *("validation_curve", "method", "provenance"),
+            *("validation_curve", "similarity", "method", "provenance"),
         }
         assert record["provenance"]["steps"] == 3
         scores = pd.read_parquet(study / "scores" / f"{name}.parquet")
@@ -67,6 +71,17 @@ def test_methods_share_photos_and_the_test_set_is_never_thinned(study):
     assert len({json.dumps(record["evaluations"]["last"]["counts"]) for record in found.values()}) == 1
     counts = found["fine-fscl-r0.25-s0"]["train_counts"]
     assert counts["deer"] == counts["boar"] // 4
+
+
+def test_every_cell_compares_the_same_test_photos_from_the_same_start(study):
+    found = [record["similarity"] for record in records(study).values()]
+    for same in ("region_id", "label", "before"):
+        assert all(own[same] == found[0][same] for own in found)
+    assert found[0]["label"] == sorted(found[0]["label"])
+    test = pd.read_parquet(study / "photos.parquet").set_index("region_id").loc[found[0]["region_id"]]
+    assert set(test["split"]) == {"test"}
+    assert test["label"].tolist() == found[0]["label"]
+    assert len({json.dumps(own["after"]) for own in found}) == len(found)
 
 
 def test_checkpoints_of_finished_cells_are_gone_and_bundles_open(study):
@@ -124,7 +139,7 @@ def test_undefined_and_failed_cells_are_rows_with_their_reason(tmp_path, photos,
 
 
 def test_an_interrupted_comparison_goes_on(tmp_path, photos, quick, monkeypatch):
-    class Presser:
+    class Presser(Silent):
         def advance(self, step, steps, photos_per_second, terms):
             if step == 2:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -199,12 +214,80 @@ def test_photos_as_they_are(tmp_path, photos, quick):
     assert sum(counts.values()) > 70
 
 
+def test_a_long_tail_over_all_classes(tmp_path, photos, quick):
+    pairs = pairs_of(photos, fine=None, coarse=None, minority=(), base=None, profile="exp")
+    axes = AXES | {"pairs": pairs, "ratios": None, "profile": "exp", "imbalances": [10, 2]}
+    out = compare(photos, configs(quick, "oversampling"), tmp_path / "s", **axes)
+    found = records(out)
+    assert list(found) == ["all-oversampling-exp10-s0", "all-oversampling-exp2-s0"]
+    more, less = found.values()
+    base = more["cell"]["base"]
+    assert more["train_counts"] == profile_sizes(["boar", "deer", "hare"], 10, base)
+    assert less["train_counts"] == profile_sizes(["boar", "deer", "hare"], 2, base)
+    assert more["cell"]["minority"] == more["evaluations"]["last"]["minority"] == ["deer", "hare"]
+    assert less["cell"]["minority"] == ["hare"]
+    photos_of = [set(pd.read_parquet(out / "runs" / name / "photos.parquet")["region_id"]) for name in found]
+    assert photos_of[0] < photos_of[1]
+    report = read_study(out)
+    assert not list(report.missing())
+    shown = study_table(report, "all"), figures_table(report, "all")
+    assert [row.title for row in shown[0].sections[0].rows] == ["exp 2", "exp 10"]
+    assert [section.title.split(" · ")[0] for section in shown[1].sections] == ["exp 2", "exp 10"]
+    assert shown[1].columns[-3:] == ("recall at 10–99", "medium-shot (20–100)", "few-shot (<20)")
+    with pytest.raises(OutputError, match=r"imbalance.profile was exp, is None"):
+        compare(photos, configs(quick, "oversampling"), out, **AXES | {"pairs": pairs})
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"profile": "exp"}, "--profile exp --imbalance 100"),
+        ({"imbalances": [100]}, "--profile exp --imbalance 100"),
+        ({"profile": "exp", "imbalances": [10], "ratios": [0.1]}, "--ratios and --profile both"),
+        ({"profile": "exp", "imbalances": [0.1]}, "at least 1, got 0.1"),
+        ({"profile": "exp", "imbalances": [1000], "pairs": [replace(FINE, base=20)]}, "leaves none of 'deer'"),
+    ],
+)
+def test_a_long_tail_that_cannot_be_is_an_error_before_anything_is_written(tmp_path, photos, quick, axes, message):
+    with pytest.raises(FsclError, match=message):
+        compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": None} | axes)
+    assert not (tmp_path / "s").exists()
+
+
 def test_several_at_once_gives_the_cells_of_one_after_the_other(tmp_path, photos, quick, study):
     out = compare(photos, configs(quick, "baseline", "fscl"), tmp_path / "s", **AXES | {"jobs": 2})
     for name, record in records(out).items():
         alone = records(study)[name]
-        assert record["evaluations"]["last"]["counts"] == alone["evaluations"]["last"]["counts"]
-        assert record["curve"]["loss"] == pytest.approx(alone["curve"]["loss"], rel=1e-3)
+        assert record["evaluations"] == alone["evaluations"]
+        assert record["curve"] == alone["curve"]
+        weights = [folder / "runs" / name / "weights.safetensors" for folder in (out, study)]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_the_cell_of_a_killed_process_is_run_again(tmp_path, photos):
+    photos.write(tmp_path / "photos.parquet")
+    words = "compare photos.parquet --fine boar:deer --ratios 1 --methods baseline fscl --jobs 2 --out study "
+    words += "--workers 0 --batch-size 16 --backbone test_resnet --image-size 32 --steps 300"
+    command = [sys.executable, "-m", "fscl", *words.split()]
+    comparison = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    lines = tmp_path / "study/runs/fine-fscl-r1-s0/metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not lines.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    working = [int(process.name) for process in Path("/proc").glob("[0-9]*") if is_worker_of(process, comparison.pid)]
+    os.kill(working[-1], signal.SIGKILL)
+    _, message = comparison.communicate(timeout=120)
+    assert comparison.returncode == 0, message
+    assert {record["status"] for record in records(tmp_path / "study").values()} == {"done"}
+
+
+def is_worker_of(process: Path, parent: int) -> bool:
+    """Whether a folder of /proc is that of a pool's process, and not of the one that tracks its resources."""
+    try:
+        status = (process / "status").read_text()
+        return f"PPid:\t{parent}\n" in status and "spawn_main" in (process / "cmdline").read_text()
+    except OSError:
+        return False
 
 
 def test_bad_pairs(photos):
@@ -214,6 +297,8 @@ def test_bad_pairs(photos):
         pairs_of(photos, fine=None, coarse=None, minority=("boar", "deer", "hare"), base=None)
     with pytest.raises(ConfigurationError, match="--minority is for all classes at once"):
         pairs_of(photos, fine="boar:deer", coarse=None, minority=("deer",), base=None)
+    with pytest.raises(ConfigurationError, match="--profile is for all classes at once and says which are rare"):
+        pairs_of(photos, fine="boar:deer", coarse=None, minority=(), base=None, profile="exp")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -269,3 +354,12 @@ def test_a_comparison_of_several_at_once_can_be_ended(tmp_path, photos, group):
     assert "Traceback" not in message
     assert all((cell / "checkpoint.pt").exists() for cell in cells)
     assert not list((tmp_path / "study").glob("cells/*"))
+
+
+def test_two_comparisons_in_one_folder_do_not_mix(tmp_path, photos, quick):
+    out = tmp_path / "s"
+    with Ledger(out).held(), pytest.raises(OutputError, match="another comparison is at work in this folder; wait"):
+        compare(photos, configs(quick, "baseline"), out, **AXES)
+    assert not list(out.glob("cells/*"))
+    compare(photos, configs(quick, "baseline"), out, **AXES)
+    assert len(records(out)) == 2

@@ -1,10 +1,21 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from fscl.errors import ConfigurationError
-from fscl.loading.samplers import SAMPLERS, Batches, EveryClassSampler, NaturalSampler, OversamplingSampler
+from fscl.loading.samplers import (
+    SAMPLERS,
+    Batches,
+    EveryClassSampler,
+    MPerClassSampler,
+    NaturalSampler,
+    OversamplingSampler,
+    PowerSampler,
+    ProgressiveSampler,
+)
+from fscl.registry import build
 
 counts = st.lists(st.integers(2, 40), min_size=2, max_size=4)
 names = st.sampled_from(sorted(SAMPLERS))
@@ -14,36 +25,103 @@ def labels_of(per_class):
     return np.repeat(np.arange(len(per_class)), per_class)
 
 
-@given(name=names, per_class=counts, batch_size=st.integers(12, 30), seed=st.integers(0, 9))
-def test_an_epoch_has_every_place_and_no_batch_of_one(name, per_class, batch_size, seed):
+def made(name, labels, batch_size, seed=0, epochs=(0.0, 10.0), **options):
+    """Return a sampler of the table, built as a run builds it."""
+    context = {"labels": labels, "batch_size": batch_size, "seed": seed, "epochs": epochs}
+    return build(SAMPLERS, "sampler", name, context, options)
+
+
+def chi_square_p(labels, drawn, probabilities):
+    """Return the probability of photos drawn as unevenly, if each class had its share and its photos were alike."""
+    per_class = np.bincount(labels, minlength=len(probabilities))
+    expected = (probabilities / np.maximum(per_class, 1))[labels] * len(drawn)
+    assert expected.min() >= 5
+    return stats.chisquare(np.bincount(drawn, minlength=len(labels)), expected).pvalue
+
+
+@given(name=names, per_class=counts, batch_size=st.integers(12, 30), seed=st.integers(0, 9), epoch=st.integers(0, 12))
+def test_an_epoch_has_every_place_and_no_batch_of_one(name, per_class, batch_size, seed, epoch):
     labels = labels_of(per_class)
-    if name == "every_class" and len(labels) // -(-len(labels) // batch_size) < 2 * len(per_class):
-        return
-    sampler = SAMPLERS[name](labels, batch_size, seed)
-    batches = sampler.batches(0)
+    smallest = len(labels) // -(-len(labels) // batch_size)
+    assume(smallest >= {"every_class": 2 * len(per_class), "m_per_class": 4}.get(name, 2))
+    sampler = made(name, labels, batch_size, seed)
+    batches = sampler.batches(epoch)
     sizes = [len(batch) for batch in batches]
     assert sum(sizes) == len(labels)
     assert len(sizes) == -(-len(labels) // batch_size)
     assert max(sizes) - min(sizes) <= 1
     assert min(sizes) >= 2
+    assert 0 <= min(map(min, batches)) <= max(map(max, batches)) < len(labels)
     assert sampler.probabilities.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 def test_frequencies_match_their_formula(name):
-    labels = labels_of([300, 30, 6])
-    sampler = SAMPLERS[name](labels, 48, seed=0)
-    drawn = np.concatenate([sampler.rows(epoch) for epoch in range(200)])
-    shares = np.bincount(labels[drawn]) / len(drawn)
-    assert shares == pytest.approx(sampler.probabilities, abs=0.005)
+    labels = labels_of([300, 30, 0, 6])
+    sampler = made(name, labels, 48, epochs=(0.0, 400.0))
+    drawn = np.concatenate([sampler.rows(epoch) for epoch in range(400)])
+    assert chi_square_p(labels, drawn, sampler.probabilities) > 0.001
 
 
-def test_frequencies_of_oversampling_do_not_favour_a_photo_of_its_class():
-    labels = labels_of([50, 5])
-    drawn = np.concatenate([OversamplingSampler(labels, 11, 0).rows(epoch) for epoch in range(400)])
-    per_photo = np.bincount(drawn, minlength=55) / len(drawn)
-    assert per_photo[:50] == pytest.approx(np.full(50, 0.5 / 50), rel=0.25)
-    assert per_photo[50:] == pytest.approx(np.full(5, 0.5 / 5), rel=0.05)
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_a_class_without_photos_is_no_error(name):
+    sampler = made(name, labels_of([0, 12, 0, 20]), 16)
+    assert sampler.probabilities[[0, 2]].tolist() == [0, 0]
+    assert np.isfinite(sampler.probabilities).all()
+
+
+@pytest.mark.parametrize(
+    ("exponent", "shares"),
+    [(1, [100, 25, 1]), (0.5, [10, 5, 1]), (0, [1, 1, 1]), (-1, [1, 4, 100]), (-0.5, [1, 2, 10])],
+)
+def test_powers_of_class_sizes(exponent, shares):
+    sampler = made("power", labels_of([100, 25, 1]), 16, exponent=exponent)
+    assert sampler.probabilities == pytest.approx(np.array(shares) / sum(shares))
+
+
+def test_power_zero_is_oversampling():
+    labels = labels_of([40, 3])
+    balanced = PowerSampler(labels, 16, 5, exponent=0)
+    assert np.array_equal(balanced.rows(2), OversamplingSampler(labels, 16, 5).rows(2))
+
+
+def test_progressive_sampling_goes_from_natural_to_balanced():
+    labels = labels_of([900, 100])
+    sampler = ProgressiveSampler(labels, 50, 0, epochs=(2.0, 22.0))
+    rare = [(labels[sampler.rows(epoch)] == 1).mean() for epoch in range(2, 22)]
+    expected = [0.1 + 0.4 * (epoch + 0.5) / 20 for epoch in range(20)]
+    assert rare == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 1000))
+    assert sorted(sampler.rows(0)) == list(range(1000))
+    assert (labels[sampler.rows(30)] == 1).mean() == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 1000))
+
+
+def test_progressive_sampling_goes_all_the_way_within_one_epoch():
+    labels = labels_of([9000, 1000])
+    rare = labels[ProgressiveSampler(labels, 100, 0, epochs=(0.0, 1.0)).rows(0)] == 1
+    assert rare[:1000].mean() == pytest.approx(0.12, abs=0.05)
+    assert rare[-1000:].mean() == pytest.approx(0.48, abs=0.05)
+
+
+@given(per_class=st.lists(st.integers(1, 30), min_size=2, max_size=12), m=st.integers(1, 6), seed=st.integers(0, 9))
+def test_m_photos_of_each_class_in_a_batch(per_class, m, seed):
+    labels, batch_size = labels_of(per_class), 16
+    assume(len(labels) // -(-len(labels) // batch_size) >= max(m, 2))
+    for batch in MPerClassSampler(labels, batch_size, seed, m=m).batches(seed):
+        found, sizes = np.unique(labels[batch], return_counts=True)
+        assert len(found) == min(len(batch) // m, len(per_class))
+        assert sizes.min() >= m
+        assert sizes.max() - sizes.min() <= 1
+        for label, size in zip(found, sizes, strict=True):
+            distinct = len(set(batch[labels[batch] == label]))
+            assert distinct == size or per_class[label] < size
+
+
+def test_classes_of_many_come_up_equally_often():
+    labels = labels_of([100] * 5 + [4] * 5)
+    sampler = MPerClassSampler(labels, 16, 0)
+    drawn = np.concatenate([sampler.rows(epoch) for epoch in range(100)])
+    groups = np.bincount(labels[drawn]) / 4  # a class comes up in groups of about 4 photos
+    assert stats.chisquare(groups).pvalue > 0.001
 
 
 @given(per_class=counts, seed=st.integers(0, 9), epoch=st.integers(0, 5))
@@ -63,7 +141,7 @@ def test_every_class_is_in_every_batch():
 @settings(max_examples=30)
 @given(name=names, start=st.integers(0, 12), seed=st.integers(0, 5))
 def test_resuming_changes_nothing(name, start, seed):
-    sampler = SAMPLERS[name](labels_of([40, 20]), 16, seed)
+    sampler = made(name, labels_of([40, 20]), 16, seed)
     whole = list(Batches(sampler, start=0, stop=13))
     assert list(Batches(sampler, start=start, stop=13)) == whole[start:]
     assert len(Batches(sampler, start=start, stop=13)) == 13 - start
@@ -98,6 +176,10 @@ def test_seeds_and_epochs_differ():
         (lambda: EveryClassSampler(labels_of([10, 10]), 4, 0, places=3), "2 classes · places fit a batch of 4"),
         (lambda: EveryClassSampler(labels_of([10, 10]), 4, 0, places=0), "places must be >= 1"),
         (lambda: Batches(NaturalSampler(labels_of([3, 3]), 2, 0), start=0, stop=1, world_size=3), "got 2"),
+        (lambda: PowerSampler(labels_of([3, 3]), 4, 0, exponent=1.5), "exponent must be −1 … 1, got 1.5"),
+        (lambda: PowerSampler(labels_of([3, 3]), 4, 0, exponent=float("nan")), "exponent must be −1 … 1, got nan"),
+        (lambda: MPerClassSampler(labels_of([10, 10]), 8, 0, m=7), "m must be 1 … 6, the photos of a batch, got 7"),
+        (lambda: MPerClassSampler(labels_of([10, 10]), 8, 0, m=0), "got 0"),
     ],
 )
 def test_bad_input(make, message):

@@ -1,23 +1,35 @@
+import importlib.util
 import math
+from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fscl.losses import FeatureSimilarityLoss
-from fscl.losses.feature_similarity import (
-    FullPrecisionProduct,
-    full_precision,
-    pairwise_form,
-    product,
-    sum_form,
-    unit_rows,
-)
 
 
-def oracle(features, labels):
-    """The equation, pair by pair: S_ij = h_i·h_j / (|h_i||h_j|), T_ij = [c_i = c_j], mean of (S − T)²."""
+def _load(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+similarity_loss = _load("similarity_oracle").similarity_loss
+EVERYTHING = {
+    "photo_weights": "class_balanced",
+    "centring": "running",
+    "exclude_self": True,
+    "prototypes": True,
+    "affinity": "simplex",
+}
+
+
+def study(features, labels):
+    """The study's equation on numbers: S_ij = h_i·h_j / (|h_i||h_j|), T_ij = [c_i = c_j], mean of (S − T)²."""
     rows, total = features.tolist(), 0.0
     for h_i, c_i in zip(rows, labels.tolist(), strict=True):
         for h_j, c_j in zip(rows, labels.tolist(), strict=True):
@@ -27,50 +39,161 @@ def oracle(features, labels):
     return total / len(rows) ** 2
 
 
-def batch(n, dim, classes, seed=0, dtype=torch.float64):
+def batch(n, dim, classes, seed=0, dtype=torch.float64, soft=False):
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(n, dim, generator=generator, dtype=dtype)
+    if soft:
+        shares = torch.rand(n, classes, generator=generator, dtype=dtype)
+        shares = torch.where(torch.rand(n, classes, generator=generator) < 0.3, 0, shares) + 1e-3
+        return features, shares / shares.sum(dim=1, keepdim=True)
     return features, torch.randint(classes, (n,), generator=generator)
 
 
+def affinity_of(classes, seed):
+    matrix = torch.rand(classes, classes, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
+    return (matrix + matrix.T) / 2
+
+
+def value_and_gradient(loss, features, labels):
+    leaf = features.clone().requires_grad_()
+    value = loss(leaf, labels)
+    (gradient,) = torch.autograd.grad(value, leaf, allow_unused=True)
+    return value.detach(), gradient
+
+
 @given(n=st.integers(1, 24), dim=st.integers(1, 12), classes=st.integers(2, 5), seed=st.integers(0, 999))
-def test_both_forms_are_the_equation(n, dim, classes, seed):
+def test_without_options_it_is_the_studys_equation(n, dim, classes, seed):
     features, labels = batch(n, dim, classes, seed)
-    expected = oracle(features, labels)
-    directions = unit_rows(features)
-    assert pairwise_form(directions, labels, classes).item() == pytest.approx(expected, abs=1e-12)
-    assert sum_form(directions, labels, classes).item() == pytest.approx(expected, abs=1e-10)
-    assert FeatureSimilarityLoss(classes)(features, labels).item() == pytest.approx(expected, abs=1e-10)
+    value = FeatureSimilarityLoss(classes)(features, labels).item()
+    assert value == pytest.approx(study(features, labels), abs=1e-10)
 
 
-@given(n=st.integers(2, 40), dim=st.integers(2, 20), seed=st.integers(0, 999))
-def test_both_forms_agree_in_float32_value_and_gradient(n, dim, seed):
-    features, labels = batch(n, dim, 3, seed, torch.float32)
-    values, gradients = [], []
-    for form in (pairwise_form, sum_form):
-        leaf = features.clone().requires_grad_()
-        value = form(unit_rows(leaf), labels, 3)
-        value.backward()
-        values.append(value.item())
-        gradients.append(leaf.grad)
-    assert values[0] == pytest.approx(values[1], abs=4e-6)
-    # Where photos agree with their target the gradient itself vanishes: what is left is rounding of terms of size
-    # one, which the shortest feature divides.
-    rounding = 8 * torch.finfo(torch.float32).eps / features.norm(dim=1).min()
-    assert (gradients[0] - gradients[1]).abs().max() <= 1e-5 * gradients[0].abs().max() + rounding
+@settings(max_examples=60)
+@given(
+    n=st.integers(1, 9),
+    dim=st.integers(2, 12),
+    classes=st.integers(2, 4),
+    seed=st.integers(0, 999),
+    soft=st.booleans(),
+    photo_weights=st.sampled_from(["equal", "class_balanced"]),
+    centring=st.sampled_from(["none", "batch"]),
+    exclude_self=st.booleans(),
+    stored=st.booleans(),
+)
+def test_every_option_is_the_equation(n, dim, classes, seed, soft, photo_weights, centring, exclude_self, stored):
+    features, labels = batch(n, dim, classes, seed, soft=soft)
+    affinity = affinity_of(classes, seed)
+    loss = FeatureSimilarityLoss(
+        classes,
+        affinity=affinity,
+        photo_weights=photo_weights,
+        centring=centring,
+        exclude_self=exclude_self,
+        prototypes=stored,
+        dims=[dim],
+    ).double()
+    means = []
+    if stored:  # every class but the last has been seen
+        vectors = torch.randn(classes, dim, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+        counts = (torch.arange(classes) < classes - 1).double()
+        loss.class_means[0].update(vectors, counts)
+        means = list(enumerate(vectors[:-1]))
+    centre = "batch" if centring == "batch" else None
+    leaf = features.clone().requires_grad_()
+    expected = similarity_loss(
+        leaf,
+        labels,
+        affinity,
+        photo_weights=photo_weights,
+        centre=centre,
+        exclude_self=exclude_self,
+        stored=means,
+    )
+    value, gradient = value_and_gradient(loss.eval(), features, labels)
+    assert value.item() == pytest.approx(expected.item(), abs=1e-10)
+    if expected.requires_grad:
+        (expected_gradient,) = torch.autograd.grad(expected, leaf)
+        tolerance = 1e-10 * max(1, expected_gradient.abs().max().item())
+        torch.testing.assert_close(gradient, expected_gradient, rtol=0, atol=tolerance)
+
+
+def test_running_centring_subtracts_the_mean_of_the_running_class_means():
+    loss = FeatureSimilarityLoss(3, centring="running", momentum=0.5, dims=[4]).double()
+    (first, _), (second, labels) = batch(6, 4, 3, 0), batch(6, 4, 3, 1)
+    loss(first, torch.tensor([0, 0, 0, 0, 1, 1]))
+    means = {0: first[:4].mean(0), 1: first[4:].mean(0)}
+    for c in range(3):
+        if (labels == c).any():
+            new = second[labels == c].mean(0)
+            # Of the second batch 1/2, of the first 1/2 · 1/2: together 3/4.
+            means[c] = (2 * new + means[c]) / 3 if c in means else new
+    centre = sum(means.values()) / len(means)
+    expected = similarity_loss(second, labels, torch.eye(3, dtype=torch.float64), centre=centre)
+    value, gradient = value_and_gradient(loss, second, labels)
+    assert value.item() == pytest.approx(expected.item(), abs=1e-10)
+    assert gradient.abs().max() > 0
+
+
+def test_prototypes_are_those_of_before_the_batch_and_stay_in_evaluation():
+    features, labels = batch(5, 4, 2)
+    labels[:] = 0
+    loss = FeatureSimilarityLoss(2, prototypes=True, dims=[4]).double()
+    plain = FeatureSimilarityLoss(2)(features, labels).item()
+    assert loss(features, labels).item() == pytest.approx(plain, abs=1e-12)
+    expected = similarity_loss(
+        features, labels, torch.eye(2, dtype=torch.float64), stored=[(0, features.mean(dim=0))]
+    ).item()
+    loss.eval()
+    assert [loss(features, labels).item() for _ in range(2)] == pytest.approx([expected, expected], abs=1e-10)
+
+
+def test_prototypes_are_in_the_state_and_options_are_not():
+    loss = FeatureSimilarityLoss(2, prototypes=True, dims=[4])
+    features, labels = batch(5, 4, 2, dtype=torch.float32)
+    loss(features, labels)
+    restored = FeatureSimilarityLoss(2, prototypes=True, dims=[4])
+    restored.load_state_dict(loss.state_dict())
+    assert restored(features, labels).item() == loss(features, labels).item()
+    assert list(FeatureSimilarityLoss(2, affinity="simplex").state_dict()) == []
+
+
+def test_a_rare_photo_meets_its_class_in_the_prototypes():
+    loss = FeatureSimilarityLoss(2, prototypes=True, photo_weights="class_balanced", exclude_self=True, dims=[2])
+    loss(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 1]))
+    alone = torch.tensor([[0.0, 1.0], [-0.6, 0.8]], requires_grad=True)
+    loss(alone, torch.tensor([0, 1])).backward()
+    moved = alone[1] - alone.grad[1]
+    assert moved[0] / moved.norm() > -0.6
+
+
+def test_projections_learn_and_are_what_is_compared():
+    torch.manual_seed(0)
+    loss = FeatureSimilarityLoss(3, projection=4, dims=[6, 8])
+    (first, labels), (second, _) = batch(9, 6, 3, 0, torch.float32), batch(9, 8, 3, 1, torch.float32)
+    value = loss([first, second], labels)
+    projected = [head(layer) for head, layer in zip(loss.projections, [first, second], strict=True)]
+    assert [tuple(layer.shape) for layer in projected] == [(9, 4), (9, 4)]
+    assert value.item() == pytest.approx(FeatureSimilarityLoss(3)(projected, labels).item(), abs=1e-6)
+    value.backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in loss.parameters())
 
 
 @pytest.mark.parametrize("n", [5, 12], ids=["pairwise", "sums"])
-def test_gradient_is_that_of_the_value(n):
+@pytest.mark.parametrize(
+    "options", [{}, {"photo_weights": "class_balanced", "centring": "batch", "exclude_self": True}]
+)
+def test_gradients_are_those_of_the_value_twice(n, options):
     features, labels = batch(n, 8, 3)
-    assert torch.autograd.gradcheck(lambda h: FeatureSimilarityLoss(3)(h, labels), features.requires_grad_())
+    loss = FeatureSimilarityLoss(3, **options)
+    assert torch.autograd.gradcheck(lambda h: loss(h, labels), features.requires_grad_())
+    assert torch.autograd.gradgradcheck(lambda h: loss(h, labels), features)
 
 
 @pytest.mark.parametrize("n", [6, 30])
 def test_order_of_photos_does_not_matter(n):
     features, labels = batch(n, 8, 3)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(1))
-    loss = FeatureSimilarityLoss(3)
+    loss = FeatureSimilarityLoss(3, photo_weights="class_balanced", centring="batch")
     assert loss(features, labels).item() == pytest.approx(loss(features[order], labels[order]).item(), abs=1e-12)
 
 
@@ -78,55 +201,144 @@ def test_order_of_photos_does_not_matter(n):
 def test_a_zero_vector_has_similarity_zero_and_gradient_zero(n):
     features, labels = batch(n, 8, 2)
     features[2] = 0
-    leaf = features.clone().requires_grad_()
-    value = FeatureSimilarityLoss(2)(leaf, labels)
-    value.backward()
-    assert value.item() == pytest.approx(oracle(features, labels), abs=1e-10)
-    assert torch.equal(leaf.grad[2], torch.zeros(8, dtype=torch.float64))
-    assert leaf.grad.abs().max() > 0
-    assert torch.isfinite(leaf.grad).all()
+    value, gradient = value_and_gradient(FeatureSimilarityLoss(2), features, labels)
+    assert value.item() == pytest.approx(study(features, labels), abs=1e-10)
+    assert torch.equal(gradient[2], torch.zeros(8, dtype=torch.float64))
+    assert gradient.abs().max() > 0
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("n", [3, 50], ids=["pairwise", "sums"])
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_features_have_no_direction_about_their_centre(n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.rand(1, 16, generator=generator).expand(n, 16) * 100
+    loss = FeatureSimilarityLoss(3, centring="batch")
+    _, gradient = value_and_gradient(loss, features, torch.arange(n) % 3)
+    assert torch.equal(gradient, torch.zeros(n, 16))
 
 
 def test_all_vectors_zero():
-    leaf = torch.zeros(4, 8, requires_grad=True)
-    value = FeatureSimilarityLoss(2)(leaf, torch.tensor([0, 0, 1, 1]))
-    value.backward()
+    value, gradient = value_and_gradient(FeatureSimilarityLoss(2), torch.zeros(4, 8), torch.tensor([0, 0, 1, 1]))
     assert value.item() == pytest.approx(0.5)
-    assert torch.equal(leaf.grad, torch.zeros(4, 8))
+    assert torch.equal(gradient, torch.zeros(4, 8))
 
 
 def test_one_class_in_the_batch_pulls_all_together():
     features, _ = batch(10, 4, 2)
     labels = torch.zeros(10, dtype=torch.int64)
-    assert FeatureSimilarityLoss(2)(features, labels).item() == pytest.approx(oracle(features, labels), abs=1e-12)
+    assert FeatureSimilarityLoss(2)(features, labels).item() == pytest.approx(study(features, labels), abs=1e-12)
     assert FeatureSimilarityLoss(2)(torch.ones(10, 4), labels).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_one_photo():
-    assert FeatureSimilarityLoss(2)(torch.ones(1, 4), torch.tensor([1])).item() == pytest.approx(0, abs=1e-6)
+@pytest.mark.parametrize("exclude_self", [False, True])
+def test_one_photo(exclude_self):
+    loss = FeatureSimilarityLoss(2, exclude_self=exclude_self, photo_weights="class_balanced")
+    for dim in (1, 4):
+        value, gradient = value_and_gradient(loss, torch.rand(1, dim) + 1, torch.tensor([1]))
+        assert value.item() == pytest.approx(0, abs=1e-6)
+        assert gradient.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("n", [16, 64], ids=["pairwise", "sums"])
+def test_hard_labels_are_soft_labels_of_one_class(n):
+    features, labels = batch(n, 32, 3)
+    loss = FeatureSimilarityLoss(
+        3, affinity="simplex", photo_weights="class_balanced", centring="batch", exclude_self=True
+    )
+    soft = torch.eye(3, dtype=torch.float64)[labels]
+    assert loss(features, labels).item() == pytest.approx(loss(features, soft).item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [16, 64], ids=["pairwise", "sums"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_labels_may_be_any_integers(n, dtype):
+    features, labels = batch(n, 32, 3)
+    loss = FeatureSimilarityLoss(3)
+    assert loss(features, labels).item() == loss(features, labels.to(dtype)).item()
+
+
+def test_a_class_weighs_the_same_however_few_photos_it_has():
+    features = torch.eye(2).repeat_interleave(torch.tensor([60, 4]), dim=0)
+    labels = torch.tensor([0] * 60 + [1] * 4)
+    loss = FeatureSimilarityLoss(2, photo_weights="class_balanced")
+    swapped = 1 - labels
+    rare_wrong = torch.where(torch.arange(64) >= 60, 0, labels)
+    assert loss(features, labels).item() == pytest.approx(0, abs=1e-6)
+    # 4 photos of 64 called like the others are now one class: the whole off-diagonal quarter of S is wrong.
+    assert loss(torch.ones(64, 2), labels).item() == pytest.approx(0.5, abs=1e-5)
+    assert loss(features, swapped).item() == pytest.approx(0, abs=1e-6)
+    assert FeatureSimilarityLoss(2)(features, rare_wrong).item() == pytest.approx(2 * 60 * 4 / 64**2, abs=1e-6)
+
+
+def test_the_simplex_is_reached_by_opposite_centred_features():
+    features = torch.tensor([[5.0, 1.0], [5.0, 3.0], [5.0, 3.0]])
+    loss = FeatureSimilarityLoss(2, affinity="simplex", centring="batch")
+    assert loss(features, torch.tensor([0, 1, 1])).item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("n", [16, 512], ids=["pairwise", "sums"])
-def test_half_precision_features_are_computed_in_float32(n, dtype):
+@pytest.mark.parametrize("n", [16, 16384], ids=["pairwise", "sums"])
+@pytest.mark.parametrize(
+    "options", [{}, {"photo_weights": "class_balanced", "centring": "batch", "exclude_self": True}]
+)
+def test_half_precision_features_are_computed_in_float32(n, dtype, options):
     features, labels = batch(n, 32, 3, dtype=torch.float32)
-    leaf = (features * 200).to(dtype).requires_grad_()
+    features[0] = 0
+    features[1] = 60000
+    features[2] = 1e-7
+    loss = FeatureSimilarityLoss(3, **options)
+    leaf = features.to(dtype).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = FeatureSimilarityLoss(3)(leaf, labels)
+        value = loss(leaf, labels)
     value.backward()
-    expected = FeatureSimilarityLoss(3)(leaf.detach().double(), labels).item()
     assert value.dtype == torch.float32
-    assert value.item() == pytest.approx(expected, abs=4e-6)
+    assert leaf.grad.dtype == dtype
     assert torch.isfinite(leaf.grad).all()
+    if dtype == torch.float16:
+        leaf.data[2] = 0  # so short that its gradient would not fit float16: no direction
+    assert value.item() == pytest.approx(loss(leaf.detach().double(), labels).item(), abs=1e-5)
 
 
-def test_layers_are_summed_and_named_from_the_end():
-    loss = FeatureSimilarityLoss(3)
+@pytest.mark.parametrize(
+    "options", [{}, {"photo_weights": "class_balanced", "exclude_self": True, "centring": "batch"}]
+)
+@pytest.mark.parametrize("spread", [1e-3, 1.0], ids=["collapsed", "spread"])
+def test_rounding_does_not_grow_with_the_batch(options, spread):
+    features, labels = batch(30000, 16, 3, dtype=torch.float32)
+    features = 1 + spread * features
+    loss = FeatureSimilarityLoss(3, **options)
+    value, gradient = value_and_gradient(loss, features, labels)
+    exact, exact_gradient = value_and_gradient(loss, features.double(), labels)
+    assert value.item() == pytest.approx(exact.item(), abs=4e-6)
+    # Near collapse the gradient is what remains of terms 1,000 × as large.
+    assert (gradient - exact_gradient).abs().max() < 1e-5 / spread * exact_gradient.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_gradients_of_short_features_are_finite(dtype):
+    features = torch.tensor([[2e-4, 0.0], [0.0, 2e-4]], dtype=dtype, requires_grad=True)
+    FeatureSimilarityLoss(2, affinity=[[1, -1], [-1, 1]])(features + 1e-5, torch.tensor([0, 1])).backward()
+    assert torch.isfinite(features.grad).all()
+    assert features.grad.abs().max() > 0
+
+
+def test_not_a_number_in_is_not_a_number_out():
+    for n in (4, 40):
+        features, labels = batch(n, 8, 2)
+        features[1, 1] = math.nan
+        assert math.isnan(FeatureSimilarityLoss(2)(features, labels).item())
+
+
+def test_layers_are_summed_weighted_and_named_from_the_end():
     (first, labels), (second, _) = batch(9, 4, 3, 0), batch(9, 16, 3, 1)
-    parts = loss.parts([first, second], labels)
+    parts = FeatureSimilarityLoss(3).parts([first, second], labels)
     assert list(parts) == ["-2", "-1"]
-    assert parts["-2"].item() == pytest.approx(oracle(first, labels), abs=1e-10)
-    assert loss([first, second], labels).item() == pytest.approx(sum(p.item() for p in parts.values()))
+    assert parts["-2"].item() == pytest.approx(study(first, labels), abs=1e-10)
+    assert FeatureSimilarityLoss(3)([first, second], labels).item() == pytest.approx(sum(parts.values()).item())
+    weighted = FeatureSimilarityLoss(3, layer_weights=[0.5, 2])
+    assert weighted([first, second], labels).item() == pytest.approx((parts["-2"] / 2 + 2 * parts["-1"]).item())
+    assert list(FeatureSimilarityLoss(3).parts(first, labels)) == ["-1"]
 
 
 def test_value_knows_the_perfect_and_the_collapsed_batch():
@@ -138,71 +350,88 @@ def test_value_knows_the_perfect_and_the_collapsed_batch():
 
 
 @pytest.mark.parametrize(
-    ("features", "labels", "message"),
-    [
-        (torch.ones(2, 3), torch.tensor([0, 2]), "labels must be 0 … 1, got 0 … 2"),
-        (torch.ones(2, 3), torch.tensor([-1, 0]), "labels must be 0 … 1, got -1 … 0"),
-        (torch.ones(0, 3), torch.tensor([], dtype=torch.int64), "batch >= 1"),
-        (torch.ones(3, 3), torch.tensor([0, 1]), r"got \(3, 3\) and \(2,\)"),
-        (torch.ones(2, 3, 4), torch.tensor([0, 1]), r"features must be \(batch, dim\)"),
-    ],
+    ("n", "soft"),
+    [(8, False), pytest.param(64, True, marks=pytest.mark.slow)],
+    ids=["pairwise", "sums of soft labels"],
 )
+def test_it_compiles_to_one_graph(n, soft):
+    features, labels = batch(n, 16, 3, dtype=torch.float32, soft=soft)
+    loss = FeatureSimilarityLoss(3, **EVERYTHING, dims=[16])
+    compiled = torch.compile(FeatureSimilarityLoss(3, **EVERYTHING, dims=[16]), fullgraph=True, backend="aot_eager")
+    for _ in range(2):  # the second with class means of the first
+        expected, expected_gradient = value_and_gradient(loss, features, labels)
+        value, gradient = value_and_gradient(compiled, features, labels)
+        assert value.item() == pytest.approx(expected.item(), abs=1e-6)
+        torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-7)
+
+
+class NothingIsRead(TorchDispatchMode):
+    """Refuse every operation for which the host would wait for an accelerator."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        assert name not in {"_local_scalar_dense", "nonzero", "masked_select", "equal", "unique"}, name
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("n", [8, 64], ids=["pairwise", "sums"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_host_never_waits_for_a_value(n, soft, monkeypatch):
+    features, labels = batch(n, 16, 3, dtype=torch.float32, soft=soft)
+    loss = FeatureSimilarityLoss(3, **EVERYTHING, dims=[16])
+    with pytest.raises(AssertionError, match="_local_scalar_dense"), NothingIsRead():
+        loss(features, labels)  # on a CPU labels are checked
+    monkeypatch.setattr("fscl.losses.feature_similarity.check_labels", lambda *_: None)
+    with NothingIsRead():
+        value_and_gradient(loss, features, labels)
+
+
+BAD_LABELS = [
+    (torch.ones(2, 3), torch.tensor([0, 2]), "labels must be 0 … 1, got 0 … 2; is num_classes right"),
+    (torch.ones(2, 3), torch.tensor([-1, 0]), "labels must be 0 … 1, got -1 … 0"),
+    (torch.ones(0, 3), torch.tensor([], dtype=torch.int64), "batch >= 1"),
+    (torch.ones(3, 3), torch.tensor([0, 1]), r"got \(3, 3\) and \(2,\)"),
+    (torch.ones(2, 3, 4), torch.tensor([0, 1]), r"features must be \(batch, dim\)"),
+    ([], torch.tensor([0, 1]), "a list of at least one, got an empty list"),
+    (torch.ones(2, 3), torch.ones(2, 2), "sum to 1, got .* a row that sums to 2; divide each row by its sum"),
+    (torch.ones(2, 3), torch.ones(2, 3) / 3, r"shares of classes \(2, 2\).*got \(2, 3\) float32"),
+]
+
+
+@pytest.mark.parametrize(("features", "labels", "message"), BAD_LABELS)
 def test_bad_input(features, labels, message):
     with pytest.raises(ValueError, match=message):
         FeatureSimilarityLoss(2)(features, labels)
 
 
-def test_one_class_is_refused():
-    with pytest.raises(ValueError, match="num_classes must be >= 2, got 1"):
-        FeatureSimilarityLoss(1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": 1}, "num_classes must be >= 2, got 1"),
+        ({"photo_weights": "balanced"}, "unknown photo_weights 'balanced'; did you mean 'class_balanced'"),
+        ({"centring": "mean"}, "unknown centring 'mean'; choose from: batch, none, running"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
+        ({"projection": 0, "dims": [4]}, "projection must be >= 1, got 0"),
+        ({"layer_weights": [1, -1]}, r"layer_weights must be >= 0, got \[1, -1\]"),
+        ({"projection": 8}, "need dims, the length of each layer's features"),
+        ({"prototypes": True}, "need dims"),
+        ({"centring": "running"}, "need dims"),
+        ({"affinity": "simplx"}, "got 'simplx'; did you mean 'simplex'"),
+    ],
+)
+def test_options_that_do_not_exist_or_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureSimilarityLoss(**{"num_classes": 3} | options)
 
 
-@pytest.fixture
-def tf32_settings():
-    """Put the user's precision back after the test."""
-    yield
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cuda.matmul.fp32_precision = "none"
-    torch.backends.mkldnn.matmul.fp32_precision = "none"
-
-
-@pytest.mark.parametrize("chosen", ["default", "high", "medium", "allow_tf32", "fp32_precision"])
-def test_full_precision_gives_the_users_setting_back(chosen, tf32_settings):
-    cublas = torch.backends.cuda.matmul
-    if chosen in ("high", "medium"):
-        torch.set_float32_matmul_precision(chosen)
-    elif chosen != "default":
-        setattr(cublas, chosen, True if chosen == "allow_tf32" else "tf32")
-    before = cublas.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision
-    with full_precision():
-        assert cublas.fp32_precision == "ieee"
-    assert (cublas.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision) == before
-
-
-def test_the_full_precision_product_has_the_gradient_of_a_product():
-    left, right = batch(5, 4, 2, seed=0)[0], batch(4, 6, 2, seed=1)[0]
-    assert torch.equal(FullPrecisionProduct.apply(left, right), left @ right)
-    assert torch.autograd.gradcheck(FullPrecisionProduct.apply, (left.requires_grad_(), right.requires_grad_()))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="TF32 is a thing of CUDA")
-def test_tf32_changes_neither_value_nor_gradient(tf32_settings):
-    features, labels = batch(64, 512, 2, dtype=torch.float32)
-    found = []
-    for allowed in (False, True):
-        torch.backends.cuda.matmul.allow_tf32 = allowed
-        leaf = features.cuda().requires_grad_()
-        value = FeatureSimilarityLoss(2)(leaf, labels.cuda())
-        value.backward()
-        found.append((value.item(), leaf.grad))
-    assert found[0][0] == found[1][0]
-    assert torch.equal(found[0][1], found[1][1])
-
-
-@pytest.mark.parametrize(("form", "products"), [(pairwise_form, 1), (sum_form, 2)])
-def test_every_product_of_the_loss_is_a_full_precision_one(form, products, monkeypatch):
-    calls = []
-    monkeypatch.setattr("fscl.losses.feature_similarity.product", lambda a, b: calls.append(a) or product(a, b))
-    features, labels = batch(6, 4, 2)
-    form(unit_rows(features), labels, 2)
-    assert len(calls) == products
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dims": [8]}, r"features must be \(batch, 8\) as dims says, got \(2, 3\)"),
+        ({"dims": [3, 3]}, r"dims must have an entry for each of 1 layers, got \(3, 3\)"),
+        ({"layer_weights": [1, 1]}, "layer_weights must have an entry for each of 1 layers"),
+    ],
+)
+def test_layers_that_are_not_those_announced(options, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureSimilarityLoss(2, **options)(torch.ones(2, 3), torch.tensor([0, 1]))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fscl.losses import CrossEntropyLoss, FeatureSimilarityLoss, Objective
+from fscl.losses import CrossEntropyLoss, FeatureSimilarityLoss, Objective, Term
 
 
 def test_the_total_is_the_weighted_sum_and_the_parts_are_unweighted():
@@ -11,7 +11,10 @@ def test_the_total_is_the_weighted_sum_and_the_parts_are_unweighted():
     features = [torch.randn(8, dim, generator=generator) for dim in (4, 6)]
     labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 0])
     objective = Objective(
-        {"cross_entropy": (1.0, CrossEntropyLoss(3)), "feature_similarity": (0.5, FeatureSimilarityLoss(3))}
+        {
+            "cross_entropy": Term(1.0, CrossEntropyLoss(3)),
+            "feature_similarity": Term(0.5, FeatureSimilarityLoss(3)),
+        }
     )
     total, parts = objective(logits, features, labels)
     similarity = sum(FeatureSimilarityLoss(3)(layer, labels) for layer in features)

@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, STUDY_BASE, default_base, measures, thin
+from fscl.manifest.imbalance import (
+    MIN_MINORITY_PHOTOS,
+    STUDY_BASE,
+    default_base,
+    measures,
+    profile,
+    profile_base,
+    profile_sizes,
+    thin,
+)
 
 RATIOS = [1.0, 0.1, 0.01, 0.005, 0.001]
 quick = settings(max_examples=30, deadline=None)
@@ -206,3 +215,85 @@ def test_measures_at_the_ends():
     assert measures({"a": 5})["entropy"] is None
     with pytest.raises(PhotosError, match="classes with photos"):
         measures({"a": 0})
+
+
+def tailed(rows, **options):
+    return profile(rows, **{"classes": ["boar", "deer", "hare"], "base": None, "seed": 0} | options)
+
+
+@pytest.mark.parametrize(
+    ("base", "classes", "imbalance", "photos"),
+    [(5000, 10, 100, 12_406), (5000, 10, 50, 13_996), (500, 100, 100, 10_847), (500, 100, 10, 19_573)],
+)
+def test_the_profile_has_the_published_sizes_of_cifar_lt(base, classes, imbalance, photos):
+    names = [f"class {place}" for place in range(classes)]
+    assert sum(profile_sizes(names, imbalance, base).values()) == photos
+
+
+@given(st.integers(1, 10_000), st.integers(2, 30), st.floats(1, 1000))
+def test_profile_sizes_follow_the_formula(base, num_classes, imbalance):
+    sizes = list(profile_sizes([str(place) for place in range(num_classes)], imbalance, base).values())
+    assert sizes[0] == base
+    for place, size in enumerate(sizes):
+        wanted = base * (1 / imbalance) ** (place / (num_classes - 1))  # as the authors' code writes it
+        assert size <= wanted + 1e-6
+        assert size > wanted - 1 - 1e-6
+
+
+three_sizes = st.lists(st.integers(20, 60), min_size=3, max_size=3)
+
+
+@quick
+@given(three_sizes, st.lists(st.floats(1, 20), min_size=2, max_size=2), st.integers(0, 3), st.permutations(range(3)))
+def test_a_tail_has_its_sizes_is_nested_and_leaves_the_test_photos(sizes, imbalances, seed, order):
+    rows = table(**{name: (size, 10, 5) for name, size in zip(("boar", "deer", "hare"), sizes, strict=True)})
+    classes = [("boar", "deer", "hare")[place] for place in order]
+    base = profile_base(counted(rows, "train"), classes, imbalances)
+    less, more = (
+        tailed(rows, classes=classes, imbalance=imbalance, base=base, seed=seed) for imbalance in sorted(imbalances)
+    )
+    assert counted(more, "train") == profile_sizes(classes, max(imbalances), base)
+    assert set(more["region_id"]) <= set(less["region_id"])
+    assert counted(more, "test") == {"boar": 5, "deer": 5, "hare": 5}
+
+
+def test_validation_of_a_tail_shrinks_like_training_but_loses_no_class():
+    rows = table(boar=(400, 80, 0), deer=(200, 80, 0), hare=(400, 80, 0))
+    thinned = tailed(rows, imbalance=400, base=400)
+    assert counted(thinned, "train") == {"boar": 400, "deer": 20, "hare": 1}
+    assert counted(thinned, "val") == {"boar": 80, "deer": 8, "hare": 1}
+    assert counted(tailed(rows, imbalance=400, thin_validation=False), "val") == {"boar": 80, "deer": 80, "hare": 80}
+
+
+@given(st.lists(st.integers(1, 5000), min_size=3, max_size=3), st.lists(st.floats(1, 500), min_size=1, max_size=3))
+def test_profile_base_is_the_largest_that_every_class_can_give(sizes, imbalances):
+    counts = dict(zip("abc", sizes, strict=True))
+    base = profile_base(counts, "abc", imbalances)
+
+    def given_in_full(base):
+        return all(
+            base * imbalance ** (-place / 2) <= counts[name] + 1e-6
+            for imbalance in imbalances
+            for place, name in enumerate("abc")
+        )
+
+    assert given_in_full(base)
+    assert not given_in_full(base + 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"imbalance": 0.5}, ConfigurationError, r"of at least 1, got 0.5; 100 means 100:1"),
+        ({"imbalance": math.nan}, ConfigurationError, "of at least 1, got nan"),
+        ({"imbalance": math.inf}, ConfigurationError, "of at least 1, got inf"),
+        ({"classes": ["boar", "deer"]}, ConfigurationError, "training photos, boar, deer, hare; got boar, deer"),
+        ({"classes": ["boar", "deer", "hare", "deer"]}, ConfigurationError, "two or more different classes"),
+        ({"base": 41}, PhotosError, "at least 41 training photos of 'boar' .* got 40; the largest base here is 40"),
+        ({"imbalance": 50}, PhotosError, "but 50 at base 40 leaves none of 'hare'"),
+    ],
+)
+def test_a_tail_that_cannot_be_is_refused(options, error, message):
+    rows = table(boar=(40, 0, 0), deer=(40, 0, 0), hare=(40, 0, 0))
+    with pytest.raises(error, match=message):
+        tailed(rows, **{"imbalance": 10, "base": 40} | options)

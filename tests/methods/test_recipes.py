@@ -1,9 +1,15 @@
 import pytest
 
+import fscl
 from fscl import config, methods
 from fscl.errors import ConfigurationError
 from fscl.loading import SAMPLERS
 from fscl.losses import LOSSES
+from fscl.manifest.table import Manifest
+from fscl.training.loop import fit
+
+CORRECTING_LOSSES = {"class_balanced", "logit_adjusted", "balanced_softmax"}
+BALANCING_SAMPLERS = {"oversampling", "progressive", "m_per_class"}
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -13,6 +19,27 @@ def test_every_recipe_resolves_and_names_what_exists(name):
     for stage in recipe.stage:
         assert stage.sampler.name in SAMPLERS
         assert all(term.name in LOSSES for term in stage.loss)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_recipe_trains_two_epochs_and_predicts(name, quick, photos, tmp_path):
+    few = Manifest(photos.rows[::3].reset_index(drop=True), photos.root)
+    run = fit(quick(name, epochs=2, steps=None), few, tmp_path)
+    predicted = fscl.load(run).predict([few.root / path for path in few.rows["path"][::15]])
+    assert predicted["prediction"].isin(["boar", "deer", "hare"]).all()
+    assert predicted["probability"].between(1 / 3, 1).all()
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_no_recipe_corrects_twice(name):
+    recipe = config.resolve([(name, methods.read(name))])
+    for stage in recipe.stage:
+        corrections = {term.name for term in stage.loss} & CORRECTING_LOSSES
+        if recipe.posthoc is not None and recipe.posthoc.name == "logit_adjustment":
+            corrections.add("posthoc")
+        if stage.sampler.name in BALANCING_SAMPLERS:
+            corrections.add("sampler")
+        assert len(corrections) <= 1
 
 
 def test_the_study_four_differ_in_sampler_and_similarity_alone():

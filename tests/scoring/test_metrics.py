@@ -23,6 +23,7 @@ KEYS = {
     "balanced_log_loss",
     "recall_by_class",
     "recall_by_bin",
+    "recall_by_shot",
 }
 NAMES = ["boar", "water deer", "roe deer", "bear"]
 COUNTS = {"boar": 1000, "water deer": 999, "roe deer": 9, "bear": 10}
@@ -139,6 +140,21 @@ def test_recalls_of_minority_majority_and_bins():
     assert got["majority_recall"] == (0.5 + 0) / 2
     assert got["recall_by_bin"] == {"<10": 1, "10-99": 0.25, "100-999": 0, ">=1000": 0.5}
     assert list(got["recall_by_bin"]) == list(BINS)
+    assert got["recall_by_shot"] == {"many": 0.25, "medium": None, "few": 0.625}
+
+
+@pytest.mark.parametrize(
+    ("photos", "shot"), [(0, "few"), (19, "few"), (20, "medium"), (100, "medium"), (101, "many"), (5000, "many")]
+)
+def test_shots_are_those_of_the_long_tail_benchmarks(photos, shot):
+    got = decision_figures(
+        np.array([0, 0]),
+        np.array([0, 1]),
+        classes=["a", "b"],
+        minority=["b"],
+        train_counts={"a": photos, "b": photos},
+    )
+    assert {name: recall for name, recall in got["recall_by_shot"].items() if recall is not None} == {shot: 0.5}
 
 
 def test_a_class_without_photos_is_none_and_leaves_the_means_alone():
@@ -154,6 +170,7 @@ def test_without_photos_everything_is_none():
     got = evaluate(np.zeros((0, 2)), np.zeros(0, dtype=int))
     assert got.pop("recall_by_class") == {"boar": None, "water deer": None}
     assert set(got.pop("recall_by_bin").values()) == {None}
+    assert set(got.pop("recall_by_shot").values()) == {None}
     assert set(got.values()) == {None}
 
 

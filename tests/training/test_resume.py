@@ -11,6 +11,7 @@ from fscl.errors import BundleError, OutputError
 from fscl.manifest.table import Manifest
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
+from fscl.training.progress import Silent
 
 KILLED = """
 import os, signal, sys
@@ -20,10 +21,11 @@ from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
+from fscl.training.progress import Silent
 
 photos, settings, out, at = sys.argv[1:]
 
-class Killer:
+class Killer(Silent):
     def advance(self, step, steps, photos_per_second, terms):
         if step == int(at):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -64,7 +66,7 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path, photos, quick, at, wor
 
 
 def test_ctrl_c_ends_between_steps_with_a_checkpoint(tmp_path, photos, quick):
-    class Presser:
+    class Presser(Silent):
         def advance(self, step, steps, photos_per_second, terms):
             if step == 3:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -85,7 +87,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path, photos, quick):
 
 
 def test_a_checkpoint_cut_short_is_named(tmp_path, photos, quick):
-    class Presser:
+    class Presser(Silent):
         def advance(self, step, steps, photos_per_second, terms):
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -8,7 +8,7 @@ from fscl.config import Split
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.manifest.table import Manifest
 from fscl.training.loop import fit
-from fscl.training.subset import balance_table, split_photos, subset
+from fscl.training.subset import balance_table, split_photos, subset, tail
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,24 @@ def test_classes_that_do_not_fit_leave_no_folder(tmp_path, photos, quick, classe
 def test_a_name_given_twice_counts_once(photos, quick):
     found = subset(photos, quick(minority=("deer", "deer"), classes=("deer", "boar", "deer")))
     assert (found.classes, found.minority) == (("boar", "deer"), ("deer",))
+
+
+def test_a_profile_falls_over_the_classes_in_the_order_given(photos, quick):
+    found = subset(photos, quick(profile="exp", imbalance=5, base=20, classes=("hare", "boar", "deer")))
+    assert found.train_counts == {"boar": 8, "deer": 4, "hare": 20}
+    assert found.classes == ("boar", "deer", "hare")
+    assert found.minority == ("boar", "deer")  # few-shot, both
+    by_name = subset(photos, quick(profile="exp", imbalance=5, base=20))
+    assert by_name.train_counts == {"boar": 20, "deer": 8, "hare": 4}
+    assert subset(photos, quick(profile="exp", imbalance=5, minority=("deer",))).minority == ("deer",)
+
+
+def test_the_tail_is_the_few_shot_classes_or_else_the_rarer_half():
+    cifar10_lt = dict(zip("abcdefghij", [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50], strict=True))
+    assert tail(cifar10_lt) == ("f", "g", "h", "i", "j")
+    assert tail(cifar10_lt | {"i": 20, "j": 19}) == ("j",)
+    assert tail({"a": 19, "b": 8, "c": 4}) == ("c",)
+    assert tail({"a": 100, "b": 100}) == ("b",)
 
 
 def printed(manifest):

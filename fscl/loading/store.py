@@ -1,0 +1,292 @@
+"""The photo store: each region decoded, cropped and resized once, then kept as uint8 in a memory-mapped file.
+
+Decoding a photo of three megapixels takes longer than augmenting it. A store does it once for all epochs, all cells
+of a comparison and all resumed runs, and gives bit for bit what decoding gives.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fscl.atomic import replacing, write_text
+from fscl.config import Preprocessing
+from fscl.errors import OutputError
+from fscl.images import UnreadableError
+from fscl.loading.loader import Pixels, Regions
+
+FORMAT, VERSION = "fscl-store", 1
+PIXELS, DONE, INDEX, RECORD = "pixels.bin", "done.bin", "regions.parquet", "store.json"
+SPARE_BYTES = 2**30  # of the disk, left to checkpoints and models
+PHOTOS_PER_TASK = 16  # a small photo takes hardly longer than to hand out a task
+SECONDS_BETWEEN_FLUSHES = 30.0  # what a power cut costs at most; a killed process costs less
+
+Progress = Callable[[int, int], None]
+IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+class NoRoomError(OutputError):
+    """A disk too full for the store."""
+
+
+class PhotoStore:
+    """Resized photos in a memory-mapped file; made by `build`, travels to other processes as its path.
+
+    Args:
+        folder: of one store, with what `build` has left there.
+
+    Raises:
+        OutputError: no finished store of this version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        record = _record(folder)
+        if record is None:
+            raise OutputError(f"{folder}: expected a finished photo store, found none; run the command again")
+        self.image_size, self.crop_margin = int(record["image_size"]), float(record["crop_margin"])
+        self.problems: dict[int, str] = {int(place): reason for place, reason in record["problems"].items()}
+        keys = _keys_of(pd.read_parquet(folder / INDEX))
+        self._places = {key: place for place, key in enumerate(keys)}
+        self.pixels = _mapped(folder / PIXELS, (len(keys), self.image_size, self.image_size, 3), mode="r")
+
+    def __reduce__(self) -> tuple[type["PhotoStore"], tuple[Path]]:
+        return PhotoStore, (self.folder,)  # the map itself would be copied
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @classmethod
+    def build(
+        cls,
+        regions: Regions,
+        preprocessing: Preprocessing,
+        folder: Path,
+        *,
+        progress: Progress | None = None,
+    ) -> "PhotoStore":
+        """Decode what is not there yet, in as many threads as there are cores, and return the store.
+
+        A store goes by the hash of its regions, their files' sizes and times, and the preprocessing. Where another
+        manifest or a changed photo gives another hash, what was stored under the same preprocessing is dropped.
+        What an interrupted call has decoded is used. Photos that cannot be read are tried again by the next call.
+
+        Args:
+            regions: to store, at least one; several of one path and box are stored once.
+            preprocessing: image size and crop margin decide, the normalisation does not.
+            folder: of stores, one for each image size and margin. No other process may be building in it.
+            progress: called with (photos done, photos) as it goes on.
+
+        Raises:
+            NoRoomError: the disk is too full.
+            OSError: the folder cannot be written.
+        """
+        index, chosen = _index(regions)
+        own = folder / (_prefix(preprocessing) + _fingerprint(index))
+        for other in set(folder.glob(f"{_prefix(preprocessing)}*")) - {own}:
+            shutil.rmtree(other)
+        own.mkdir(parents=True, exist_ok=True)
+        shape = (len(index), preprocessing.image_size, preprocessing.image_size, 3)
+        for name, size in ((PIXELS, prod(shape)), (DONE, len(index))):
+            _reserve(own / name, size)
+        with replacing(own / INDEX) as path:
+            index.drop(columns=["bytes", "modified_ns"]).to_parquet(path)
+        problems = _decode(
+            lambda place: regions.resized(int(chosen[place]), preprocessing),
+            _mapped(own / PIXELS, shape, mode="r+"),
+            _mapped(own / DONE, shape[:1], mode="r+"),
+            progress or _say_nothing,
+        )
+        record = {
+            "format": FORMAT,
+            "version": VERSION,
+            "image_size": preprocessing.image_size,
+            "crop_margin": preprocessing.crop_margin,
+            "problems": problems,
+        }
+        write_text(own / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        return cls(own)
+
+    @classmethod
+    def kept_in(cls, folder: Path, preprocessing: Preprocessing) -> "PhotoStore | None":
+        """Return the finished store of this preprocessing that `build` has left in a folder, if there is one."""
+        finished = folder.glob(f"{_prefix(preprocessing)}*/{RECORD}")
+        return next((cls(record.parent) for record in finished), None)
+
+    def serves(self, preprocessing: Preprocessing) -> bool:
+        """Whether photos under this preprocessing are those that are stored."""
+        return (self.image_size, self.crop_margin) == (preprocessing.image_size, preprocessing.crop_margin)
+
+    def view(self, regions: Regions) -> Regions:
+        """Return the regions with those stored that the store has."""
+        places = np.array([self._places.get(key, -1) for key in _keys(regions)], dtype=np.int64)
+        return replace(regions, stored=Stored(self, places))
+
+    def __getitem__(self, place: int) -> Pixels:
+        """Return a photo: (image_size, image_size, 3) uint8, not to be written to.
+
+        Raises:
+            UnreadableError: it could not be read.
+        """
+        if place in self.problems:
+            raise UnreadableError(self.problems[place])
+        photo: Pixels = self.pixels[place]
+        return photo
+
+
+class Stored(NamedTuple):
+    """Where in a store regions are; −1: not there."""
+
+    store: PhotoStore
+    places: IntArray
+
+    def photo(self, row: int, preprocessing: Preprocessing) -> Pixels | None:
+        """Return the photo of a region, None where it is not stored as this preprocessing has it.
+
+        Raises:
+            UnreadableError: it could not be read.
+        """
+        place = int(self.places[row])
+        return self.store[place] if place >= 0 and self.store.serves(preprocessing) else None
+
+    def has_all(self, preprocessing: Preprocessing) -> bool:
+        """Whether nothing is left to decode."""
+        return self.store.serves(preprocessing) and bool((self.places >= 0).all())
+
+
+def _decode(
+    read: Callable[[int], Pixels], pixels: "np.memmap[Any, Any]", done: "np.memmap[Any, Any]", progress: Progress
+) -> dict[int, str]:
+    """Fill in what is not done yet; return what could not be read and why, by place.
+
+    `done` is marked once the pixels are on the disk, so that no photo is ever taken for one that is half there.
+    """
+
+    def fill(places: IntArray) -> dict[int, str]:
+        reasons = {}
+        for place in places.tolist():
+            try:
+                pixels[place] = read(place)
+            except UnreadableError as error:
+                reasons[place] = str(error)
+        return reasons
+
+    def keep(finished: Sequence[IntArray]) -> None:
+        pixels.flush()
+        for places in finished:
+            done[places] = ~np.isin(places, list(problems))
+        done.flush()
+
+    todo = np.flatnonzero(np.asarray(done) == 0)
+    tasks = np.split(todo, range(PHOTOS_PER_TASK, len(todo), PHOTOS_PER_TASK))
+    problems: dict[int, str] = {}
+    pending: list[IntArray] = []
+    flushed, finished = time.monotonic(), len(done) - len(todo)
+    threads = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for task, reasons in zip(tasks, threads.map(fill, tasks), strict=True):
+            problems |= reasons
+            pending.append(task)
+            finished += len(task)
+            progress(finished, len(done))
+            if time.monotonic() - flushed > SECONDS_BETWEEN_FLUSHES:
+                keep(pending)
+                pending, flushed = [], time.monotonic()
+    finally:
+        threads.shutdown(cancel_futures=True)
+        keep(pending)
+    return problems
+
+
+def _index(regions: Regions) -> tuple[pd.DataFrame, IntArray]:
+    """The distinct regions, sorted, with size and time of their files; and which row each is taken from."""
+    index = pd.DataFrame(_keys(regions), columns=["path", *"xywh"])
+    index = index.drop_duplicates().sort_values(["path", *"xywh"])
+    versions = {path: _version(Path(path)) for path in index["path"].unique()}
+    index["bytes"], index["modified_ns"] = zip(*index["path"].map(versions), strict=True)
+    return index.reset_index(drop=True), index.index.to_numpy()
+
+
+def _keys(regions: Regions) -> list[tuple[str, float, float, float, float]]:
+    """Path and box of each region; −1 in place of a missing box, which would not equal itself."""
+    boxes = np.where(np.isnan(regions.boxes), -1.0, regions.boxes).tolist()
+    return [(str(path), *box) for path, box in zip(regions.paths, boxes, strict=True)]
+
+
+def _keys_of(index: pd.DataFrame) -> list[tuple[str, float, float, float, float]]:
+    return list(index[["path", *"xywh"]].itertuples(index=False, name=None))
+
+
+def _version(photo: Path) -> tuple[int, int]:
+    """Size and time of a photo's file, or of the archive that it is in; (−1, −1) where there is none."""
+    for path in (photo, *photo.parents):
+        try:
+            found = path.stat()
+        except NotADirectoryError:  # a path through a file: it is in an archive
+            continue
+        except OSError:
+            break
+        return found.st_size, found.st_mtime_ns
+    return -1, -1
+
+
+def _prefix(preprocessing: Preprocessing) -> str:
+    return f"{preprocessing.image_size}px-margin{preprocessing.crop_margin:g}-"
+
+
+def _fingerprint(index: pd.DataFrame) -> str:
+    """16 hexadecimal digits of which regions there are, and which files they are in."""
+    return hashlib.sha256(f"{VERSION}\n{index.to_csv(index=False)}".encode()).hexdigest()[:16]
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if (record.get("format"), record.get("version")) == (FORMAT, VERSION) else None
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make a file of `size` zeros, or leave the one that is there. Its room on the disk is taken at once.
+
+    A map into a file for which the disk has no room ends the process.
+    """
+    if path.exists() and path.stat().st_size == size:
+        return
+    free = shutil.disk_usage(path.parent).free
+    if free > size + SPARE_BYTES:
+        try:
+            with path.open("ab") as file:  # never cut short: another process may have mapped it
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size)
+                else:
+                    file.truncate(size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            path.unlink()
+    raise NoRoomError(
+        f"{path.parent.parent}: no room for the photo store, it needs {size / 1e9:.1f} GB and "
+        f"{SPARE_BYTES / 1e9:.1f} GB to spare, {free / 1e9:.1f} GB are free"
+    )
+
+
+def _mapped(path: Path, shape: tuple[int, ...], mode: Literal["r", "r+"]) -> "np.memmap[Any, Any]":
+    return np.memmap(path, dtype=np.uint8, mode=mode, shape=shape)
+
+
+def _say_nothing(done: int, photos: int) -> None:
+    pass

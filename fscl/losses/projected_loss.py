@@ -1,0 +1,72 @@
+"""What contrastive losses share: features are projected by a small network that is dropped after training."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fscl.losses.labels import check_labels
+from fscl.losses.objective import Loss
+
+WIDTH = 128  # dimensions of the projection, Khosla et al. 2020, Sec. 3.1
+TEMPERATURE = 0.1  # Khosla et al. 2020, Sec. 4
+
+
+class ProjectedLoss(Loss, ABC):
+    """A loss of directions z_i = g(h_i) / |g(h_i)|, g two linear layers with a ReLU between them.
+
+    The network g is the loss's: its parameters go to the optimizer, and no classifier keeps it. Computed in the
+    precision of its weights, float32, also under autocast.
+
+    Args:
+        num_classes: K ≥ 2.
+        dims: length of each layer's features; the last is projected, the deepest with the default layers.
+        temperature: τ > 0; lower ones look at the nearest directions only.
+        width: length of z, ≥ 2.
+
+    Raises:
+        ValueError: a temperature or width out of range.
+    """
+
+    sees: ClassVar[Literal["logits", "features"]] = "features"
+
+    def __init__(
+        self, num_classes: int, dims: Sequence[int], *, temperature: float = TEMPERATURE, width: int = WIDTH
+    ) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature must be > 0, got {temperature}; papers use 0.05–0.5")
+        if width < 2:
+            raise ValueError(f"width must be >= 2, got {width}; papers use 128")
+        self.num_classes = num_classes
+        self.temperature = temperature
+        self.width = width
+        self.hidden = nn.Linear(dims[-1], dims[-1])
+        self.output = nn.Linear(dims[-1], width)
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch dim"] | Sequence[Float[Tensor, "batch _"]],
+        labels: Int[Tensor, "batch"],
+    ) -> Float[Tensor, ""]:
+        """Return the loss of the features, or of the last of a list of them.
+
+        Raises:
+            ValueError: features that are no (batch, dim), no photo in the batch, or labels that do not fit; see
+                `check_labels`.
+        """
+        deepest = features if isinstance(features, Tensor) else features[-1]
+        if deepest.ndim != 2 or len(deepest) == 0:
+            raise ValueError(f"features must be (batch, dim) with batch >= 1, got {tuple(deepest.shape)}")
+        check_labels(labels, len(deepest), self.num_classes)
+        with torch.autocast(deepest.device.type, enabled=False):
+            hidden = functional.relu(self.hidden(deepest.to(self.hidden.weight.dtype)))
+            return self.value(functional.normalize(self.output(hidden), dim=1), labels)
+
+    @abstractmethod
+    def value(self, directions: Float[Tensor, "batch width"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
+        """Return the loss's equation."""

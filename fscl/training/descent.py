@@ -1,0 +1,107 @@
+"""One step downhill: the classifier, the optimizer, and what each stage of the recipe lets learn."""
+
+from copy import deepcopy
+from math import inf
+
+from torch import nn
+from torch.nn.utils import get_total_norm
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
+
+from fscl.bundle import Bundle
+from fscl.config import Config
+from fscl.errors import ConfigurationError, DivergenceError
+from fscl.losses.objective import Value
+from fscl.models.heads import POSTHOC, LinearMap
+from fscl.registry import build
+from fscl.training.checkpoint import Stateful
+from fscl.training.plan import Plan, Stage, Step
+from fscl.training.runtime import Runtime
+
+
+class Descent:
+    """The classifier on its way downhill: Adam, its learning rate falling along a cosine.
+
+    Raises:
+        ConfigurationError: a post-hoc correction that does not fit the head.
+    """
+
+    def __init__(self, bundle: Bundle, config: Config, plan: Plan, runtime: Runtime) -> None:
+        self.bundle, self.config, self.runtime = bundle, config, runtime
+        self.classifier = bundle.classifier.train()
+        self.stage: Stage | None = None
+        self.learning_rate = config.training.learning_rate  # of the latest step
+        objectives = nn.ModuleList(stage.objective for stage in plan.stages)
+        self.optimizer = Adam(
+            [*self.classifier.parameters(), *objectives.parameters()],
+            self.learning_rate,
+            weight_decay=config.training.weight_decay,
+            fused=True,
+        )
+        self.schedule = LambdaLR(self.optimizer, plan.learning_rate_factor)
+        self.former_head = deepcopy(self.classifier.head)  # as it was before the present stage
+        self.parts: dict[str, Stateful] = {
+            "classifier": self.classifier,
+            "objectives": objectives,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "former_head": self.former_head,
+        }
+        self._corrected_head()
+
+    def step(self, drawn: Step) -> Value:
+        """Take one step downhill; return the objective before it."""
+        if drawn.stage is not self.stage:
+            self._enter(drawn.stage, begins=drawn.number == drawn.stage.start + 1)
+        photos, labels = drawn.mixed(self.runtime.device, self.config.seed)
+        with self.runtime.autocast():
+            logits, features = self.classifier(photos)
+            value: Value = drawn.stage.objective(logits, features, labels, drawn.stage.progress(drawn.number))
+        self.optimizer.zero_grad(set_to_none=True)
+        value.total.backward()  # type: ignore[no-untyped-call]
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.step()
+        self.schedule.step()
+        return value
+
+    def _enter(self, stage: Stage, *, begins: bool) -> None:
+        """Go on in a stage, or begin it."""
+        self.stage = stage
+        head = self.classifier.head
+        if begins:
+            self.former_head.load_state_dict(head.state_dict())
+            if stage.recipe.head == "fresh":
+                head.reset_parameters()
+            if stage.recipe.schedule == "restart":
+                self.optimizer.state.clear()
+        self.classifier.train_only(stage.recipe.trainable)
+
+    def correct_head(self) -> None:
+        """Apply the recipe's post-hoc correction."""
+        corrected = self._corrected_head()
+        if corrected is not None:
+            self.classifier.head.load_state_dict(corrected._asdict())
+
+    def _corrected_head(self) -> LinearMap | None:
+        posthoc, head, counts = self.config.posthoc, self.classifier.head, self.bundle.train_counts
+        if posthoc is None:
+            return None
+        if not isinstance(head, nn.Linear) or head.bias is None:
+            raise ConfigurationError(
+                f"posthoc '{posthoc.name}' corrects a linear head with bias, got {type(head).__name__}"
+            )
+        maps = {
+            name: LinearMap(layer.weight.detach(), layer.bias.detach())
+            for name, layer in (("head", head), ("former", self.former_head))
+        }
+        context = maps | {"class_counts": [counts[name] for name in self.bundle.classes]}
+        return build(POSTHOC, "posthoc", posthoc.name, context, posthoc.options)
+
+    def require_finite(self, step: int) -> None:
+        """Raise DivergenceError unless every weight after `step`, running statistics included, is finite."""
+        weights = [weight for weight in self.classifier.state_dict().values() if weight.is_floating_point()]
+        largest = get_total_norm(weights, inf)
+        if not largest.isfinite():
+            raise DivergenceError(
+                f"step {step}: the largest weight is {largest.item()} at learning rate {self.learning_rate:.3g}"
+            )

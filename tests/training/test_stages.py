@@ -1,0 +1,171 @@
+"""Recipes of several stages: what each of them may move, and where it begins."""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from fscl.bundle import Bundle
+from fscl.config import resolve
+from fscl.errors import ConfigurationError
+from fscl.losses import CrossEntropyLoss
+from fscl.models.heads import BRANCH_PHOTOS
+from fscl.training.log import read_metrics
+from fscl.training.loop import fit
+from fscl.training.plan import Plan
+from fscl.training.progress import Silent
+from fscl.training.runtime import Runtime
+from fscl.training.subset import subset
+
+PLAIN = {"loss": [{"name": "cross_entropy"}]}
+RETRAINED_HEAD = {
+    **PLAIN,
+    "sampler": {"name": "oversampling"},
+    "trainable": ["head"],
+    "head": "fresh",
+    "schedule": "restart",
+}
+
+
+def recipe(*stages, **settings):
+    """Return a recipe with the given stages, 32 px and a small backbone."""
+    method = {"name": "staged", "title": "staged", "summary": "", "source": ""}
+    training = {"keep": "last", "batch_size": 16, "workers": 0, "steps": 8, "checkpoint_seconds": 1000.0}
+    model = {"backbone": "test_resnet", **settings.pop("model", {})}
+    whole = {"method": method, "stage": list(stages), "model": model, "preprocessing": {"image_size": 32}}
+    return resolve([("test", {**whole, "training": training | settings.pop("training", {}), **settings})])
+
+
+def weights(run):
+    return Bundle.open(run).classifier.state_dict()
+
+
+def changed(before, after):
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.fixture
+def first_stage(tmp_path, photos):
+    """Return the weights after the first half of a run whose second half restarts the learning rate."""
+    return weights(fit(recipe(PLAIN, training={"steps": 4}), photos, tmp_path / "first"))
+
+
+def test_a_retrained_head_leaves_the_backbone_as_it_was_to_the_bit(tmp_path, photos, first_stage):
+    after = weights(fit(recipe(PLAIN, RETRAINED_HEAD), photos, tmp_path / "run"))
+    assert changed(first_stage, after) == {"backbone.fc.weight", "backbone.fc.bias"}
+
+
+def test_running_statistics_may_follow_the_new_batches(tmp_path, photos, first_stage):
+    shifted = {**RETRAINED_HEAD, "trainable": ["head", "norm_statistics"]}
+    moved = changed(first_stage, weights(fit(recipe(PLAIN, shifted), photos, tmp_path / "run")))
+    statistics = {name for name in first_stage if "running_" in name or "num_batches" in name}
+    assert moved == statistics | {"backbone.fc.weight", "backbone.fc.bias"}
+
+
+def test_the_learning_rate_restarts_only_where_the_recipe_says_so(tmp_path, photos):
+    rates = {}
+    for name, second in {"goes on": PLAIN, "restarts": RETRAINED_HEAD}.items():
+        run = fit(recipe(PLAIN, second), photos, tmp_path / name)
+        steps = [line for line in read_metrics(run / "metrics.jsonl") if line["kind"] == "step"]
+        rates[name] = [line["learning_rate"] for line in steps]
+    assert rates["goes on"] == sorted(rates["goes on"], reverse=True)
+    assert rates["restarts"][0] == rates["restarts"][4] == 1e-3
+    assert rates["restarts"][3] == rates["restarts"][7] < 2e-4
+
+
+@pytest.mark.parametrize("at", [3, 5, 6], ids=["before", "at", "after"])
+def test_a_run_interrupted_around_the_change_of_stages_ends_with_the_same_bits(tmp_path, photos, at):
+    class Presser(Silent):
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == at - 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    config = recipe(PLAIN, RETRAINED_HEAD, posthoc={"name": "branches"})
+    whole = fit(config, photos, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, photos, tmp_path / "broken", listener=Presser())
+    broken = fit(config, photos, tmp_path / "broken", resume=True)
+    assert (broken / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+
+
+def test_branches_keep_the_former_head_of_common_classes(tmp_path, photos, first_stage, monkeypatch):
+    counts = subset(photos, recipe(PLAIN)).train_counts
+    assert counts["boar"] > counts["deer"] == counts["hare"]
+    monkeypatch.setattr("fscl.models.heads.BRANCH_PHOTOS", counts["boar"])
+    run = fit(recipe(PLAIN, RETRAINED_HEAD, posthoc={"name": "branches"}), photos, tmp_path / "run")
+    before, after = first_stage["backbone.fc.weight"], weights(run)["backbone.fc.weight"]
+    assert torch.equal(before[0], after[0])
+    assert not torch.isclose(before[1:], after[1:]).any()
+    assert BRANCH_PHOTOS == 1000
+
+
+def test_posthoc_corrects_the_head_once(tmp_path, photos):
+    plain = weights(fit(recipe(PLAIN), photos, tmp_path / "plain"))
+    adjusted = weights(fit(recipe(PLAIN, posthoc={"name": "logit_adjustment"}), photos, tmp_path / "adjusted"))
+    assert changed(plain, adjusted) == {"backbone.fc.bias"}
+    counts = torch.tensor([*subset(photos, recipe(PLAIN)).train_counts.values()], dtype=torch.float32)
+    expected = plain["backbone.fc.bias"] - (counts / counts.sum()).log()
+    assert torch.allclose(adjusted["backbone.fc.bias"], expected)
+    normalised = weights(fit(recipe(PLAIN, posthoc={"name": "tau_normalisation"}), photos, tmp_path / "tau"))
+    assert torch.allclose(normalised["backbone.fc.weight"].norm(dim=1), torch.ones(3))
+
+
+def test_a_cosine_head_trains_and_its_bundle_opens(tmp_path, photos):
+    config = recipe(PLAIN, model={"head": {"name": "cosine", "options": {"scale": 16.0}}})
+    bundle = Bundle.open(fit(config, photos, tmp_path / "run"))
+    assert bundle.classifier.head.scale == 16.0
+    assert bundle.classifier(torch.randn(2, 3, 32, 32)).logits.abs().max() <= 16.0
+
+
+def test_views_stand_side_by_side_and_differ(photos):
+    config = recipe({**PLAIN, "views": 2})
+    step = next(plan(config, photos).batches(start=0))
+    assert step.batch.rows[0::2] == step.batch.rows[1::2]
+    assert len(step.batch.labels) == 2 * 14  # 84 training photos in 6 batches
+    assert not torch.equal(step.batch.photos[0::2], step.batch.photos[1::2])
+
+
+def test_mixing_is_the_same_for_a_step_and_differs_between_steps(photos):
+    config = recipe({**PLAIN, "mixing": {"name": "mixup", "partners": {"name": "oversampling"}}})
+    first, second = (list(plan(config, photos).batches(start=start))[:2] for start in (0, 0))
+    mixed = [step.mixed(torch.device("cpu"), seed=0) for step in (*first, *second)]
+    assert torch.equal(mixed[0][0], mixed[2][0])
+    assert torch.equal(mixed[1][1], mixed[3][1])
+    assert not ((mixed[0][1] == 0) | (mixed[0][1] == 1)).all()
+    assert torch.allclose(mixed[0][1].sum(dim=1), torch.ones(len(mixed[0][1])))
+    assert first[0].batch.rows != first[0].partners.rows
+
+
+def plan(config, photos):
+    from fscl.training.loop import untrained
+
+    chosen, runtime = subset(photos, config), Runtime.start(0)
+    return Plan(config, untrained(config, chosen, runtime), chosen, runtime)
+
+
+def test_a_loss_that_wants_one_class_per_photo_refuses_mixing(photos, monkeypatch):
+    monkeypatch.setattr(CrossEntropyLoss, "takes_soft", False)
+    config = recipe({**PLAIN, "mixing": {"name": "mixup"}})
+    with pytest.raises(ConfigurationError, match="'cross_entropy' cannot be used with mixing 'mixup'"):
+        plan(config, photos)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"training": {"steps": 1}}, "method 'staged' has 2 stages, a run of 1 steps leaves one of them without any"),
+        (
+            {"model": {"head": {"name": "cosine"}}, "posthoc": {"name": "branches"}},
+            "'branches' corrects a linear head with bias, got CosineHead",
+        ),
+        ({"posthoc": {"name": "tau_normalization"}}, "unknown posthoc .*; did you mean 'tau_normalisation'"),
+        ({"posthoc": {"name": "tau_normalisation", "options": {"tau": 2}}}, "tau must be 0 … 1, got 2"),
+        ({"model": {"head": {"name": "cosine", "options": {"scale": 0}}}}, "scale must be > 0, got 0"),
+        ({"posthoc": {"name": "branches"}, "training": {"keep": "best"}}, 'set training.keep = "last"'),
+    ],
+)
+def test_what_does_not_fit_together_is_said_before_training(tmp_path, photos, settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        fit(recipe(PLAIN, RETRAINED_HEAD, **settings), photos, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
