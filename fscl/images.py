@@ -112,7 +112,8 @@ def read_region(
         scale_x, scale_y = image.width / full_width, image.height / full_height
         with _named_failures(path):
             image.load()
-        upright = _rgb(image.crop(_pixel_edges(stored, scale_x, scale_y, image.size)))
+        edges = _pixel_edges(stored, scale_x, scale_y, image.size)
+        upright = _rgb(image if edges == (0, 0, *image.size) else image.crop(edges))
     return upright.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else upright
 
 
@@ -226,7 +227,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         with_alpha = image.convert("RGBA")
         background = Image.new("RGBA", image.size, BACKGROUND)
         return Image.alpha_composite(background, with_alpha).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 class _Quiet:
