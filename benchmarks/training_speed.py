@@ -127,11 +127,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole, bound = ours(config, scan(arguments.folder), Path(folder), arguments.steps)
     theirs = study_style(arguments.folder, arguments.image_size, arguments.batch_size, arguments.steps)
-    print(
-        f"{Runtime.start(0).device.type}, {arguments.image_size} px, batch {arguments.batch_size}: "
-        f"{whole:.0f} photos/s; {whole / bound:.2f} of forward and backward alone; {whole / theirs:.1f} times the study-style loop; the "
-        f"study's 20 cells of one pair and seed would take {STUDY_PHOTOS / whole / 3600:.1f} hours"
-    )
+    device = Runtime.start(0).device.type
+    print(f"{device}, {arguments.image_size} px, batch {arguments.batch_size}: {whole:.0f} photos/s")
+    print(f"{whole / bound:.2f} of forward and backward alone, {whole / theirs:.1f} times the study-style loop")
+    print(f"the study's 20 cells of one pair and seed would take {STUDY_PHOTOS / whole / 3600:.1f} hours")
 
 
 def _wait(device: torch.device) -> None:
