@@ -1,16 +1,16 @@
 """Cross-entropy: the baseline's only term."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from fscl.losses.labels import Labels, check_labels
-from fscl.losses.objective import Loss
+from fscl.losses.labels import Labels
+from fscl.losses.logit_loss import LogitLoss
 
 
-class CrossEntropyLoss(Loss):
+class CrossEntropyLoss(LogitLoss):
     """Mean cross-entropy of softmax(logits), in nats.
 
         L = −1/N Σ_i Σ_k y_ik log softmax(f_i)[k]
@@ -32,17 +32,8 @@ class CrossEntropyLoss(Loss):
     tensor(25.)
     """
 
-    sees: ClassVar[Literal["logits", "features"]] = "logits"
     takes_soft: ClassVar[bool] = True
 
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.num_classes = num_classes
-
-    def forward(self, logits: Float[Tensor, "batch classes"], labels: Labels) -> Float[Tensor, ""]:
-        """Return the loss."""
-        if logits.shape[1:] != (self.num_classes,) or len(logits) == 0:
-            raise ValueError(f"logits must be (batch, {self.num_classes}) with batch >= 1, got {tuple(logits.shape)}")
-        check_labels(labels, len(logits), self.num_classes)
-        logits = logits.float() if logits.dtype.itemsize < 4 else logits
-        return functional.cross_entropy(logits, labels.to(logits.dtype) if labels.is_floating_point() else labels)
+    def value(self, logits: Float[Tensor, "batch classes"], labels: Labels) -> Float[Tensor, ""]:
+        """Return the loss's equation."""
+        return functional.cross_entropy(logits, labels)

@@ -10,13 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fscl.errors import did_you_mean
-from fscl.losses.across_processes import Group
-from fscl.losses.affinity import Affinity, affinity_matrix
-from fscl.losses.class_means import RunningClassMeans
-from fscl.losses.counted_rows import CountedRows
+from fscl.losses import projected_loss
 from fscl.losses.labels import Labels, check_labels
 from fscl.losses.objective import Loss
-from fscl.losses.similarity_forms import (
+from fscl.losses.similarity.across_processes import Group
+from fscl.losses.similarity.affinity import Affinity, affinity_matrix
+from fscl.losses.similarity.class_means import RunningClassMeans
+from fscl.losses.similarity.counted_rows import CountedRows
+from fscl.losses.similarity.forms import (
     no_direction,
     not_below_zero,
     pairwise_form,
@@ -129,7 +130,9 @@ class FeatureSimilarityLoss(Loss):
         # From the options, so not in the state.
         self.register_buffer("affinity", affinity_matrix(affinity, num_classes, class_names), persistent=False)
         widths = self.dims or ()
-        self.projections = nn.ModuleList(_projection(dim, projection) for dim in widths if projection is not None)
+        self.projections = nn.ModuleList(
+            projected_loss.projection(dim, projection) for dim in widths if projection is not None
+        )
         self.class_means = nn.ModuleList(
             RunningClassMeans(num_classes, projection or dim, momentum) for dim in widths if remembers
         )
@@ -254,10 +257,6 @@ class FeatureSimilarityLoss(Loss):
             if dim not in (None, features.shape[1]):
                 raise ValueError(f"features must be (batch, {dim}) as dims says, got {tuple(features.shape)}")
         check_labels(labels, len(labels), self.num_classes)
-
-
-def _projection(dim: int, width: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(dim, width), nn.ReLU(), nn.Linear(width, width))
 
 
 def _one_of(option: str, value: str, choices: Sequence[str]) -> None:

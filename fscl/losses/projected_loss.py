@@ -45,8 +45,7 @@ class ProjectedLoss(Loss, ABC):
         self.num_classes = num_classes
         self.temperature = temperature
         self.width = width
-        self.hidden = nn.Linear(dims[-1], dims[-1])
-        self.output = nn.Linear(dims[-1], width)
+        self.projection = projection(dims[-1], width)
 
     def forward(
         self,
@@ -64,9 +63,14 @@ class ProjectedLoss(Loss, ABC):
             raise ValueError(f"features must be (batch, dim) with batch >= 1, got {tuple(deepest.shape)}")
         check_labels(labels, len(deepest), self.num_classes)
         with torch.autocast(deepest.device.type, enabled=False):
-            hidden = functional.relu(self.hidden(deepest.to(self.hidden.weight.dtype)))
-            return self.value(functional.normalize(self.output(hidden), dim=1), labels)
+            projected = self.projection(deepest.to(next(self.projection.parameters()).dtype))
+            return self.value(functional.normalize(projected, dim=1), labels)
 
     @abstractmethod
     def value(self, directions: Float[Tensor, "batch width"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
         """Return the loss's equation."""
+
+
+def projection(dim: int, width: int) -> nn.Module:
+    """Return the network g of contrastive losses: two linear layers with a ReLU between them (Khosla et al. 2020)."""
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, width))

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fscl.losses.full_precision import product
 from fscl.losses.labels import Labels, class_sums, class_totals, per_photo, tail
+from fscl.losses.similarity.full_precision import product
 
 Total = Callable[..., tuple[Tensor, ...]]  # sums each of the tensors over the processes that hold rows of the batch
 

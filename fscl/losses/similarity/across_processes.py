@@ -13,8 +13,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional
 
-from fscl.losses.counted_rows import CountedRows
 from fscl.losses.labels import Labels
+from fscl.losses.similarity.counted_rows import CountedRows
 
 
 class Group(NamedTuple):
