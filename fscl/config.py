@@ -3,14 +3,17 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf, isfinite
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fscl.errors import ConfigurationError, did_you_mean
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Strength = Annotated[float, Field(ge=0)]
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (
     0.485,
@@ -26,7 +29,7 @@ BOOKKEEPING = {"workers", "store", "checkpoint_seconds", "tensorboard"}  # setti
 class Section(BaseModel):
     """A part of the configuration: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Method(Section):
@@ -43,6 +46,14 @@ class Component(Section):
 
     name: str
     options: dict[str, Any] = {}
+
+    @field_validator("options")
+    @classmethod
+    def _finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name, value in options.items():
+            if isinstance(value, float) and not isfinite(value):
+                raise ValueError(f"{name} must be a finite number, got {value}")
+        return options
 
 
 class LossTerm(Component):
@@ -81,6 +92,13 @@ class Stage(Section):
             raise ValueError(f"has the loss '{twice}' {names.count(twice)} times; expected it once: sum the weights")
         return self
 
+    @field_validator("trainable")
+    @classmethod
+    def _something_learns(cls, trainable: tuple[Part, ...]) -> tuple[Part, ...]:
+        if not {"backbone", "head"} & set(trainable):
+            raise ValueError("needs 'backbone' or 'head': running statistics alone learn nothing")
+        return trainable
+
 
 class Model(Section):
     """The backbone, where its weights come from, and the layers whose features the losses see."""
@@ -106,7 +124,7 @@ class Preprocessing(Section):
     image_size: Annotated[int, Field(ge=16)] = 224  # px, both sides: the region is resized to a square
     crop_margin: Annotated[float, Field(ge=0, le=2)] = 0.1  # of the box's longer side, added on each side
     mean: Triple = IMAGENET_MEAN
-    std: Triple = IMAGENET_STD
+    std: tuple[Positive, Positive, Positive] = IMAGENET_STD
 
 
 class Augmentation(Section):
@@ -116,7 +134,8 @@ class Augmentation(Section):
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability
     randaugment_operations: Annotated[int, Field(ge=0)] = 2  # N of Cubuk et al. 2020; 0 turns it off
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # M of Cubuk et al. 2020
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)  # brightness, contrast, saturation, hue
+    jitter: tuple[Strength, Strength, Strength, Annotated[float, Field(ge=0, le=0.5)]] = (0.4, 0.4, 0.4, 0.1)
+    """Of brightness, contrast and saturation (a factor of 1 ± strength) and hue (a shift, of the colour circle)."""
 
 
 class Split(Section):
@@ -187,6 +206,8 @@ class Config(Section):
     def _posthoc_keeps_last(self) -> "Config":
         if self.posthoc is not None and self.training.keep != "last":
             raise ValueError(f"posthoc '{self.posthoc.name}' corrects the last epoch: set training.keep = \"last\"")
+        if self.posthoc is not None and self.posthoc.name == "branches" and len(self.stage) < 2:
+            raise ValueError("posthoc 'branches' joins the heads of two stages: give a second [[stage]]")
         return self
 
     def toml(self) -> str:
@@ -220,7 +241,8 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
     """
     merged: dict[str, Any] = {}
     for origin, settings in layers:
-        lengths = settings.get("training", {}).keys() & {"epochs", "steps"}
+        training = settings.get("training", {})
+        lengths = training.keys() & {"epochs", "steps"} if isinstance(training, Mapping) else set()
         if len(lengths) == 2:
             raise ConfigurationError(f"{origin}: a run is as long as its epochs or its steps say: give one of them")
         for other in {"epochs", "steps"} - lengths if lengths else ():
@@ -260,7 +282,7 @@ def with_weight(config: Config, weight: float) -> Config:
     Raises:
         ConfigurationError: the method has no such term, or the weight is negative.
     """
-    if weight < 0:
+    if not 0 <= weight < inf:
         raise ConfigurationError(f"--weight must be >= 0, got {weight}; the study used 0.1 to 1")
     if not _has_weighable_term(config):
         raise ConfigurationError(

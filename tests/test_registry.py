@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import pytest
 
 from fscl.errors import ConfigurationError
@@ -22,7 +24,7 @@ TABLE = {"focal": Focal, "needy": needy}
 
 
 def test_builds_with_options_and_the_part_of_the_context_that_is_asked_for():
-    built = build(TABLE, "loss", "focal", CONTEXT, {"gamma": 1.0})
+    built = build(TABLE, "loss", "focal", CONTEXT, {"gamma": 1.0}, own=Focal)
     assert (built.num_classes, built.gamma) == (3, 1.0)
 
 
@@ -37,15 +39,25 @@ def test_builds_with_options_and_the_part_of_the_context_that_is_asked_for():
         ("no_such_lab.losses:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
         ("collections:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
         (":Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
+        (".lab:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
+        ("fscl.losses:LOSSES", {}, "cannot be built: expected a class, got"),
+        ("collections:Counter", {}, "must be a fractions.Fraction, got Counter"),
     ],
 )
 def test_what_does_not_fit_is_an_error(name, options, message):
     with pytest.raises(ConfigurationError, match=message):
-        build(TABLE, "loss", name, CONTEXT, options)
+        build(TABLE, "loss", name, CONTEXT, options, own=Fraction)
 
 
 def test_a_dotted_name_needs_no_table():
-    assert build({}, "loss", "fractions:Fraction", {}, {"numerator": 1, "denominator": 2}) == 0.5
+    assert build({}, "loss", "fractions:Fraction", {}, {"numerator": 1, "denominator": 2}, own=Fraction) == 0.5
+
+
+def test_nothing_is_imported_where_no_part_of_ones_own_is_expected(tmp_path):
+    """The head of a bundle from elsewhere must not run what its record names."""
+    with pytest.raises(ConfigurationError, match="unknown head 'subprocess:Popen'"):
+        build({}, "head", "subprocess:Popen", {}, {"args": ["touch", str(tmp_path / "x")]})
+    assert not (tmp_path / "x").exists()
 
 
 def test_every_loss_of_the_table_can_be_built():

@@ -68,6 +68,11 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone: Any = _created(backbone, num_classes, image_size, pretrained=pretrained)
         if head is not None:
+            if not isinstance(self.head, nn.Linear):
+                raise ConfigurationError(
+                    f"backbone '{backbone}' ends in {type(self.head).__name__}; head '{head.name}' replaces a linear "
+                    "layer: choose another backbone"
+                )
             context = {"in_features": self.head.in_features, "out_features": num_classes}
             built = build(HEADS, "head", head.name, context, head.options)
             self.backbone.set_submodule(self.backbone.pretrained_cfg["classifier"], built)
@@ -190,6 +195,8 @@ def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bo
             f"the weights of '{backbone}' could not be fetched ({first_line(error)}); fetch model.safetensors "
             f"of '{origin}' elsewhere and give it with --weights FILE, or train from scratch"
         ) from None
+    if not isinstance(model.pretrained_cfg["classifier"], str):
+        raise ConfigurationError(f"backbone '{backbone}' has no single last layer to train; try 'resnet18'")
     if not hasattr(model, "forward_intermediates"):
         raise ConfigurationError(f"backbone '{backbone}' has no intermediate features to tap; try 'resnet18'")
     return model

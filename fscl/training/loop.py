@@ -14,7 +14,6 @@ from fscl.bundle import Bundle
 from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError
 from fscl.inference import scores
-from fscl.loading.loader import Regions
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
@@ -89,7 +88,7 @@ def fit(
                 raise PhotosError(drawn.exhausted)
             value = descent.step(drawn)
             log.step(step, plan.epoch(step), descent.learning_rate, value)
-            for row, reason in drawn.batch.failures:
+            for row, reason in drawn.failures:
                 log.problem(step, str(plan.train.paths[row]), reason)
             clock.count(len(drawn.batch.labels))
             listener.advance(step, plan.steps, clock.photos_per_second, log.latest)
@@ -97,7 +96,7 @@ def fit(
             if plan.ends_epoch(step):
                 found = _validated(step, bundle, plan, log, descent)
                 log.epoch(plan.epoch(step), step, clock.photos_per_second, found)
-                if found and _is_best(found, bundle, plan.validation, checkpoint):
+                if found and _is_best(found, step, bundle, plan, checkpoint):
                     checkpoint.best_log_loss = found["balanced_log_loss"]
                     bundle.at(plan.epoch(step), step).save(folder.best)
             stop = interrupt.requested
@@ -247,9 +246,10 @@ def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: 
     )
 
 
-def _is_best(found: dict[str, Any], bundle: Bundle, validation: Regions, checkpoint: Checkpoint) -> bool:
-    few = np.bincount(validation.labels, minlength=len(bundle.classes)).min() < MIN_VALIDATION_PHOTOS
-    if few or bundle.config.posthoc is not None:  # which corrects the last epoch alone
+def _is_best(found: dict[str, Any], step: int, bundle: Bundle, plan: Plan, checkpoint: Checkpoint) -> bool:
+    few = np.bincount(plan.validation.labels, minlength=len(bundle.classes)).min() < MIN_VALIDATION_PHOTOS
+    unfinished = step <= plan.stages[-1].start  # an epoch of an earlier stage is not the method
+    if few or unfinished or bundle.config.posthoc is not None:  # which corrects the last epoch alone
         return False
     log_loss = found["balanced_log_loss"]
     return log_loss is not None and log_loss < checkpoint.best_log_loss

@@ -16,11 +16,11 @@ from fscl.config import Component, Config
 from fscl.config import Stage as Recipe
 from fscl.errors import ConfigurationError
 from fscl.loading.device import DevicePhotos
-from fscl.loading.loader import Batch, Regions, TrainingPhotos, training_loader
+from fscl.loading.loader import Batch, Failure, Regions, TrainingPhotos, training_loader
 from fscl.loading.mixing import MIXINGS, Mixing
 from fscl.loading.samplers import SAMPLERS, Batches, Sampler
 from fscl.loading.store import PhotoStore
-from fscl.losses import LOSSES, Objective, Term
+from fscl.losses import LOSSES, Loss, Objective, Term
 from fscl.registry import build
 from fscl.training.runtime import Runtime
 from fscl.training.subset import Subset
@@ -53,6 +53,11 @@ class Step(NamedTuple):
     stage: Stage
     batch: Batch
     partners: Batch | None
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Photos that could not be read, those to be mixed in included."""
+        return [*self.batch.failures, *(self.partners.failures if self.partners else [])]
 
     @property
     def exhausted(self) -> str:
@@ -116,6 +121,10 @@ class Plan:
             "class_names": bundle.classes,
             "class_counts": tuple(bundle.train_counts[name] for name in bundle.classes),
         }
+        about_model = {
+            "dims": bundle.classifier.dims,
+            "head_scale": getattr(bundle.classifier.head, "scale", None),  # None: of a linear head
+        }
         about_draws = {
             "labels": self.train.labels,
             "batch_size": config.training.batch_size,
@@ -124,7 +133,7 @@ class Plan:
         }
 
         def sampler(component: Component, **changed: Any) -> Sampler:
-            return build(SAMPLERS, "sampler", component.name, about_draws | changed, component.options)
+            return build(SAMPLERS, "sampler", component.name, about_draws | changed, component.options, own=Sampler)
 
         mixing = recipe.mixing
         drawn = sampler(mixing.partners, seed=_other_seed(config.seed)) if mixing and mixing.partners else None
@@ -133,8 +142,10 @@ class Plan:
             start=start,
             stop=stop,
             sampler=sampler(recipe.sampler),
-            objective=_objective(recipe, about_classes | {"dims": bundle.classifier.dims}).to(self.runtime.device),
-            mixing=build(MIXINGS, "mixing", mixing.name, about_classes, mixing.options) if mixing else None,
+            objective=_objective(recipe, about_classes | about_model).to(self.runtime.device),
+            mixing=build(MIXINGS, "mixing", mixing.name, about_classes, mixing.options, own=Mixing)
+            if mixing
+            else None,
             partners=drawn,
         )
 
@@ -178,7 +189,12 @@ class Plan:
 
 
 def _objective(recipe: Recipe, context: dict[str, Any]) -> Objective:
-    losses = {term.name: build(LOSSES, "loss", term.name, context, term.options) for term in recipe.loss}
+    losses = {term.name: build(LOSSES, "loss", term.name, context, term.options, own=Loss) for term in recipe.loss}
+    if "backbone" not in recipe.trainable and all(loss.sees == "features" for loss in losses.values()):
+        raise ConfigurationError(
+            f"a stage that trains the head alone needs a loss of the logits, got {', '.join(losses)}; "
+            "add cross_entropy"
+        )
     if recipe.mixing is not None:
         for name, loss in losses.items():
             if not loss.takes_soft:

@@ -34,7 +34,9 @@ def recipe(*stages, **settings):
     training = {"keep": "last", "batch_size": 16, "workers": 0, "steps": 8, "checkpoint_seconds": 1000.0}
     model = {"backbone": "test_resnet", **settings.pop("model", {})}
     whole = {"method": method, "stage": list(stages), "model": model, "preprocessing": {"image_size": 32}}
-    return resolve([("test", {**whole, "training": training | settings.pop("training", {}), **settings})])
+    changed = settings.pop("training", {})
+    training = training | changed if isinstance(changed, dict) else changed
+    return resolve([("test", {**whole, "training": training, **settings})])
 
 
 def weights(run):
@@ -163,9 +165,48 @@ def test_a_loss_that_wants_one_class_per_photo_refuses_mixing(photos, monkeypatc
         ({"posthoc": {"name": "tau_normalisation", "options": {"tau": 2}}}, "tau must be 0 … 1, got 2"),
         ({"model": {"head": {"name": "cosine", "options": {"scale": 0}}}}, "scale must be > 0, got 0"),
         ({"posthoc": {"name": "branches"}, "training": {"keep": "best"}}, 'set training.keep = "last"'),
+        (
+            {"model": {"backbone": "resnetv2_50x1_bit", "head": {"name": "cosine"}}},
+            "ends in Conv2d; head 'cosine' replaces a linear layer",
+        ),
+        ({"model": {"backbone": "deit_tiny_distilled_patch16_224"}}, "has no single last layer to train"),
+        ({"model": {"head": {"name": "subprocess:Popen"}}}, "unknown head 'subprocess:Popen'"),
+        ({"augmentation": {"jitter": [0.4, 0.4, 0.4, 3.0]}}, "jitter"),
+        ({"preprocessing": {"image_size": 32, "std": [0.0, 1.0, 1.0]}}, "std"),
+        ({"training": 5}, "training"),
     ],
 )
 def test_what_does_not_fit_together_is_said_before_training(tmp_path, photos, settings, message):
     with pytest.raises(ConfigurationError, match=message):
         fit(recipe(PLAIN, RETRAINED_HEAD, **settings), photos, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({**PLAIN, "trainable": ["norm_statistics"]}, "needs 'backbone' or 'head'"),
+        (
+            {"loss": [{"name": "feature_similarity"}], "trainable": ["head"]},
+            "the head alone needs a loss of the logits",
+        ),
+        ({**PLAIN, "mixing": {"name": "mixup", "options": {"alpha": float("inf")}}}, "alpha must be a finite number"),
+        ({**PLAIN, "share": float("inf")}, "share"),
+    ],
+)
+def test_a_stage_that_cannot_be_is_said_before_training(tmp_path, photos, stage, message):
+    with pytest.raises(ConfigurationError, match=message):
+        fit(recipe(PLAIN, stage), photos, tmp_path / "run")
+
+
+def test_branches_need_two_stages():
+    with pytest.raises(ConfigurationError, match="'branches' joins the heads of two stages"):
+        recipe(PLAIN, posthoc={"name": "branches"})
+
+
+def test_the_best_epoch_is_of_the_last_stage(tmp_path, photos):
+    config = recipe(PLAIN, RETRAINED_HEAD, training={"keep": "best", "steps": 18})
+    config = config.model_copy(update={"split": config.split.model_copy(update={"val_fraction": 0.5})})
+    run = fit(config, photos, tmp_path / "run")
+    bundles = [Bundle.open(run), *(Bundle.open(run / name) for name in ("last", "best") if (run / name).exists())]
+    assert all(bundle.step > 9 for bundle in bundles)
