@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import errno
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +33,7 @@ On = Parameter(negative=())  # a switch without a --no- form
 By = Literal["photo", "sequence", "site"]
 Profile = Literal["exp"]
 LONG_TAIL = {"training": {"keep": "last"}}  # the long-tail benchmarks choose no epoch
+UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 KEPT = "what was done is kept: the same command goes on, `fscl train` with --resume"
 
 
@@ -143,7 +145,7 @@ def scan(
     """List the photos of a folder or table: how many per class, site and split, and what is wrong with them.
 
     Args:
-        source: class folders, a CSV or Parquet table, or an earlier manifest
+        source: class folders or a zip of them, a CSV or Parquet table, the AI Hub wildlife set, or an earlier manifest
         out: the manifest to write
         verify: look at no photo, at each one's header, or decode each one
         class_map: a CSV `label,class` that renames or merges classes; an empty class drops the label
@@ -399,7 +401,8 @@ def main() -> None:
         _fail(f"{str(interruption) or 'interrupted'}; {KEPT}", code=130)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        _fail(f"{error.strerror or error}{where}; {KEPT}")
+        fix = "choose a place that can be written" if error.errno in UNWRITABLE else KEPT
+        _fail(f"{error.strerror or error}{where}; {fix}")
 
 
 def _fail(message: str, code: int = 2) -> None:

@@ -6,6 +6,8 @@ from typing import ClassVar, Literal, NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fscl.errors import ConfigurationError
+
 
 class Loss(nn.Module):
     """What stands in `LOSSES`: built with `num_classes` and options, called with what it sees and labels."""
@@ -62,6 +64,9 @@ class Objective(nn.Module):
     ) -> Value:
         """Return the total and its parts; a loss of several parts is logged as `name[part]`.
 
+        Raises:
+            ConfigurationError: a loss of the user's own that is no scalar.
+
         Args:
             logits: of the batch.
             features: of each tapped layer.
@@ -73,6 +78,8 @@ class Objective(nn.Module):
         for name, term in self.terms.items():
             parts = term.loss.parts(logits if term.loss.sees == "logits" else features, labels)
             for part, value in parts.items():
+                if value.ndim:
+                    raise ConfigurationError(f"loss '{name}' must return a scalar, got shape {tuple(value.shape)}")
                 total = total + term.weight_at(progress) * value
                 logged[f"{name}[{part}]" if part else name] = value.detach()
         return Value(total, logged)

@@ -190,6 +190,9 @@ class Plan:
 
 def _objective(recipe: Recipe, context: dict[str, Any]) -> Objective:
     losses = {term.name: build(LOSSES, "loss", term.name, context, term.options, own=Loss) for term in recipe.loss}
+    for name, loss in losses.items():
+        if getattr(loss, "sees", None) not in ("logits", "features"):
+            raise ConfigurationError(f'loss \'{name}\' does not say what it sees: set sees = "logits" or "features"')
     if "backbone" not in recipe.trainable and all(loss.sees == "features" for loss in losses.values()):
         raise ConfigurationError(
             f"a stage that trains the head alone needs a loss of the logits, got {', '.join(losses)}; "
