@@ -1,8 +1,8 @@
 """The command line: one function per sub-command; each imports what it needs, so that help is quick."""
 
+import errno
 import shlex
 import signal
-import errno
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -145,7 +145,7 @@ def scan(
     """List the photos of a folder or table: how many per class, site and split, and what is wrong with them.
 
     Args:
-        source: class folders or a zip of them, a CSV or Parquet table, the AI Hub wildlife set, or an earlier manifest
+        source: class folders or a zip of them, a table (CSV, Parquet), the AI Hub wildlife set, or a manifest
         out: the manifest to write
         verify: look at no photo, at each one's header, or decode each one
         class_map: a CSV `label,class` that renames or merges classes; an empty class drops the label

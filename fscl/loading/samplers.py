@@ -179,17 +179,17 @@ class EveryClassSampler(Sampler):
         places: photos of each class in every batch, ≥ 1.
 
     Raises:
-        ConfigurationError: the places do not fit into a batch.
+        ConfigurationError: places that are no whole number or do not fit into a batch.
     """
 
     def __init__(self, labels: IntArray, batch_size: int, seed: int, *, places: int = 2) -> None:
         super().__init__(labels, batch_size, seed)
         self.places = places
         smallest = len(labels) // self.batches_per_epoch
-        if not 1 <= places * len(self.present) <= smallest:
+        if type(places) is not int or not 1 <= places * len(self.present) <= smallest:
             raise ConfigurationError(
-                f"places must be >= 1 and {len(self.present)} classes · places fit a batch of {smallest} photos,"
-                f" got {places}; raise --batch-size or lower places"
+                f"places must be a whole number >= 1 and {len(self.present)} classes · places fit a batch of "
+                f"{smallest} photos, got {places}; raise --batch-size or lower places"
             )
 
     def rows(self, epoch: int) -> IntArray:
@@ -222,14 +222,16 @@ class MPerClassSampler(Sampler):
         m: photos of a class in a batch at least, ≥ 1.
 
     Raises:
-        ConfigurationError: `m` photos do not fit into a batch.
+        ConfigurationError: an `m` that is no whole number or does not fit into a batch.
     """
 
     def __init__(self, labels: IntArray, batch_size: int, seed: int, *, m: int = 4) -> None:
         super().__init__(labels, batch_size, seed)
         smallest = len(labels) // self.batches_per_epoch
-        if not 1 <= m <= smallest:
-            raise ConfigurationError(f"m must be 1 … {smallest}, the photos of a batch, got {m}; papers use 2–8")
+        if type(m) is not int or not 1 <= m <= smallest:
+            raise ConfigurationError(
+                f"m must be a whole number, 1 … {smallest}, the photos of a batch, got {m}; papers use 2–8"
+            )
         self.m = m
 
     def rows(self, epoch: int) -> IntArray:

@@ -1,6 +1,7 @@
 """How many training photos each class has, as the losses need it that correct for it."""
 
 from collections.abc import Sequence
+from math import inf
 
 import torch
 from jaxtyping import Float
@@ -14,12 +15,12 @@ def counts(class_counts: Sequence[int]) -> Float[Tensor, "classes"]:
         class_counts: training photos of each of K ≥ 2 classes, ≥ 0.
 
     Raises:
-        ValueError: fewer than two classes, or a negative count.
+        ValueError: fewer than two classes, or a count that is negative or not finite.
 
     >>> counts([900, 0])
     tensor([900.,   1.])
     """
-    if len(class_counts) < 2 or min(class_counts) < 0:
+    if len(class_counts) < 2 or not all(0 <= n < inf for n in class_counts):
         raise ValueError(f"class_counts must be >= 0 for 2 classes or more, got {list(class_counts)}")
     return torch.tensor(class_counts, dtype=torch.float32).clamp(min=1)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import reduce
+from math import inf
 from operator import add
 from typing import ClassVar, Literal, get_args
 
@@ -108,12 +109,15 @@ class FeatureSimilarityLoss(Loss):
             raise ValueError(f"num_classes must be >= 2, got {num_classes}; one class has nothing to tell apart")
         _one_of("photo_weights", photo_weights, get_args(PhotoWeights))
         _one_of("centring", centring, get_args(Centring))
+        _true_or_false(exclude_self=exclude_self, prototypes=prototypes, across_processes=across_processes)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must be in [0, 1), got {momentum}; 0.9 keeps about ten batches")
-        if layer_weights is not None and min(layer_weights, default=0) < 0:
-            raise ValueError(f"layer_weights must be >= 0, got {list(layer_weights)}")
-        if projection is not None and projection < 1:
-            raise ValueError(f"projection must be >= 1, got {projection}; papers use 128")
+        if layer_weights is not None and not all(0 <= weight < inf for weight in layer_weights):
+            raise ValueError(f"layer_weights must be >= 0 and finite, got {list(layer_weights)}")
+        if dims is not None:
+            _one_per_layer("layer_weights", layer_weights, len(dims))
+        if projection is not None and (type(projection) is not int or projection < 1):
+            raise ValueError(f"projection must be a whole number >= 1, got {projection}; papers use 128")
         remembers = prototypes or centring == "running"
         if (remembers or projection is not None) and dims is None:
             raise ValueError(
@@ -245,9 +249,8 @@ class FeatureSimilarityLoss(Loss):
     def _check(self, layers: Sequence[Tensor], labels: Labels) -> None:
         if not layers:
             raise ValueError("features must be a tensor or a list of at least one, got an empty list; tap a layer")
-        for option, given in (("layer_weights", self.layer_weights), ("dims", self.dims)):
-            if len(given or layers) != len(layers):
-                raise ValueError(f"{option} must have an entry for each of {len(layers)} layers, got {given}")
+        _one_per_layer("layer_weights", self.layer_weights, len(layers))
+        _one_per_layer("dims", self.dims, len(layers))
         for dim, features in zip(self.dims or [None] * len(layers), layers, strict=True):
             if features.ndim != 2 or len(features) == 0 or labels.shape[:1] != features.shape[:1]:
                 raise ValueError(
@@ -262,3 +265,14 @@ class FeatureSimilarityLoss(Loss):
 def _one_of(option: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"unknown {option} '{value}'{did_you_mean(value, choices)}")
+
+
+def _true_or_false(**options: bool) -> None:
+    for option, given in options.items():
+        if not isinstance(given, bool):
+            raise ValueError(f"{option} must be true or false, got {given!r}")
+
+
+def _one_per_layer(option: str, given: Sequence[float] | None, layers: int) -> None:
+    if given is not None and len(given) != layers:
+        raise ValueError(f"{option} must have an entry for each of {layers} layers, got {list(given)}")

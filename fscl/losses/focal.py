@@ -1,5 +1,6 @@
 """Focal loss: photos that are told with certainty count little."""
 
+from math import inf
 from typing import ClassVar
 
 import torch
@@ -26,7 +27,7 @@ class FocalLoss(LogitLoss):
         gamma: γ ≥ 0; 0 is cross-entropy.
 
     Raises:
-        ValueError: a negative gamma.
+        ValueError: gamma out of range.
 
     >>> FocalLoss(num_classes=2)(torch.zeros(1, 2), torch.tensor([0]))  # log(2) / 4
     tensor(0.1733)
@@ -36,8 +37,8 @@ class FocalLoss(LogitLoss):
 
     def __init__(self, num_classes: int, *, gamma: float = GAMMA) -> None:
         super().__init__(num_classes)
-        if gamma < 0:
-            raise ValueError(f"gamma must be >= 0, got {gamma}; the paper uses 0.5–5")
+        if not 0 <= gamma < inf:
+            raise ValueError(f"gamma must be >= 0 and finite, got {gamma}; the paper uses 0.5–5")
         self.gamma = gamma
 
     def value(self, logits: Float[Tensor, "batch classes"], labels: Labels) -> Float[Tensor, ""]:

@@ -93,7 +93,7 @@ def class_overlap(
     return class_totals(labels, weights, num_classes)
 
 
-def tail(labels: Labels, num_classes: int) -> Labels:
+def with_each_class(labels: Labels, num_classes: int) -> Labels:
     """Return labels followed by one photo of each class, in order."""
     classes = torch.arange(num_classes, device=labels.device)
     return torch.cat([labels, _shares(classes, num_classes, labels.dtype) if labels.is_floating_point() else classes])

@@ -1,6 +1,7 @@
 """Logit-adjusted loss, and balanced softmax, which is the same with τ = 1."""
 
 from collections.abc import Sequence
+from math import inf
 from typing import ClassVar
 
 from jaxtyping import Float
@@ -26,7 +27,7 @@ class LogitAdjustedLoss(LogitLoss):
         tau: τ ≥ 0; 0 is cross-entropy.
 
     Raises:
-        ValueError: a negative tau.
+        ValueError: tau out of range.
 
     >>> import torch
     >>> LogitAdjustedLoss(class_counts=[99, 1])(torch.zeros(2, 2), torch.tensor([0, 1]))  # −(log .99 + log .01) / 2
@@ -38,8 +39,8 @@ class LogitAdjustedLoss(LogitLoss):
 
     def __init__(self, class_counts: Sequence[int], *, tau: float = 1.0) -> None:
         super().__init__(len(class_counts))
-        if tau < 0:
-            raise ValueError(f"tau must be >= 0, got {tau}; 1 is the paper's")
+        if not 0 <= tau < inf:
+            raise ValueError(f"tau must be >= 0 and finite, got {tau}; 1 is the paper's")
         self.register_buffer("adjustment", tau * log_prior(class_counts), persistent=False)
 
     def value(self, logits: Float[Tensor, "batch classes"], labels: Labels) -> Float[Tensor, ""]:

@@ -24,8 +24,9 @@ class ProCoLoss(ProjectedLoss):
 
     Source: Du et al. 2024, closed form of the expected loss (L_in) and estimate of κ by the first moment. Ours:
     the paper takes m_c from the epoch before; here what was seen fades at every step, to 1/e after as many photos as
-    an epoch has, so that the loss needs no notion of epochs. The batch enters m_c after its own loss, and not in
-    evaluation mode. A class that was not seen yet is spread evenly (κ = 0), thus the first batch has no gradient.
+    an epoch has (two views are two photos), so that the loss needs no notion of epochs. The batch enters m_c after
+    its own loss, and not in evaluation mode. A class that was not seen yet is spread evenly (κ = 0), thus the first
+    batch has no gradient.
 
     Args:
         num_classes, dims, temperature, width: see `ProjectedLoss`.

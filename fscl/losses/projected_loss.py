@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from math import inf
 from typing import ClassVar, Literal
 
 import torch
@@ -38,10 +39,10 @@ class ProjectedLoss(Loss, ABC):
         self, num_classes: int, dims: Sequence[int], *, temperature: float = TEMPERATURE, width: int = WIDTH
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature must be > 0, got {temperature}; papers use 0.05–0.5")
-        if width < 2:
-            raise ValueError(f"width must be >= 2, got {width}; papers use 128")
+        if not 0 < temperature < inf:
+            raise ValueError(f"temperature must be > 0 and finite, got {temperature}; papers use 0.05–0.5")
+        if type(width) is not int or width < 2:
+            raise ValueError(f"width must be a whole number >= 2, got {width}; papers use 128")
         self.num_classes = num_classes
         self.temperature = temperature
         self.width = width

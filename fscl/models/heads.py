@@ -1,6 +1,7 @@
 """The last layer of a classifier, and what can be done to it when training is over."""
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -31,7 +32,7 @@ class CosineHead(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, *, scale: float = 30.0) -> None:
         super().__init__()
-        if scale <= 0:
+        if not 0 < scale < inf:
             raise ValueError(f"scale must be > 0, got {scale}; papers use 16–30")
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
         self.scale = scale

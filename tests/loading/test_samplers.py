@@ -174,12 +174,17 @@ def test_seeds_and_epochs_differ():
     [
         (lambda: NaturalSampler(np.array([0]), 4, 0), "at least 2 photos, got 1"),
         (lambda: EveryClassSampler(labels_of([10, 10]), 4, 0, places=3), "2 classes · places fit a batch of 4"),
-        (lambda: EveryClassSampler(labels_of([10, 10]), 4, 0, places=0), "places must be >= 1"),
+        (lambda: EveryClassSampler(labels_of([10, 10]), 4, 0, places=0), "places must be a whole number >= 1"),
+        (lambda: EveryClassSampler(labels_of([10, 10]), 4, 0, places=1.5), "places must be a whole number .*got 1.5"),
         (lambda: Batches(NaturalSampler(labels_of([3, 3]), 2, 0), start=0, stop=1, world_size=3), "got 2"),
         (lambda: PowerSampler(labels_of([3, 3]), 4, 0, exponent=1.5), "exponent must be −1 … 1, got 1.5"),
         (lambda: PowerSampler(labels_of([3, 3]), 4, 0, exponent=float("nan")), "exponent must be −1 … 1, got nan"),
-        (lambda: MPerClassSampler(labels_of([10, 10]), 8, 0, m=7), "m must be 1 … 6, the photos of a batch, got 7"),
+        (
+            lambda: MPerClassSampler(labels_of([10, 10]), 8, 0, m=7),
+            "m must be a whole number, 1 … 6, the photos of a batch, got 7",
+        ),
         (lambda: MPerClassSampler(labels_of([10, 10]), 8, 0, m=0), "got 0"),
+        (lambda: MPerClassSampler(labels_of([10, 10]), 8, 0, m=2.5), "m must be a whole number, .*got 2.5"),
     ],
 )
 def test_bad_input(make, message):

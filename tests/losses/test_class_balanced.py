@@ -51,7 +51,7 @@ def test_a_batch_of_common_photos_weighs_little():
     assert common < 0.05 * log(2)
 
 
-@pytest.mark.parametrize("beta", [-0.1, 1.0])
+@pytest.mark.parametrize("beta", [-0.1, 1.0, float("nan")])
 def test_beta_out_of_range(beta):
     with pytest.raises(ValueError, match=r"beta must be in \[0, 1\), got"):
         ClassBalancedLoss(COUNTS, beta=beta)

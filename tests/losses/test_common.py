@@ -10,7 +10,13 @@ from fscl.losses import LOSSES
 from fscl.registry import build
 
 DIMS = [6, 8]
-CONTEXT = {"num_classes": 3, "class_names": ("boar", "deer", "hare"), "class_counts": (50, 20, 4), "dims": DIMS}
+CONTEXT = {
+    "num_classes": 3,
+    "class_names": ("boar", "deer", "hare"),
+    "class_counts": (50, 20, 4),
+    "dims": DIMS,
+    "head_scale": 30.0,
+}
 TAKES_SOFT = [name for name, kind in LOSSES.items() if kind.takes_soft]
 
 

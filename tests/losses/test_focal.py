@@ -43,6 +43,7 @@ def test_the_gradient_is_finite_where_a_photo_is_certain(gamma):
     assert logits.grad[1, 0] == pytest.approx(-0.5)  # as in cross-entropy: a sure mistake counts in full
 
 
-def test_gamma_out_of_range():
-    with pytest.raises(ValueError, match="gamma must be >= 0"):
-        FocalLoss(2, gamma=-1)
+@pytest.mark.parametrize("gamma", [-1.0, float("nan"), float("inf")])
+def test_gamma_out_of_range(gamma):
+    with pytest.raises(ValueError, match="gamma must be >= 0 and finite"):
+        FocalLoss(2, gamma=gamma)

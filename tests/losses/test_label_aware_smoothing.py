@@ -40,7 +40,9 @@ def test_without_smoothing_or_imbalance_it_is_cross_entropy():
         assert loss(logits, labels).item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("most", "least"), [(0.1, 0.3), (1.0, 0.0), (0.3, -0.1)])
+@pytest.mark.parametrize(
+    ("most", "least"), [(0.1, 0.3), (1.0, 0.0), (0.3, -0.1), (float("nan"), 0.0), (0.3, float("nan"))]
+)
 def test_options_out_of_range(most, least):
     with pytest.raises(ValueError, match="expected 0 <= least <= most < 1"):
         LabelAwareSmoothingLoss(COUNTS, most=most, least=least)

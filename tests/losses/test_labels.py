@@ -8,8 +8,8 @@ from fscl.losses.labels import (
     class_totals,
     own_targets,
     per_photo,
-    tail,
     targets,
+    with_each_class,
 )
 
 HARD = torch.tensor([2, 0, 2, 1])
@@ -27,7 +27,7 @@ def test_hard_and_soft_labels_are_one_linear_map(labels):
     torch.testing.assert_close(per_photo(labels, torch.tensor([1.0, 2.0, 3.0])), torch.tensor([3.0, 1.0, 3.0, 2.0]))
     torch.testing.assert_close(targets(labels, AFFINITY), Y @ AFFINITY @ Y.T)
     torch.testing.assert_close(own_targets(labels, AFFINITY), torch.ones(4))
-    torch.testing.assert_close(class_totals(tail(labels, 3), torch.ones(7), 3), torch.tensor([2.0, 2, 3]))
+    torch.testing.assert_close(class_totals(with_each_class(labels, 3), torch.ones(7), 3), torch.tensor([2.0, 2, 3]))
     overlap = class_overlap(labels, WEIGHTS, 3)
     torch.testing.assert_close(overlap.diagonal() if overlap.ndim == 2 else overlap, torch.tensor([0.2, 0.4, 0.4]))
 

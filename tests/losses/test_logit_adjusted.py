@@ -46,6 +46,7 @@ def test_the_optimum_of_photos_that_nothing_tells_apart_favours_no_class():
         assert logits.grad.abs().max() < 1e-6
 
 
-def test_tau_out_of_range():
-    with pytest.raises(ValueError, match="tau must be >= 0"):
-        LogitAdjustedLoss(COUNTS, tau=-1)
+@pytest.mark.parametrize("tau", [-1.0, float("nan"), float("inf")])
+def test_tau_out_of_range(tau):
+    with pytest.raises(ValueError, match="tau must be >= 0 and finite"):
+        LogitAdjustedLoss(COUNTS, tau=tau)

@@ -59,7 +59,13 @@ def test_the_last_of_several_layers_is_projected():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"temperature": 0.0}, "temperature must be > 0, got 0.0"), ({"width": 1}, "width must be >= 2, got 1")],
+    [
+        ({"temperature": 0.0}, "temperature must be > 0 and finite, got 0.0"),
+        ({"temperature": float("nan")}, "temperature must be > 0 and finite, got nan"),
+        ({"temperature": float("inf")}, "temperature must be > 0 and finite, got inf"),
+        ({"width": 1}, "width must be a whole number >= 2, got 1"),
+        ({"width": 2.5}, "width must be a whole number >= 2, got 2.5"),
+    ],
 )
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):

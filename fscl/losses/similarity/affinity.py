@@ -13,6 +13,8 @@ from fscl.errors import did_you_mean
 
 RANKS = {"genus": 0.5, "family": 0.25, "order": 0.125}  # halved from rank to rank; our choice, nothing is tuned on it
 
+EXPECTED = "affinity must be 'identity', 'simplex', a K×K matrix or a taxonomy file (.csv, .toml)"
+
 Affinity = str | Path | Sequence[Sequence[float]] | Float[Tensor, "classes classes"]
 
 
@@ -29,8 +31,8 @@ def affinity_matrix(
         class_names: in the order of the labels; needed by a taxonomy.
 
     Raises:
-        ValueError: an unknown name; a matrix of another size, not symmetric, or not of cosines; a taxonomy that
-            cannot be read or lacks a class.
+        ValueError: an unknown name; what is no matrix; a matrix of another size, not symmetric, or not of cosines; a
+            taxonomy that cannot be read or lacks a class.
 
     >>> affinity_matrix("simplex", 3)
     tensor([[ 1.0000, -0.5000, -0.5000],
@@ -43,12 +45,15 @@ def affinity_matrix(
         if affinity == "simplex":
             return torch.full((num_classes, num_classes), -1 / (num_classes - 1)).fill_diagonal_(1)
         if Path(affinity).suffix not in READERS:
-            raise ValueError(
-                "affinity must be 'identity', 'simplex', a K×K matrix or a taxonomy file (.csv, .toml), "
-                f"got '{affinity}'{did_you_mean(str(affinity), ['identity', 'simplex'])}"
-            )
+            raise ValueError(f"{EXPECTED}, got '{affinity}'{did_you_mean(str(affinity), ['identity', 'simplex'])}")
         return taxonomy_affinity(Path(affinity), _names(class_names, num_classes))
-    return _checked(torch.as_tensor(affinity), num_classes)
+    try:
+        matrix = torch.as_tensor(affinity)
+    except (RuntimeError, TypeError, ValueError):
+        raise ValueError(
+            f"{EXPECTED}, got {affinity!r}; a matrix is a list of {num_classes} rows of numbers"
+        ) from None
+    return _checked(matrix, num_classes)
 
 
 def taxonomy_affinity(path: Path, class_names: Sequence[str]) -> Float[Tensor, "classes classes"]:
@@ -62,7 +67,7 @@ def taxonomy_affinity(path: Path, class_names: Sequence[str]) -> Float[Tensor, "
         class_names: in the order of the labels.
 
     Raises:
-        ValueError: a file that cannot be read, or lacks a column or a class.
+        ValueError: a file that cannot be read, or lacks a column or a class; a rank that is not text.
     """
     try:
         taxonomy = READERS[path.suffix](path)
@@ -85,7 +90,7 @@ def _affinity_of(one: Mapping[str, str], other: Mapping[str, str]) -> float:
 
 def _read_csv(path: Path) -> dict[str, dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
+        rows = csv.DictReader(file, restval="")
         for column in ("class", *RANKS):
             if column not in (rows.fieldnames or ()):
                 raise ValueError(f"{path}: the taxonomy has no column '{column}'; got {rows.fieldnames}")
@@ -102,14 +107,20 @@ def _read_toml(path: Path) -> dict[str, dict[str, str]]:
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise ValueError(f"{path}: expected a table for each class, e.g. [water_deer], got {name} = {table!r}")
+        for rank in RANKS:
+            if not isinstance(table.get(rank, ""), str):
+                raise ValueError(
+                    f"{path}: {rank} of '{name}' must be text, got {table[rank]!r}; put the name in quotes, or leave "
+                    "an unknown rank out"
+                )
     return {name: _ranks(table) for name, table in tables.items()}
 
 
 READERS = {".csv": _read_csv, ".toml": _read_toml}
 
 
-def _ranks(row: Mapping[str, str | None]) -> dict[str, str]:
-    return {rank: (row.get(rank) or "").strip().casefold() for rank in RANKS}
+def _ranks(row: Mapping[str, str]) -> dict[str, str]:
+    return {rank: row.get(rank, "").strip().casefold() for rank in RANKS}
 
 
 def _names(class_names: Sequence[str] | None, num_classes: int) -> Sequence[str]:

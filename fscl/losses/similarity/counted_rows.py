@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fscl.losses.labels import Labels, class_sums, class_totals, per_photo, tail
+from fscl.losses.labels import Labels, class_sums, class_totals, per_photo, with_each_class
 from fscl.losses.similarity.full_precision import product
 
 Total = Callable[..., tuple[Tensor, ...]]  # sums each of the tensors over the processes that hold rows of the batch
@@ -37,7 +37,7 @@ class CountedRows(NamedTuple):
         """Return these rows and one more for each class, which counts where it is `known`, 1 or 0."""
         return self._replace(
             values=torch.cat([self.values, values.to(self.values.dtype)]),
-            labels=tail(self.labels, self.num_classes),
+            labels=with_each_class(self.labels, self.num_classes),
             counted=torch.cat([self.counted, known.to(self.counted.dtype) * self.first]),
         )
 

@@ -85,6 +85,10 @@ def test_a_matrix_is_taken_as_it_is():
         ([[1, 0.5], [0.25, 1]], r"must be symmetric, got 0\.5 for classes 0, 1 and 0\.25 for 1, 0"),
         ([[1, 2], [2, 1]], r"cosines, −1 … 1, got 1 … 2"),
         ([[1, float("nan")], [float("nan"), 1]], "affinities are cosines"),
+        ({"a": 1}, r"affinity must be 'identity', .*got \{'a': 1\}; a matrix is a list of 2 rows of numbers"),
+        (None, "a K×K matrix .*got None"),
+        ([["1", "0"], ["0", "1"]], "got .*; a matrix is a list of 2 rows of numbers"),
+        ([[1, 0], [1]], r"got \[\[1, 0\], \[1\]\]; a matrix is a list of 2 rows"),
         ("nowhere.csv", "nowhere.csv: the taxonomy cannot be read"),
     ],
 )
@@ -114,6 +118,8 @@ def test_a_taxonomy_needs_the_names(taxonomy, names, message):
         ("t.csv", "class,genus,family,order\na,x,y,z\na,x,y,w\n", "class 'a' is there twice"),
         ("t.toml", "a = 1\n", r"expected a table for each class, e\.g\. \[water_deer\], got a = 1"),
         ("t.toml", "a = \n", "cannot be read"),
+        ("t.toml", "[a]\ngenus = 3\n[b]\n", "genus of 'a' must be text, got 3; put the name in quotes"),
+        ("t.csv", "genus,family,order,class\nx\n", "no class 'a' in the taxonomy"),
     ],
 )
 def test_a_taxonomy_that_cannot_be_used(tmp_path, name, text, message):
