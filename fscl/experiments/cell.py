@@ -3,7 +3,7 @@
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fscl.atomic import write_text
 from fscl.bundle import Bundle, versions
@@ -18,17 +18,23 @@ from fscl.manifest.table import Manifest
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit, untrained
 from fscl.training.progress import Listener
-from fscl.training.run_folder import STORE
 from fscl.training.runtime import Runtime, machine
 from fscl.training.subset import Subset
 
 
-def run_cell(cell: Cell, config: Config, manifest: Manifest, study: Path, listener: Listener) -> str:
+class Task(NamedTuple):
+    """A cell to run: with the method's configuration, seed and imbalance of the cell in it, and the shared store."""
+
+    cell: Cell
+    config: Config
+    store: PhotoStore | None = None
+
+
+def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) -> str:
     """Train and evaluate a cell, or go on where it was interrupted, and write its file.
 
     Args:
-        cell: which one.
-        config: the method's, with seed and imbalance of the cell.
+        task: which one; without a store the run makes its own where the configuration says so.
         manifest: the photos of the study, split.
         study: the study folder.
         listener: hears of every step.
@@ -36,10 +42,10 @@ def run_cell(cell: Cell, config: Config, manifest: Manifest, study: Path, listen
     Returns:
         The status: `done` or `failed`. A failure is a row with its reason, so that the other cells go on.
     """
+    cell, config, store = task
     ledger, started = Ledger(study), time.monotonic()
     folder = ledger.run_folder(cell)
     try:
-        store = PhotoStore.kept_in(study / STORE, config.preprocessing)
         fit(config, manifest, folder, resume=True, listener=listener, store=store)
         ledger.write(cell, config.method, "done", **_found(cell, config, ledger, started, store))
     except Exception as error:

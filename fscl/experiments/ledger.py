@@ -1,4 +1,4 @@
-"""What a comparison found: one atomic file per cell, so that no lock is needed and nothing is lost."""
+"""What a comparison found: one atomic file per cell, so that processes need not wait for each other."""
 
 import json
 import subprocess
@@ -64,7 +64,9 @@ class Ledger:
         return self.folder / "runs" / cell.id
 
     def read(self, cell: Cell) -> dict[str, Any] | None:
-        """Return the cell's record; None where there is none, or a damaged one."""
+        """Return the cell's record; None where there is none, a damaged one, or one that is to be dropped."""
+        if self._anew:
+            return None
         try:
             record: dict[str, Any] = json.loads(self._path(cell).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -98,7 +100,8 @@ class Ledger:
             "reason": reason,
             **found,
         }
-        write_text(self._path(cell), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+        write_text(self._path(cell), text + "\n")
 
     def write_scores(self, cell: Cell, scores: pd.DataFrame) -> None:
         """Write the logits of the cell's test photos."""
@@ -125,16 +128,13 @@ class Ledger:
         return study
 
     def claim(self, *, overwrite: bool) -> None:
-        """Make sure that the folder is free for a study, or holds one; with `overwrite`, drop what that one found.
+        """Make sure that the folder is free for a study, or holds one; with `overwrite`, `open` drops what it found.
 
         Raises:
             OutputError: the folder holds other files: those are never dropped.
         """
         if (self.folder / STUDY).exists():
-            if overwrite:
-                self._anew = True
-                for name in RESULTS:
-                    rmtree(self.folder / name, ignore_errors=True)
+            self._anew = overwrite
             return
         foreign = sorted(file.name for file in self.folder.glob("[!.]*") if file.name != DRAWN_PHOTOS)
         if foreign:
@@ -163,18 +163,30 @@ class Ledger:
                 raise OutputError(f"{self.folder}: holds a study of other photos; {fix}")
 
     def open(self, study: Mapping[str, Any], photos: Manifest) -> None:
-        """Note what is asked for, beside what was asked for before."""
+        """Note what is asked for, beside what was asked for before; drop what is overwritten. Call it while held.
+
+        Raises:
+            OutputError: meanwhile another process has left a study of other pairs, settings or photos.
+        """
+        self.check(study, photos)
         before = self.before()
+        if self._anew:
+            for name in RESULTS:
+                rmtree(self.folder / name, ignore_errors=True)
         axes = study["axes"] if before is None else _joined(before["axes"], study["axes"])
         write_text(self.folder / STUDY, json.dumps({**study, "axes": axes}, indent=1, ensure_ascii=False) + "\n")
         photos.write(self.folder / PHOTOS)
+        self._anew = False
 
     def _path(self, cell: Cell) -> Path:
         return self.folder / "cells" / f"{cell.id}.json"
 
 
 def curve(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the losses of a run as at most 200 points, each the mean of the steps since the one before."""
+    """Return the losses of a run as at most 200 points, each the mean of the steps since the one before.
+
+    A term is None where it has no steps: a stage may train with another loss.
+    """
     steps = [line for line in metrics if line["kind"] == "step"]
     table = pd.DataFrame([{"step": s["step"], "loss": s["loss"], **s["terms"]} for s in steps])
     part = np.arange(len(table)) * min(CURVE_POINTS, len(table)) // max(len(table), 1)
@@ -183,7 +195,9 @@ def curve(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "step": table["step"].groupby(part).max().tolist(),
         "loss": means["loss"].round(5).tolist(),
-        "terms": {name: means[name].round(5).tolist() for name in names},
+        "terms": {
+            name: means[name].round(5).astype(object).where(means[name].notna(), None).tolist() for name in names
+        },
     }
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
@@ -15,16 +16,17 @@ from typing import NamedTuple
 
 import torch
 
-from fscl.config import Config
 from fscl.errors import OutputError
-from fscl.experiments.cell import run_cell
+from fscl.experiments.cell import Task, run_cell
 from fscl.experiments.grid import Cell
 from fscl.experiments.ledger import Ledger, commit
 from fscl.manifest.table import Manifest
 from fscl.training.progress import Silent, TerminalProgress
+from fscl.training.runtime import cores
 
 MAX_JOBS = 4  # a run takes about a gigabyte of memory
 REPORT_SECONDS = 0.5  # between two words of a process about its progress
+ORPHAN_SECONDS = 3.0  # between two looks of a process whether its parent is there
 
 
 class Heard(NamedTuple):
@@ -38,17 +40,15 @@ class Heard(NamedTuple):
 
 def default_jobs() -> int:
     """Return how many cells run at once: one per accelerator, or one per core of a CPU, at most `MAX_JOBS`."""
-    return torch.cuda.device_count() or min(os.cpu_count() or 1, MAX_JOBS)
+    return torch.cuda.device_count() or min(cores(), MAX_JOBS)
 
 
 def threads_per_cell() -> int:
     """Return the threads that a cell computes with: the same however many run at once, for the same bits."""
-    return max(1, (os.cpu_count() or 1) // default_jobs())
+    return max(1, cores() // default_jobs())
 
 
-def run_at_once(
-    work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path, *, jobs: int, quiet: bool
-) -> None:
+def run_at_once(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int, quiet: bool) -> None:
     """Run cells in `jobs` processes, each with its share of the cores or an accelerator of its own.
 
     A process that is killed, for its memory perhaps, takes the others with it: they are started again, one
@@ -63,7 +63,9 @@ def run_at_once(
         try:
             _run_pool(work, manifest, out, jobs=at_once, quiet=quiet)
         except BrokenProcessPool:
-            work = [(cell, config) for cell, config in work if not ledger.finished(cell, config)]
+            work = [task for task in work if not ledger.finished(task.cell, task.config)]
+            if not work:
+                return
         else:
             return
     raise OutputError(
@@ -72,7 +74,7 @@ def run_at_once(
     )
 
 
-def _run_pool(work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path, *, jobs: int, quiet: bool) -> None:
+def _run_pool(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int, quiet: bool) -> None:
     context = multiprocessing.get_context("spawn")
     reports: SimpleQueue[Heard] = context.SimpleQueue()
     stop = context.Event()
@@ -85,7 +87,7 @@ def _run_pool(work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path
         nullcontext(None) if quiet else TerminalProgress(title) as progress,
         ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=start) as pool,
     ):
-        running = {pool.submit(_run, cell, config, manifest, out) for cell, config in work}
+        running = {pool.submit(_run, task, manifest, out) for task in work}
         heard: dict[str, Heard] = {}
         try:
             while running:
@@ -119,17 +121,22 @@ class _Reporter(Silent):
         self._last = 0.0
 
     def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
-        if _stop.is_set() or os.getppid() != _parent:
+        if _is_over():
             signal.raise_signal(signal.SIGTERM)  # the run writes its checkpoint and ends
         if step == steps or time.monotonic() - self._last > REPORT_SECONDS:
             self._last = time.monotonic()
             _reports.put(Heard(self.cell.id, step, steps, photos_per_second))
+
+    def prepare(self, done: int, photos: int) -> None:
+        if _is_over():
+            raise KeyboardInterrupt  # the store keeps what is decoded
 
 
 # of a worker process, set when it starts
 _reports: "SimpleQueue[Heard]"
 _stop: Event
 _parent: int
+_busy = threading.Event()
 
 
 def _start(threads: int, places: "SimpleQueue[int]", reports: "SimpleQueue[Heard]", stop: Event) -> None:
@@ -141,7 +148,26 @@ def _start(threads: int, places: "SimpleQueue[int]", reports: "SimpleQueue[Heard
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an idle process is ended by its parent; training minds Ctrl-C
     torch.set_num_threads(threads)
     commit()  # of the code that is loaded now, not of the checkout when a cell is finished
+    threading.Thread(target=_end_when_orphaned, daemon=True).start()
 
 
-def _run(cell: Cell, config: Config, manifest: Manifest, out: Path) -> str:
-    return run_cell(cell, config, manifest, out, _Reporter(cell))
+def _end_when_orphaned() -> None:
+    """End this process between two cells once its parent is gone: no other would tell it that there are no more."""
+    while _busy.is_set() or os.getppid() == _parent:
+        time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
+
+
+def _is_over() -> bool:
+    """Whether the parent wants no more of this process, or is gone."""
+    return _stop.is_set() or os.getppid() != _parent
+
+
+def _run(task: Task, manifest: Manifest, out: Path) -> str:
+    if _is_over():
+        raise KeyboardInterrupt  # it was queued before the parent could take it back
+    _busy.set()
+    try:
+        return run_cell(task, manifest, out, _Reporter(task.cell))
+    finally:
+        _busy.clear()

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from fscl.config import BOOKKEEPING, Config, Preprocessing, resolve
+from fscl.config import BOOKKEEPING, Config, Preprocessing, Split, resolve
 from fscl.errors import ConfigurationError, did_you_mean
-from fscl.experiments.cell import run_cell
+from fscl.experiments.cell import Task, run_cell
 from fscl.experiments.grid import Cell, Pair, cells, long_tail_cells
 from fscl.experiments.ledger import Ledger, commit
 from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
+from fscl.loading.store import PhotoStore
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base, profile_base, profile_sizes
 from fscl.manifest.table import Manifest
 from fscl.training.photo_store import photo_store
@@ -70,9 +71,10 @@ def compare(
         KeyboardInterrupt: finished cells stay, unfinished ones have a checkpoint.
     """
     _check_thinning(ratios, profile, imbalances)
+    split = _shared_split(configs)
     ledger = Ledger(out)
     ledger.claim(overwrite=overwrite)
-    divided = split_photos(manifest, next(iter(configs.values())).split)
+    divided = split_photos(manifest, split)
     pairs = [_with_base(pair, divided, ratios, imbalances, ledger.before()) for pair in pairs]
     if profile is None:
         ratios_by_pair = {pair.name: ratios or [_present_ratio(pair, divided)] for pair in pairs}
@@ -80,6 +82,7 @@ def compare(
     else:
         tails = {pair.name: _tails(pair, imbalances) for pair in pairs}
         grid = long_tail_cells(pairs, list(configs), profile, tails, seeds)
+    work = [Task(cell, _cell_config(configs[cell.method], cell)) for cell in grid]
     study = {
         "version": 1,
         "title": title,
@@ -96,27 +99,39 @@ def compare(
         "command": command,
     }
     ledger.check(study, divided)
-    work = [(cell, _cell_config(configs[cell.method], cell)) for cell in grid]
-    missing = [(cell, config) for cell, config in work if not ledger.finished(cell, config)]
-    _check_photos(missing, divided)
-    ledger.open(study, divided)
-    runnable = []
-    for cell, config in missing:
-        if cell.is_undefined:
-            reason = f"leaves {cell.minority_photos} minority training photos, needs {MIN_MINORITY_PHOTOS}"
-            ledger.write(cell, config.method, "undefined", reason)
-        else:
-            runnable.append((cell, config))
-    jobs = min(jobs or default_jobs(), max(len(runnable), 1))
+    _check_photos(_missing(work, ledger), divided)
     with ledger.held():
-        if len(runnable) > 1:
-            _store_photos(work, divided, out, quiet=quiet)
-        if jobs == 1:
-            _run_in_turn(runnable, divided, out, quiet=quiet)
-        else:
-            run_at_once(runnable, divided, out, jobs=jobs, quiet=quiet)
-        rmtree(out / STORE, ignore_errors=True)
+        ledger.open(study, divided)
+        _run_missing(work, divided, ledger, jobs=jobs, quiet=quiet)
     return out
+
+
+def _run_missing(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, jobs: int | None, quiet: bool) -> None:
+    """Run the cells that are not finished, over one store; write down those that cannot be run."""
+    runnable = []
+    for task in _missing(work, ledger):
+        if task.cell.is_undefined:
+            reason = f"leaves {task.cell.minority_photos} minority training photos, needs {MIN_MINORITY_PHOTOS}"
+            ledger.write(task.cell, task.config.method, "undefined", reason)
+        else:
+            runnable.append(task)
+    out = ledger.folder
+    if len(runnable) > 1 or (runnable and (out / STORE).exists()):
+        stores = _store_photos(work, manifest, out, quiet=quiet)
+        runnable = [
+            task._replace(store=stores.get(task.config.preprocessing)) if _may_store(task) else task
+            for task in runnable
+        ]
+    jobs = min(jobs or default_jobs(), max(len(runnable), 1))
+    if jobs == 1:
+        _run_in_turn(runnable, manifest, out, quiet=quiet)
+    else:
+        run_at_once(runnable, manifest, out, jobs=jobs, quiet=quiet)
+    rmtree(out / STORE, ignore_errors=True)
+
+
+def _missing(work: Sequence[Task], ledger: Ledger) -> list[Task]:
+    return [task for task in work if not ledger.finished(task.cell, task.config)]
 
 
 def failures(study: Path) -> dict[str, str]:
@@ -169,6 +184,18 @@ def _check_thinning(ratios: Sequence[float] | None, profile: str | None, imbalan
         raise ConfigurationError("--ratios and --profile both say how photos are thinned: give one of them")
 
 
+def _shared_split(configs: Mapping[str, Config]) -> Split:
+    """Return how all methods split the photos: they are split once, and compared on the same test photos."""
+    (first, config), *others = configs.items()
+    for name, other in others:
+        if other.split != config.split:
+            raise ConfigurationError(
+                f"methods are compared on the same photos: expected one `split`, got {config.split} of {first} "
+                f"and {other.split} of {name}; leave that section out of the recipes"
+            )
+    return config.split
+
+
 def _with_base(
     pair: Pair,
     manifest: Manifest,
@@ -192,29 +219,44 @@ def _tails(pair: Pair, imbalances: Sequence[float]) -> dict[float, tuple[str, ..
     return {imbalance: tail(profile_sizes(pair.classes, imbalance, pair.base)) for imbalance in imbalances}
 
 
-def _check_photos(work: Sequence[tuple[Cell, Config]], manifest: Manifest) -> None:
+def _check_photos(work: Sequence[Task], manifest: Manifest) -> None:
     """Make sure, before anything is trained, that the photos are there that each pair and thinning asks for."""
     seen = set()
-    for cell, config in work:
-        if (cell.pair, cell.ratio) not in seen and not cell.is_undefined:
-            subset(manifest, config)
-        seen.add((cell.pair, cell.ratio))
+    for task in work:
+        thinned = (task.cell.pair, task.cell.ratio)
+        if thinned not in seen and not task.cell.is_undefined:
+            subset(manifest, task.config)
+        seen.add(thinned)
 
 
-def _store_photos(work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path, *, quiet: bool) -> None:
-    """Decode the photos of all cells, finished or not, once for all: a call that goes on finds the same store."""
+def _store_photos(
+    work: Sequence[Task], manifest: Manifest, out: Path, *, quiet: bool
+) -> dict[Preprocessing, PhotoStore]:
+    """Decode the photos of all cells, finished or not, once for all: a call that goes on finds the same store.
+
+    Photos that were changed since are decoded again. Without room there is no store.
+    """
     wanted: dict[Preprocessing, set[str]] = {}
     seen = set()
-    for cell, config in work:
-        shared = (config.preprocessing, cell.pair, cell.ratio, cell.seed)
-        if shared not in seen and not cell.is_undefined and config.training.store is not False:
-            rows = subset(manifest, config).manifest.rows
-            wanted.setdefault(config.preprocessing, set()).update(rows["region_id"])
+    for task in work:
+        cell, preprocessing = task.cell, task.config.preprocessing
+        shared = (preprocessing, cell.pair, cell.ratio, cell.seed)
+        if shared in seen or cell.is_undefined or not _may_store(task):
+            continue
         seen.add(shared)
+        wanted.setdefault(preprocessing, set()).update(subset(manifest, task.config).manifest.rows["region_id"])
+    stores = {}
     with nullcontext(Silent()) if quiet else TerminalProgress("photos of all cells") as listener:
         for preprocessing, regions in wanted.items():
             rows = manifest.usable[manifest.usable["region_id"].isin(regions)]
-            photo_store(rows, manifest.root, preprocessing, out / STORE, listener)
+            store = photo_store(rows, manifest.root, preprocessing, out / STORE, listener)
+            if store is not None:
+                stores[preprocessing] = store
+    return stores
+
+
+def _may_store(task: Task) -> bool:
+    return task.config.training.store is not False
 
 
 def _present_ratio(pair: Pair, manifest: Manifest) -> float:
@@ -262,13 +304,13 @@ def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[Pair], profi
     return shared
 
 
-def _run_in_turn(work: Sequence[tuple[Cell, Config]], manifest: Manifest, out: Path, *, quiet: bool) -> None:
+def _run_in_turn(work: Sequence[Task], manifest: Manifest, out: Path, *, quiet: bool) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(threads_per_cell())
     try:
-        for number, (cell, config) in enumerate(work, start=1):
-            title = f"[{number}/{len(work)}] {cell.id}"
+        for number, task in enumerate(work, start=1):
+            title = f"[{number}/{len(work)}] {task.cell.id}"
             with nullcontext(Silent()) if quiet else TerminalProgress(title) as listener:
-                run_cell(cell, config, manifest, out, listener)
+                run_cell(task, manifest, out, listener)
     finally:
         torch.set_num_threads(threads)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,8 @@ from fscl.loading.loader import Pixels, Regions
 
 FORMAT, VERSION = "fscl-store", 1
 PIXELS, DONE, INDEX, RECORD = "pixels.bin", "done.bin", "regions.parquet", "store.json"
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.EINVAL}  # says a file system that only takes room as it is written
 SPARE_BYTES = 2**30  # of the disk, left to checkpoints and models
 PHOTOS_PER_TASK = 16  # a small photo takes hardly longer than to hand out a task
 SECONDS_BETWEEN_FLUSHES = 30.0  # what a power cut costs at most; a killed process costs less
@@ -37,7 +39,7 @@ IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 class NoRoomError(OutputError):
-    """A disk too full for the store."""
+    """A disk too full for the store, or one that takes no file so large."""
 
 
 class PhotoStore:
@@ -47,7 +49,7 @@ class PhotoStore:
         folder: of one store, with what `build` has left there.
 
     Raises:
-        OutputError: no finished store of this version.
+        OutputError: no finished store of this version, or one of which a part is missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -59,7 +61,10 @@ class PhotoStore:
         self.problems: dict[int, str] = {int(place): reason for place, reason in record["problems"].items()}
         keys = _keys_of(pd.read_parquet(folder / INDEX))
         self._places = {key: place for place, key in enumerate(keys)}
-        self.pixels = _mapped(folder / PIXELS, (len(keys), self.image_size, self.image_size, 3), mode="r")
+        shape = (len(keys), self.image_size, self.image_size, 3)
+        if not _has(folder / PIXELS, prod(shape)):
+            raise OutputError(f"{folder / PIXELS}: expected {prod(shape)} bytes, found fewer; run the command again")
+        self.pixels = _mapped(folder / PIXELS, shape, mode="r")
 
     def __reduce__(self) -> tuple[type["PhotoStore"], tuple[Path]]:
         return PhotoStore, (self.folder,)  # the map itself would be copied
@@ -74,9 +79,10 @@ class PhotoStore:
         preprocessing: Preprocessing,
         folder: Path,
         *,
+        threads: int | None = None,
         progress: Progress | None = None,
     ) -> "PhotoStore":
-        """Decode what is not there yet, in as many threads as there are cores, and return the store.
+        """Decode what is not there yet and return the store.
 
         A store goes by the hash of its regions, their files' sizes and times, and the preprocessing. Where another
         manifest or a changed photo gives another hash, what was stored under the same preprocessing is dropped.
@@ -86,10 +92,11 @@ class PhotoStore:
             regions: to store, at least one; several of one path and box are stored once.
             preprocessing: image size and crop margin decide, the normalisation does not.
             folder: of stores, one for each image size and margin. No other process may be building in it.
+            threads: that decode at once; by default a few more than there are cores.
             progress: called with (photos done, photos) as it goes on.
 
         Raises:
-            NoRoomError: the disk is too full.
+            NoRoomError: the disk is too full, or takes no file so large.
             OSError: the folder cannot be written.
         """
         index, chosen = _index(regions)
@@ -98,6 +105,9 @@ class PhotoStore:
             shutil.rmtree(other)
         own.mkdir(parents=True, exist_ok=True)
         shape = (len(index), preprocessing.image_size, preprocessing.image_size, 3)
+        if not _has(own / PIXELS, prod(shape)):
+            for name in (DONE, RECORD):  # of photos that are not there
+                (own / name).unlink(missing_ok=True)
         for name, size in ((PIXELS, prod(shape)), (DONE, len(index))):
             _reserve(own / name, size)
         with replacing(own / INDEX) as path:
@@ -107,6 +117,7 @@ class PhotoStore:
             _mapped(own / PIXELS, shape, mode="r+"),
             _mapped(own / DONE, shape[:1], mode="r+"),
             progress or _say_nothing,
+            threads,
         )
         record = {
             "format": FORMAT,
@@ -117,12 +128,6 @@ class PhotoStore:
         }
         write_text(own / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         return cls(own)
-
-    @classmethod
-    def kept_in(cls, folder: Path, preprocessing: Preprocessing) -> "PhotoStore | None":
-        """Return the finished store of this preprocessing that `build` has left in a folder, if there is one."""
-        finished = folder.glob(f"{_prefix(preprocessing)}*/{RECORD}")
-        return next((cls(record.parent) for record in finished), None)
 
     def serves(self, preprocessing: Preprocessing) -> bool:
         """Whether photos under this preprocessing are those that are stored."""
@@ -166,7 +171,11 @@ class Stored(NamedTuple):
 
 
 def _decode(
-    read: Callable[[int], Pixels], pixels: "np.memmap[Any, Any]", done: "np.memmap[Any, Any]", progress: Progress
+    read: Callable[[int], Pixels],
+    pixels: "np.memmap[Any, Any]",
+    done: "np.memmap[Any, Any]",
+    progress: Progress,
+    threads: int | None,
 ) -> dict[int, str]:
     """Fill in what is not done yet; return what could not be read and why, by place.
 
@@ -193,9 +202,9 @@ def _decode(
     problems: dict[int, str] = {}
     pending: list[IntArray] = []
     flushed, finished = time.monotonic(), len(done) - len(todo)
-    threads = ThreadPoolExecutor(os.cpu_count())
+    pool = ThreadPoolExecutor(threads)
     try:
-        for task, reasons in zip(tasks, threads.map(fill, tasks), strict=True):
+        for task, reasons in zip(tasks, pool.map(fill, tasks), strict=True):
             problems |= reasons
             pending.append(task)
             finished += len(task)
@@ -204,7 +213,7 @@ def _decode(
                 keep(pending)
                 pending, flushed = [], time.monotonic()
     finally:
-        threads.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
         keep(pending)
     return problems
 
@@ -258,30 +267,44 @@ def _record(folder: Path) -> dict[str, Any] | None:
     return record if (record.get("format"), record.get("version")) == (FORMAT, VERSION) else None
 
 
+def _has(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size >= size
+
+
 def _reserve(path: Path, size: int) -> None:
-    """Make a file of `size` zeros, or leave the one that is there. Its room on the disk is taken at once.
+    """Make a file of `size` zeros, or lengthen the one that is there. Its room on the disk is taken at once.
 
     A map into a file for which the disk has no room ends the process.
     """
-    if path.exists() and path.stat().st_size == size:
+    if _has(path, size):
         return
     free = shutil.disk_usage(path.parent).free
+    reason = f"{free / 1e9:.1f} GB are free"
     if free > size + SPARE_BYTES:
         try:
             with path.open("ab") as file:  # never cut short: another process may have mapped it
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(file.fileno(), 0, size)
-                else:
-                    file.truncate(size)
+                _allocate(file, size)
             return
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
             path.unlink()
+            if error.errno not in NO_ROOM:
+                raise
+            reason += f" ({error.strerror})"
     raise NoRoomError(
         f"{path.parent.parent}: no room for the photo store, it needs {size / 1e9:.1f} GB and "
-        f"{SPARE_BYTES / 1e9:.1f} GB to spare, {free / 1e9:.1f} GB are free"
+        f"{SPARE_BYTES / 1e9:.1f} GB to spare, {reason}"
     )
+
+
+def _allocate(file: BinaryIO, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        except OSError as error:
+            if error.errno not in CANNOT_RESERVE:
+                raise
+    file.truncate(size)
 
 
 def _mapped(path: Path, shape: tuple[int, ...], mode: Literal["r", "r+"]) -> "np.memmap[Any, Any]":

@@ -70,11 +70,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Curve:
-    """Training loss and its unweighted terms over the steps."""
+    """Training loss and its unweighted terms over the steps; a term is None where it was not trained with."""
 
     step: list[int]
     loss: list[float]
-    terms: dict[str, list[float]]
+    terms: dict[str, list[float | None]]
 
 
 @dataclass(frozen=True)

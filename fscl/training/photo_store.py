@@ -8,6 +8,7 @@ from fscl.config import Preprocessing
 from fscl.loading.loader import Regions
 from fscl.loading.store import NoRoomError, PhotoStore
 from fscl.training.progress import Listener
+from fscl.training.runtime import cores
 
 
 def photo_store(
@@ -16,7 +17,7 @@ def photo_store(
     """Return the store of these manifest rows in a folder; None where that has no room, once that is said."""
     regions = Regions.of(rows, root, classes=())
     try:
-        return PhotoStore.build(regions, preprocessing, folder, progress=listener.prepare)
+        return PhotoStore.build(regions, preprocessing, folder, threads=cores(), progress=listener.prepare)
     except NoRoomError as error:
         listener.note(f"{error}: photos are decoded each time they are drawn")
         return None

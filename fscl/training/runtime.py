@@ -37,7 +37,7 @@ class Runtime:
             device = torch.device("mps")
         else:
             device = torch.device("cpu")
-        idle_cores = 0 if device.type == "cpu" else (os.cpu_count() or 1) - 1
+        idle_cores = 0 if device.type == "cpu" else cores() - 1
         return cls(device, min(idle_cores, MAX_WORKERS) if workers is None else workers)
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -52,11 +52,18 @@ class Runtime:
         return self.device.type != "cpu"
 
 
+def cores() -> int:
+    """Return how many cores this process may use: SLURM, `taskset` and containers may lend it a few of all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def machine() -> dict[str, str | int | None]:
     """Return what computed: processor, cores, accelerator."""
     return {
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydantic import TypeAdapter
 
 from fscl.config import with_weight
 from fscl.errors import ConfigurationError, FsclError, OutputError
 from fscl.experiments import cell as cell_module
-from fscl.experiments.grid import Pair
+from fscl.experiments.grid import Cell, Pair
 from fscl.experiments.ledger import Ledger, curve
 from fscl.experiments.run import compare, failures, pairs_of
 from fscl.manifest.imbalance import profile_sizes
 from fscl.manifest.table import Manifest
 from fscl.report import read_study
+from fscl.report.study import Curve
 from fscl.report.tables import figures_table, study_table
 from fscl.training.progress import Silent
 
@@ -315,6 +317,45 @@ def test_overwrite_drops_what_the_study_found(tmp_path, photos, quick):
     compare(photos, configs(quick, "fscl"), out, overwrite=True, **axes)
     assert list(records(out)) == ["fine-fscl-r1-s0"]
     assert read_study(out).header.axes.methods == ["fscl"]
+
+
+def test_overwrite_leaves_a_comparison_at_work_alone(tmp_path, photos, quick):
+    axes = AXES | {"ratios": [1.0]}
+    out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **axes)
+    before = {path: path.read_bytes() for path in sorted(out.rglob("*.*")) if path.is_file()}
+    with Ledger(out).held(), pytest.raises(OutputError, match="another comparison is at work in this folder"):
+        compare(photos, configs(quick, "fscl"), out, overwrite=True, **axes)
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_what_cannot_be_run_overwrites_nothing(tmp_path, photos, quick):
+    axes = AXES | {"ratios": [1.0]}
+    out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **axes)
+    with pytest.raises(FsclError, match="at least 10000 training photos"):
+        compare(photos, configs(quick, "fscl"), out, overwrite=True, **axes | {"pairs": [replace(FINE, base=10_000)]})
+    assert list(records(out)) == ["fine-baseline-r1-s0"]
+
+
+def test_methods_that_split_photos_differently_are_refused(tmp_path, photos, quick):
+    differing = configs(quick, "baseline") | configs(quick, "fscl", test_fraction=0.3)
+    with pytest.raises(ConfigurationError, match=r"expected one `split`, got .* of baseline and .*0\.3.* of fscl"):
+        compare(photos, differing, tmp_path / "s", **AXES)
+    assert not (tmp_path / "s").exists()
+
+
+def test_terms_of_a_stage_are_none_in_the_others():
+    steps = [{"kind": "step", "step": 1, "loss": 1.0, "terms": {"supcon": 1.0}}]
+    steps += [{"kind": "step", "step": 2, "loss": 2.0, "terms": {"cross_entropy": 2.0}}]
+    terms = curve(steps)["terms"]
+    assert terms == {"supcon": [1.0, None], "cross_entropy": [None, 2.0]}
+    assert TypeAdapter(Curve).validate_python({**curve(steps)}).terms == terms
+
+
+def test_no_cell_is_written_that_is_no_json(tmp_path, quick):
+    cell = Cell(FINE, "fscl", 1.0, 0)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Ledger(tmp_path).write(cell, quick("fscl").method, "done", seconds=float("nan"))
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_the_curve_is_short_and_keeps_the_mean():

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pickle
@@ -128,11 +129,6 @@ def test_a_changed_photo_or_another_manifest_makes_another(regions, tmp_path):
     assert (second.view(regions).resized(3, PREPROCESSING) == regions.resized(3, PREPROCESSING)).all()
     smaller = PhotoStore.build(regions, Preprocessing(image_size=16), folder)
     assert set(folder.iterdir()) == {second.folder, smaller.folder}
-    for store in (second, smaller):
-        preprocessing = Preprocessing(image_size=store.image_size)
-        assert PhotoStore.kept_in(folder, preprocessing).folder == store.folder
-    assert PhotoStore.kept_in(folder, Preprocessing(image_size=64)) is None
-    assert PhotoStore.kept_in(tmp_path / "nowhere", PREPROCESSING) is None
 
 
 def test_a_photo_that_is_mended_is_stored_by_the_next_call(regions, tmp_path, class_folders):
@@ -174,7 +170,6 @@ def test_a_killed_build_goes_on(root, tmp_path, monkeypatch):
     killed = subprocess.run([sys.executable, "-c", KILLED, root, tmp_path / "store"], check=False)
     assert killed.returncode == -signal.SIGKILL
     [half] = (tmp_path / "store").iterdir()
-    assert PhotoStore.kept_in(tmp_path / "store", PREPROCESSING) is None
     with pytest.raises(OutputError, match="expected a finished photo store"):
         PhotoStore(half)
     paths = sorted(root.glob("*/*.jpg"))
@@ -216,6 +211,39 @@ def test_a_disk_that_fills_up_meanwhile_is_told(regions, tmp_path, monkeypatch):
     with pytest.raises(NoRoomError):
         PhotoStore.build(regions, PREPROCESSING, tmp_path / "store")
     assert not list((tmp_path / "store").rglob("*.bin"))
+
+
+def test_a_file_system_without_files_so_large_is_told(regions, tmp_path, monkeypatch):
+    def too_large(*_):
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(os, "posix_fallocate", too_large)
+    with pytest.raises(NoRoomError, match=r"are free \(File too large\)"):
+        PhotoStore.build(regions, PREPROCESSING, tmp_path / "store")
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_that_reserves_no_room_holds_it_all_the_same(regions, tmp_path, monkeypatch, number):
+    def unknown(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", unknown)
+    viewed = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").view(regions)
+    assert (viewed.resized(3, PREPROCESSING) == regions.resized(3, PREPROCESSING)).all()
+
+
+@pytest.mark.parametrize("left", [None, 5000])
+def test_lost_pixels_are_decoded_again_and_never_black(regions, tmp_path, left):
+    folder = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").folder
+    if left is None:
+        (folder / "pixels.bin").unlink()
+    else:
+        os.truncate(folder / "pixels.bin", left)
+    with pytest.raises(OutputError, match=r"pixels.bin: expected \d+ bytes, found fewer; run the command again"):
+        PhotoStore(folder)
+    viewed = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").view(regions)
+    for row in (0, 50, len(regions) - 1):
+        assert (viewed.resized(row, PREPROCESSING) == regions.resized(row, PREPROCESSING)).all()
 
 
 def test_photos_in_an_archive_are_stored(class_folders, tmp_path):
