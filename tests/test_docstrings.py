@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 
 import pytest
+import torch
 
 import fscl
 
@@ -13,5 +14,6 @@ MODULES = [name for _, name, _ in pkgutil.walk_packages(fscl.__path__, "fscl.") 
 
 @pytest.mark.parametrize("name", ["fscl", *MODULES])
 def test_examples(name):
+    torch.manual_seed(0)  # layers draw their weights from the global generator
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
     assert failed == 0

@@ -37,9 +37,8 @@ class ProCoLoss(ProjectedLoss):
 
     >>> loss = ProCoLoss(num_classes=2, dims=[8], class_counts=[3, 1])
     >>> features, labels = torch.eye(8), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
-    >>> values = [loss(features, labels).item() for _ in range(2)]  # first no class is known: mean of −log π
-    >>> round(values[0], 4), values[1] < values[0]
-    (0.837, True)
+    >>> loss(features, labels)  # at first no class is known: the mean of −log π
+    tensor(0.8370)
     """
 
     sums: Tensor
