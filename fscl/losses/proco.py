@@ -37,8 +37,8 @@ class ProCoLoss(ProjectedLoss):
 
     >>> loss = ProCoLoss(num_classes=2, dims=[8], class_counts=[3, 1])
     >>> features, labels = torch.eye(8), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
-    >>> loss(features, labels)  # at first no class is known: the mean of −log π
-    tensor(0.8370)
+    >>> round(loss(features, labels).item(), 4)  # at first no class is known: the mean of −log π
+    0.837
     """
 
     sums: Tensor
