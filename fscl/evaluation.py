@@ -13,11 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fscl.atomic import write_text
-from fscl.bundle import Bundle
+from fscl.bundle import RECORD, Bundle
 from fscl.errors import PhotosError
 from fscl.inference import Scores, scores
 from fscl.loading.loader import Regions
 from fscl.loading.store import PhotoStore
+from fscl.lock import LOCK, held
 from fscl.manifest.table import Manifest
 from fscl.scoring.metrics import confusion, figures
 from fscl.scoring.thresholds import choose_threshold
@@ -107,8 +108,16 @@ def evaluate_run(
     Raises:
         PhotosError: nothing to evaluate on, or classes that the bundle does not know.
         BundleError: no bundle in the folder, or a damaged one.
+        OutputError: the run is being trained, or evaluated by another process.
         ConfigurationError: a negative number of workers.
     """
+    if not any((run / name).exists() for name in (LOCK, RECORD)):  # no run, whose folder is left alone
+        Bundle.open(run)
+    with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
+        return _evaluated(run, photos, batch_size=batch_size, workers=workers)
+
+
+def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: int | None) -> dict[str, Any]:
     bundle = Bundle.open(run)
     own, why = _photos_of(run)
     test = _own_test(run, own, why) if photos is None else _others_test(photos, own)

@@ -2,8 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -12,20 +12,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from fscl.atomic import replacing, write_text
 from fscl.config import Config, Method
 from fscl.errors import OutputError
 from fscl.experiments.grid import Cell
-from fscl.manifest.table import Manifest
+from fscl.lock import held
+from fscl.manifest.table import Manifest, differences
 
 VERSION = 1
 CURVE_POINTS = 200
 STUDY, PHOTOS, DRAWN_PHOTOS = "study.json", "photos.parquet", "photos"
-LOCK = ".lock"
 RESULTS = ("cells", "scores", "runs")
-IDENTITY = ["region_id", "label", "split"]  # what makes the photos of a study
 
 
 class Ledger:
@@ -39,25 +37,13 @@ class Ledger:
         self.folder = folder
         self._anew = False
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Keep other processes from running cells of this study.
 
         Raises:
             OutputError: another one does.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / LOCK)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise OutputError(
-                f"{self.folder}: another comparison is at work in this folder; wait for it, or choose another --out"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+        return held(self.folder, by="another comparison")
 
     def run_folder(self, cell: Cell) -> Path:
         """Return the folder in which the cell trains."""
@@ -157,10 +143,16 @@ class Ledger:
         if differing:
             shown = "; ".join(f"{name} was {was[name]}, is {now[name]}" for name in differing[:3])
             raise OutputError(f"{self.folder}: holds a study of other settings ({shown}); {fix}")
-        if (self.folder / PHOTOS).exists():
-            stored = pd.read_parquet(self.folder / PHOTOS, columns=IDENTITY)
-            if not stored.equals(photos.rows[IDENTITY].reset_index(drop=True)):
-                raise OutputError(f"{self.folder}: holds a study of other photos; {fix}")
+        if not (self.folder / PHOTOS).exists():
+            if any((self.folder / name).exists() for name in RESULTS):
+                raise OutputError(
+                    f"{self.folder / PHOTOS}: is gone, so nothing tells whether these are the photos of the study; "
+                    "put it back, or drop the study with --overwrite"
+                )
+            return
+        other = differences(_used(Manifest.read(self.folder / PHOTOS, anywhere=True)), _used(photos))
+        if other:
+            raise OutputError(f"{self.folder}: holds a study of other photos: {'; '.join(other)}; {fix}")
 
     def open(self, study: Mapping[str, Any], photos: Manifest) -> None:
         """Note what is asked for, beside what was asked for before; drop what is overwritten. Call it while held.
@@ -230,6 +222,10 @@ def commit() -> str | None:
     except OSError:
         return None
     return found.stdout.strip() or None
+
+
+def _used(photos: Manifest) -> Manifest:
+    return Manifest(photos.rows[photos.rows["split"].notna()], photos.root)
 
 
 def _comparable(study: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,27 +58,35 @@ def fit(
         store: of decoded photos; without one the run makes its own where the configuration says so.
 
     Raises:
-        FsclError: photos or settings that do not fit, an `out` of another run, a loss or weight that is not finite.
+        FsclError: photos or settings that do not fit, an `out` of another run or at work in one, a loss or weight
+            that is not finite.
         KeyboardInterrupt: after a checkpoint of the last whole step.
     """
+    listener = listener or Silent()
     photos, runtime = subset(manifest, config), Runtime.start(config.training.workers)
     bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
     descent = Descent(bundle, config, plan, runtime)
     check_tensorboard(wanted=config.training.tensorboard)
     folder = RunFolder(out)
-    folder.open(config, photos.manifest, resume=resume, overwrite=overwrite)
-    if folder.finished:
-        return out
+    folder.check(config, photos.manifest, resume=resume, overwrite=overwrite)
+    with folder.held():
+        folder.open(config, photos.manifest, resume=resume, overwrite=overwrite)
+        if not folder.finished:
+            store = store or _own_store(config, plan, photos, folder, listener)
+            if store is not None:
+                plan.use(store)
+            _train(bundle, plan, descent, folder, listener)
+    return out
 
-    listener = listener or Silent()
-    store = store or _own_store(config, plan, photos, folder, listener)
-    if store is not None:
-        plan.use(store)
+
+def _train(bundle: Bundle, plan: Plan, descent: Descent, folder: RunFolder, listener: Listener) -> None:
+    """Take the steps that are left, then leave the bundle in the folder."""
+    training = bundle.config.training
     checkpoint = Checkpoint(folder.checkpoint, descent.parts)
     done = checkpoint.load()
-    every = FLUSH_STEPS if runtime.waits_on_read else 1
-    log = MetricsLog(folder.metrics, flush_every=every, after=done, tensorboard=config.training.tensorboard)
+    every = FLUSH_STEPS if plan.runtime.waits_on_read else 1
+    log = MetricsLog(folder.metrics, flush_every=every, after=done, tensorboard=training.tensorboard)
     clock = _Clock()
     with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
         for drawn in plan.batches(start=done):
@@ -100,14 +108,13 @@ def fit(
                     checkpoint.best_log_loss = found["balanced_log_loss"]
                     bundle.at(plan.epoch(step), step).save(folder.best)
             stop = interrupt.requested
-            if stop or checkpoint.age_seconds >= config.training.checkpoint_seconds:
+            if stop or checkpoint.age_seconds >= training.checkpoint_seconds:
                 _save(checkpoint, step, log, descent)
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {step} of {plan.steps}")
 
     descent.correct_head()
     folder.finish(bundle.at(plan.epoch(plan.steps), plan.steps))
-    return out
 
 
 def _own_store(

@@ -1,5 +1,6 @@
 """The folder of a run: never overwritten unasked, resumed only by the same run, finished in one move."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from shutil import copyfile, rmtree
 
@@ -7,7 +8,8 @@ from fscl.atomic import leftovers, replacing, sweep, write_text
 from fscl.bundle import RECORD, WEIGHTS, Bundle
 from fscl.config import Config, resolve
 from fscl.errors import OutputError
-from fscl.manifest.table import Manifest
+from fscl.lock import LOCK, held
+from fscl.manifest.table import Manifest, differences
 from fscl.methods import read_toml
 
 CHECKPOINT, METRICS, SETTINGS, PHOTOS = "checkpoint.pt", "metrics.jsonl", "config.toml", "photos.parquet"
@@ -35,26 +37,43 @@ class RunFolder:
         """Whether the run has ended and left its bundle."""
         return (self.path / RECORD).exists() and not self.checkpoint.exists()
 
-    def open(self, config: Config, photos: Manifest, *, resume: bool, overwrite: bool) -> None:
-        """Make the folder this run's; what a killed process left half-written in it is removed.
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other runs, and evaluations, out of the folder until the block ends.
+
+        Raises:
+            OutputError: another process is at work in it.
+        """
+        return held(self.path, by="another run")
+
+    def check(self, config: Config, photos: Manifest, *, resume: bool, overwrite: bool) -> None:
+        """Make sure that this run may have the folder, and touch nothing.
 
         Raises:
             OutputError: it holds something else, or, with `resume`, a run of other settings or photos.
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path}: expected a folder for the run, found a file; choose another --out")
-        held = self._held()
-        if SETTINGS in held and resume and not overwrite:
-            self._check_settings(config)
-            if held == {SETTINGS}:  # killed between the two files below
-                photos.write(self.path / PHOTOS)
+        content = self._content()
+        if overwrite or not content or (content == {PHOTOS} and not self._others(photos)):
+            return
+        if not (resume and SETTINGS in content):
+            fix = "go on with it by --resume, or drop it by --overwrite" if SETTINGS in content else "--overwrite"
+            raise OutputError(f"{self.path}: the folder is not empty; {fix}, or choose another --out")
+        self._check_settings(config)
+        if content != {SETTINGS}:  # else killed between the first two files
             self._check_photos(photos)
-        else:
-            if held and not overwrite and not (held == {PHOTOS} and self._holds(photos)):
-                fix = "go on with it by --resume, or drop it by --overwrite" if SETTINGS in held else "--overwrite"
-                raise OutputError(f"{self.path}: the folder is not empty; {fix}, or choose another --out")
+
+    def open(self, config: Config, photos: Manifest, *, resume: bool, overwrite: bool) -> None:
+        """Make the folder this run's; what a killed process left half-written in it is removed. Call it while held.
+
+        Raises:
+            OutputError: as `check`, which is done again: meanwhile another process may have left its run.
+        """
+        self.check(config, photos, resume=resume, overwrite=overwrite)
+        if overwrite or not (resume and SETTINGS in self._content()):
             self._drop()
             write_text(self.path / SETTINGS, config.toml())
+        if not (self.path / PHOTOS).exists():
             photos.write(self.path / PHOTOS)
         for folder in (self.path, self.best, self.last):
             sweep(folder)
@@ -73,11 +92,11 @@ class RunFolder:
             last.save(self.path)
             self.checkpoint.unlink(missing_ok=True)
 
-    def _held(self) -> set[str]:
-        """Return the names in the folder, without what a killed or failed process left there."""
+    def _content(self) -> set[str]:
+        """Return the names in the folder, without the lock and what a killed or failed process left there."""
         if not self.path.exists():
             return set()
-        ignored = {path.name for path in leftovers(self.path)} | {FAULT}
+        ignored = {path.name for path in leftovers(self.path)} | {FAULT, LOCK}
         return {path.name for path in self.path.iterdir()} - ignored
 
     def _check_settings(self, config: Config) -> None:
@@ -86,15 +105,21 @@ class RunFolder:
             raise OutputError(f"{self.path}: holds a run of other settings; resume it with --config {settings}")
 
     def _check_photos(self, photos: Manifest) -> None:
-        if not self._holds(photos):
+        if not (self.path / PHOTOS).exists():
             raise OutputError(
-                f"{self.path}: holds a run on other photos; resume it with those, or choose another --out"
+                f"{self.path / PHOTOS}: is gone, so nothing tells whether these are the photos of the run; put it "
+                "back, or start again with --overwrite"
+            )
+        other = self._others(photos)
+        if other:
+            raise OutputError(
+                f"{self.path}: holds a run on other photos: {'; '.join(other)}; resume it with those, drop it by "
+                "--overwrite, or choose another --out"
             )
 
-    def _holds(self, photos: Manifest) -> bool:
-        columns = ["region_id", "label", "split"]
-        before = Manifest.read(self.path / PHOTOS).rows[columns].reset_index(drop=True)
-        return before.equals(photos.rows[columns].reset_index(drop=True))
+    def _others(self, photos: Manifest) -> list[str]:
+        """Say in what the photos differ from those that the folder holds."""
+        return differences(Manifest.read(self.path / PHOTOS, anywhere=True), photos)
 
     def _drop(self) -> None:
         for name in (RECORD, WEIGHTS, METRICS, EVALUATION, CHECKPOINT, SETTINGS, PHOTOS, FAULT):

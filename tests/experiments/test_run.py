@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pandas as pd
 import pytest
@@ -169,7 +170,24 @@ def test_other_classes_photos_or_weights_are_refused(tmp_path, photos, quick):
     fewer = Manifest(photos.rows.drop(index=[0, 1]).reset_index(drop=True), photos.root)
     with pytest.raises(OutputError, match="holds a study of other photos"):
         compare(fewer, configs(quick, "baseline"), out, **axes)
+    elsewhere = Manifest(photos.rows, copytree(photos.root, tmp_path / "copy"))
+    boxed = Manifest(photos.rows.assign(x=1.0, y=1.0, w=20.0, h=20.0), photos.root)
+    for other, said in ((elsewhere, "the root was"), (boxed, r"boxes of \d+ regions")):
+        with pytest.raises(OutputError, match=f"holds a study of other photos: {said}"):
+            compare(other, configs(quick, "baseline"), out, **axes)
+    (out / "photos.parquet").unlink()
+    with pytest.raises(OutputError, match=r"photos.parquet: is gone"):
+        compare(photos, configs(quick, "baseline"), out, **axes)
     assert records(out) == before
+
+
+def test_photos_that_were_never_used_may_change(tmp_path, photos, quick):
+    axes = AXES | {"ratios": [1.0]}
+    unlabelled = Manifest(photos.rows.assign(label=photos.rows["label"].mask(photos.rows.index == 0)), photos.root)
+    out = compare(unlabelled, configs(quick, "baseline"), tmp_path / "s", **axes)
+    without = Manifest(unlabelled.rows[1:].reset_index(drop=True), photos.root)
+    compare(without, configs(quick, "baseline", "fscl"), out, **axes)
+    assert len(records(out)) == 2
 
 
 def test_ratios_may_be_added_later(tmp_path, photos, quick):

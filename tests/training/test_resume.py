@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from shutil import copytree
 
 import pytest
 
 from fscl.errors import BundleError, OutputError
+from fscl.evaluation import evaluate_run
 from fscl.manifest.table import Manifest
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
@@ -79,6 +81,78 @@ def test_ctrl_c_ends_between_steps_with_a_checkpoint(tmp_path, photos, quick):
     assert (tmp_path / "run/weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
 
 
+@pytest.fixture
+def unfinished(tmp_path, photos, quick):
+    """Return the folder of a run that was interrupted after a checkpoint, and its configuration."""
+    config = quick(classes=("boar", "deer"))
+
+    class Presser(Silent):
+        def advance(self, step, steps, photos_per_second, terms):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, photos, tmp_path / "run", listener=Presser())
+    return tmp_path / "run", config
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"x": 4.0, "y": 4.0, "w": 9.0, "h": 9.0}, r"boxes of \d+ regions \(boar/000.jpg#0\)"),
+        ({"width": 47}, r"\d+ photos were replaced: other width or height"),
+    ],
+)
+def test_other_photos_are_not_trained_on_by_resuming(unfinished, photos, columns, said):
+    out, config = unfinished
+    before, other = contents(out), Manifest(photos.rows.assign(**columns), photos.root)
+    with pytest.raises(OutputError, match=f"holds a run on other photos: {said}"):
+        fit(config, other, out, resume=True)
+    assert contents(out) == before
+
+
+def test_photos_of_the_same_names_elsewhere_are_others(unfinished, photos, class_folders, tmp_path):
+    out, config = unfinished
+    with pytest.raises(OutputError, match=f"the root was {photos.root}, is {tmp_path / 'copy'}"):
+        fit(config, Manifest(photos.rows, copytree(class_folders, tmp_path / "copy")), out, resume=True)
+
+
+def test_a_run_whose_photos_are_not_known_is_not_resumed(unfinished, photos):
+    out, config = unfinished
+    (out / "photos.parquet").unlink()
+    with pytest.raises(OutputError, match=r"photos.parquet: is gone, .* put it back, or start again"):
+        fit(config, photos, out, resume=True)
+
+
+@pytest.mark.parametrize("options", [{"resume": True}, {"overwrite": True}], ids=["resume", "overwrite"])
+def test_a_run_at_work_is_left_alone(tmp_path, photos, quick, options):
+    out, other = tmp_path / "run", quick(seed=0 if "resume" in options else 1)
+
+    class Second(Silent):
+        def advance(self, step, steps, photos_per_second, terms):
+            before = contents(out)
+            with pytest.raises(OutputError, match="another run is at work in this folder; wait for it, or choose"):
+                fit(other, photos, out, **options)
+            with pytest.raises(OutputError, match="a training, or another evaluation, is at work in this folder"):
+                evaluate_run(out)
+            assert contents(out) == before
+
+    fit(quick(), photos, out, listener=Second())
+    whole = fit(quick(), photos, tmp_path / "whole")
+    assert (out / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+    evaluate_run(out)
+
+
+def test_a_killed_run_leaves_no_lock_though_its_readers_live_on(tmp_path, photos, quick):
+    config, out = quick(workers=2, checkpoint_seconds=0.0, store=False), tmp_path / "run"
+    assert killed_run(tmp_path, photos, config, out, at=3).returncode == -signal.SIGKILL
+    fit(config, photos, out, resume=True)
+    assert (out / "bundle.json").exists()
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path, photos, quick):
     out = fit(quick(), photos, tmp_path / "run")
     before = (out / "weights.safetensors").stat().st_mtime_ns
@@ -121,4 +195,4 @@ def test_a_folder_of_someone_elses_files_is_left_alone(tmp_path, photos, quick):
         fit(quick(), photos, tmp_path)
     with pytest.raises(OutputError, match="expected a folder"):
         fit(quick(), photos, tmp_path / "thesis.txt")
-    assert (tmp_path / "thesis.txt").read_text() == "mine"
+    assert contents(tmp_path) == {tmp_path / "thesis.txt": b"mine"}
