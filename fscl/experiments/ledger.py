@@ -18,7 +18,8 @@ from fscl.config import Config, Method
 from fscl.errors import OutputError
 from fscl.experiments.grid import Cell
 from fscl.lock import held
-from fscl.manifest.table import Manifest, differences
+from fscl.manifest.identity import differences
+from fscl.manifest.table import Manifest
 
 VERSION = 1
 CURVE_POINTS = 200

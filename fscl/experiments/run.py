@@ -18,6 +18,7 @@ from fscl.experiments.grid import Cell, Pair, cells, long_tail_cells
 from fscl.experiments.ledger import Ledger, commit
 from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
 from fscl.loading.store import PhotoStore
+from fscl.manifest.identity import check_unchanged
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base, profile_base, profile_sizes
 from fscl.manifest.table import Manifest
 from fscl.training.photo_store import photo_store
@@ -221,6 +222,9 @@ def _tails(pair: Pair, imbalances: Sequence[float]) -> dict[float, tuple[str, ..
 
 def _check_photos(work: Sequence[Task], manifest: Manifest) -> None:
     """Make sure, before anything is trained, that the photos are there that each pair and thinning asks for."""
+    classes = {name for task in work for name in task.cell.pair.classes}
+    used = manifest.usable[manifest.usable["label"].isin(classes)]
+    check_unchanged(Manifest(used, manifest.root))
     seen = set()
     for task in work:
         thinned = (task.cell.pair, task.cell.ratio)

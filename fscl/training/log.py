@@ -35,7 +35,9 @@ class MetricsLog:
         self._writer = _tensorboard_writer(path.parent, after) if tensorboard else None
         self._pending: list[tuple[int, int, float, list[str], Tensor]] = []
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if after and path.exists() else []
-        kept = (line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= after)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= after]
+        problems = (line for line in map(json.loads, kept) if line["kind"] == "problem")
+        self._told = {(line.get("split", "train"), line["path"]) for line in problems}
         write_text(path, "".join(kept))
 
     def step(self, step: int, epoch: int, learning_rate: float, value: Value) -> None:
@@ -85,9 +87,11 @@ class MetricsLog:
             ]
         )
 
-    def problem(self, step: int, path: str, reason: str) -> None:
-        """Note a photo that could not be read in training."""
-        self._write([{"kind": "problem", "step": step, "path": path, "reason": reason}])
+    def problem(self, step: int, split: str, path: str, reason: str) -> None:
+        """Note a training or validation photo that could not be read, once."""
+        if (split, path) not in self._told:
+            self._told.add((split, path))
+            self._write([{"kind": "problem", "step": step, "split": split, "path": path, "reason": reason}])
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

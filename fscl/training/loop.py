@@ -1,10 +1,11 @@
 """Training, from photos to a bundle; `fit` reads top to bottom."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError
 from fscl.inference import scores
 from fscl.loading.store import PhotoStore
+from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.models.classifier import first_line, read_weights
@@ -30,7 +32,7 @@ from fscl.training.run_folder import RunFolder
 from fscl.training.runtime import Runtime
 from fscl.training.subset import Subset, subset
 
-MIN_VALIDATION_PHOTOS = 20  # of every class; with fewer, the best of many epochs is luck
+MIN_VALIDATION_PHOTOS = 20  # of every class, that can be read; with fewer, the best of many epochs is luck
 FLUSH_STEPS = 50  # between looks at the losses, where a look makes the device wait
 
 
@@ -64,6 +66,7 @@ def fit(
     """
     listener = listener or Silent()
     photos, runtime = subset(manifest, config), Runtime.start(config.training.workers)
+    check_unchanged(photos.manifest)
     bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
     descent = Descent(bundle, config, plan, runtime)
@@ -97,15 +100,15 @@ def _train(bundle: Bundle, plan: Plan, descent: Descent, folder: RunFolder, list
             value = descent.step(drawn)
             log.step(step, plan.epoch(step), descent.learning_rate, value)
             for row, reason in drawn.failures:
-                log.problem(step, str(plan.train.paths[row]), reason)
+                log.problem(step, "train", str(plan.train.paths[row]), reason)
             clock.count(len(drawn.batch.labels))
             listener.advance(step, plan.steps, clock.photos_per_second, log.latest)
 
             if plan.ends_epoch(step):
                 found = _validated(step, bundle, plan, log, descent)
-                log.epoch(plan.epoch(step), step, clock.photos_per_second, found)
+                log.epoch(plan.epoch(step), step, clock.photos_per_second, found and found.figures)
                 if found and _is_best(found, step, bundle, plan, checkpoint):
-                    checkpoint.best_log_loss = found["balanced_log_loss"]
+                    checkpoint.best_log_loss = found.figures["balanced_log_loss"]
                     bundle.at(plan.epoch(step), step).save(folder.best)
             stop = interrupt.requested
             if stop or checkpoint.age_seconds >= training.checkpoint_seconds:
@@ -223,8 +226,15 @@ def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, descent: Descent) 
     checkpoint.save(step)
 
 
-def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: Descent) -> dict[str, Any] | None:
-    """Return the figures on the validation photos, None where there are none.
+class _Validation(NamedTuple):
+    """The figures on the validation photos that could be read, and how many the class with the fewest has of them."""
+
+    figures: dict[str, Any]
+    fewest: int
+
+
+def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: Descent) -> _Validation | None:
+    """Return the figures on the validation photos, None where there are none; note those that cannot be read.
 
     Losses and weights are looked at first: they name the step and the term that logits would not.
     """
@@ -240,23 +250,30 @@ def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: 
         batch_size=training.batch_size,
         workers=plan.runtime.workers,
     )
+    for row, reason in found.failures:
+        log.problem(step, "val", str(validation.paths[row]), reason)
     if not np.isfinite(found.logits).all():
         raise DivergenceError(
             f"step {step}: a logit of a validation photo is not finite at learning rate {descent.learning_rate:.3g}"
         )
-    return figures(
+    labels = validation.labels[found.rows]
+    read = figures(
         found.logits,
-        validation.labels[found.rows],
+        labels,
         classes=bundle.classes,
         minority=bundle.minority,
         train_counts=bundle.train_counts,
     )
+    photos = {(label, validation.paths[row]) for label, row in zip(labels.tolist(), found.rows.tolist(), strict=True)}
+    counts = Counter(label for label, _ in photos)
+    return _Validation(read, min(counts[label] for label in range(len(bundle.classes))))
 
 
-def _is_best(found: dict[str, Any], step: int, bundle: Bundle, plan: Plan, checkpoint: Checkpoint) -> bool:
-    few = np.bincount(plan.validation.labels, minlength=len(bundle.classes)).min() < MIN_VALIDATION_PHOTOS
+def _is_best(found: _Validation, step: int, bundle: Bundle, plan: Plan, checkpoint: Checkpoint) -> bool:
     unfinished = step <= plan.stages[-1].start  # an epoch of an earlier stage is not the method
-    if few or unfinished or bundle.config.posthoc is not None:  # which corrects the last epoch alone
+    if found.fewest < MIN_VALIDATION_PHOTOS or unfinished:
         return False
-    log_loss = found["balanced_log_loss"]
+    if bundle.config.posthoc is not None:  # which corrects the last epoch alone
+        return False
+    log_loss = found.figures["balanced_log_loss"]
     return log_loss is not None and log_loss < checkpoint.best_log_loss

@@ -9,7 +9,8 @@ from fscl.bundle import RECORD, WEIGHTS, Bundle
 from fscl.config import Config, resolve
 from fscl.errors import OutputError
 from fscl.lock import LOCK, held
-from fscl.manifest.table import Manifest, differences
+from fscl.manifest.identity import differences
+from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
 
 CHECKPOINT, METRICS, SETTINGS, PHOTOS = "checkpoint.pt", "metrics.jsonl", "config.toml", "photos.parquet"

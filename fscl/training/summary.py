@@ -1,11 +1,14 @@
 """What a finished run says of itself on the terminal."""
 
 from pathlib import Path
+from typing import Any
 
 from fscl.bundle import Bundle
 from fscl.training.log import read_metrics
 from fscl.training.run_folder import METRICS
 from fscl.training.subset import imbalance_line
+
+LISTED = 5  # photos that could not be read
 
 
 def run_summary(folder: Path) -> str:
@@ -13,7 +16,7 @@ def run_summary(folder: Path) -> str:
     bundle = Bundle.open(folder)
     metrics = read_metrics(folder / METRICS)
     last = [line for line in metrics if line["kind"] == "epoch"][-1]
-    unreadable = {line["path"]: line["reason"] for line in metrics if line["kind"] == "problem"}
+    problems = [line for line in metrics if line["kind"] == "problem"]
     counts = ", ".join(f"{name} {count}" for name, count in bundle.train_counts.items())
     lines = [
         f"{bundle.config.method.title}: {last['step']} steps, {last['epoch'] + 1} epochs, "
@@ -29,8 +32,15 @@ def run_summary(folder: Path) -> str:
         }
         figures = ", ".join(f"{name} {'–' if v is None else f'{v:.2f}'}" for name, v in shown.items())
         lines.append(f"validation, last epoch: {figures}")
-    if unreadable:
-        lines.append(f"{len(unreadable)} photos could not be read and were replaced by others of their class:")
-        lines += [f"  {path}: {reason}" for path, reason in list(unreadable.items())[:5]]
+    lines += _unreadable(problems, "train", "training", "replaced by others of their class")
+    lines += _unreadable(problems, "val", "validation", "the figures are without them")
     lines.append(f"model: {folder}; next: fscl evaluate {folder}")
     return "\n".join(lines)
+
+
+def _unreadable(problems: list[dict[str, Any]], split: str, name: str, what_then: str) -> list[str]:
+    found = {line["path"]: line["reason"] for line in problems if line.get("split", "train") == split}
+    lines = [f"  {path}: {reason}" for path, reason in list(found.items())[:LISTED]]
+    more = [f"  and {len(found) - LISTED:,} more"] if len(found) > LISTED else []
+    photos = "photo" if len(found) == 1 else "photos"
+    return [f"{len(found):,} {name} {photos} could not be read, {what_then}:", *lines, *more] if found else []

@@ -13,7 +13,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from fscl.config import with_weight
-from fscl.errors import ConfigurationError, FsclError, OutputError
+from fscl.errors import ConfigurationError, FsclError, OutputError, PhotosError
 from fscl.experiments import cell as cell_module
 from fscl.experiments.grid import Cell, Pair
 from fscl.experiments.ledger import Ledger, curve
@@ -179,6 +179,15 @@ def test_other_classes_photos_or_weights_are_refused(tmp_path, photos, quick):
     with pytest.raises(OutputError, match=r"photos.parquet: is gone"):
         compare(photos, configs(quick, "baseline"), out, **axes)
     assert records(out) == before
+
+
+def test_photos_replaced_since_the_scan_are_an_error_before_anything_is_written(tmp_path, photos, quick):
+    own = Manifest(photos.rows, copytree(photos.root, tmp_path / "photos"))
+    for name in ("hare/000.jpg", "deer/000.jpg"):
+        own.photo(name).write_bytes(b"another photo")
+    with pytest.raises(PhotosError, match=r"1 file changed: deer/000.jpg"):
+        compare(own, configs(quick, "baseline"), tmp_path / "s", **AXES)
+    assert not (tmp_path / "s").exists()
 
 
 def test_photos_that_were_never_used_may_change(tmp_path, photos, quick):

@@ -1,20 +1,25 @@
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from fscl.bundle import Bundle
 from fscl.errors import BundleError, ConfigurationError, DivergenceError, PhotosError
+from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
 from fscl.training import descent, log, loop
 from fscl.training.log import read_metrics
-from fscl.training.loop import fit
+from fscl.training.loop import MIN_VALIDATION_PHOTOS, fit
 from fscl.training.progress import Silent
 from fscl.training.subset import subset
+from fscl.training.summary import run_summary
 
 
 def steps_of(out):
@@ -168,10 +173,6 @@ def test_validation_that_is_not_finite_says_where_and_what_is_kept(tmp_path, pho
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_photos_that_vanish_end_the_run_after_a_checkpoint(tmp_path, class_folders, quick, workers):
-    from shutil import copytree
-
-    from fscl.formats.scan import scan
-
     root = copytree(class_folders, tmp_path / "photos")
     config = quick(steps=12, workers=workers, store=False)
     photos, out = scan(root), tmp_path / "run"
@@ -210,25 +211,100 @@ def test_bad_settings_leave_no_folder(tmp_path, photos, quick, monkeypatch):
     assert not out.exists()
 
 
-def test_unreadable_photos_are_replaced_and_listed(tmp_path, class_folders, quick):
-    from shutil import copytree
+def spoil(photo):
+    """Make a photo unreadable and leave its size, which a run compares with that of the scan."""
+    photo.write_bytes(b"\0" * photo.stat().st_size)
 
-    from fscl.formats.scan import scan
 
-    root = copytree(class_folders, tmp_path / "photos")
-    photos = scan(root)
+@pytest.fixture
+def own_photos(tmp_path, class_folders):
+    """Return a manifest of photos that a test may spoil."""
+    return scan(copytree(class_folders, tmp_path / "photos"))
+
+
+def problems_of(out):
+    lines = [line for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "problem"]
+    return [(line["split"], Path(line["path"]), line["reason"]) for line in lines]
+
+
+def test_unreadable_photos_are_replaced_and_listed_once(tmp_path, own_photos, quick):
     config = quick(steps=10)
-    trained = subset(photos, config).rows("train")
-    victim = root / trained.loc[trained["label"] == "deer", "path"].iloc[0]
-    victim.write_bytes(victim.read_bytes()[:300])
-    out = fit(config, photos, tmp_path / "run")
-    problems = [line for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "problem"]
-    assert {Path(line["path"]) for line in problems} == {victim}
-    assert "trunc" in problems[0]["reason"]
-    for member in (root / "deer").iterdir():
+    trained = subset(own_photos, config).rows("train")
+    victim = own_photos.photo(trained.loc[trained["label"] == "deer", "path"].iloc[0])
+    spoil(victim)
+    out = fit(config, own_photos, tmp_path / "run")
+    assert problems_of(out) == [("train", victim, "not an image")]
+    assert "1 training photo could not be read, replaced by others" in run_summary(out)
+    for member in (own_photos.root / "deer").iterdir():
         member.unlink()
     with pytest.raises(PhotosError, match="no photo of a class can be read any more"):
-        fit(config, photos, tmp_path / "other")
+        fit(config, own_photos, tmp_path / "other")
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_unreadable_validation_photos_are_listed_once(tmp_path, own_photos, quick, store):
+    config = quick(steps=12, store=store)
+    paths = subset(own_photos, config).rows("val")["path"]
+    for path in paths:
+        spoil(own_photos.photo(path))
+    out = fit(config, own_photos, tmp_path / "run")
+    assert problems_of(out) == [("val", own_photos.photo(path), "not an image") for path in paths]
+    assert len([line for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "epoch"]) > 1
+    summary = run_summary(out)
+    assert f"{len(paths)} validation photos could not be read, the figures are without them:" in summary
+    assert f"and {len(paths) - 5} more" in summary
+    assert "training photos could not" not in summary
+
+
+def test_a_resumed_run_does_not_list_them_again(tmp_path, own_photos, quick):
+    config = quick(steps=12, store=False)
+    rows = {split: subset(own_photos, config).rows(split)["path"] for split in ("train", "val")}
+    for path in (rows["train"].iloc[0], rows["train"].iloc[-1], rows["val"].iloc[0]):
+        spoil(own_photos.photo(path))
+
+    class Presser(Silent):
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == 8:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, own_photos, tmp_path / "run", listener=Presser())
+    out = fit(config, own_photos, tmp_path / "run", resume=True)
+    assert problems_of(out) == problems_of(fit(config, own_photos, tmp_path / "whole"))
+    assert len(problems_of(out)) == 3
+
+
+def test_the_best_epoch_needs_enough_photos_that_are_read(tmp_path, own_photos, quick):
+    config = quick(steps=8, val_fraction=0.7, test_fraction=0.1, keep="best", classes=("boar", "deer"))
+    deer = subset(own_photos, config).rows("val").query("label == 'deer'")["path"].tolist()
+    assert len(deer) > MIN_VALIDATION_PHOTOS == 20
+    for path in deer[20:]:
+        spoil(own_photos.photo(path))
+    assert (fit(config, own_photos, tmp_path / "enough") / "last").exists()
+    spoil(own_photos.photo(deer[0]))
+    assert not (fit(config, own_photos, tmp_path / "few") / "last").exists()
+
+
+def test_boxes_of_a_photo_are_one_validation_photo(tmp_path, photos, quick):
+    parts = photos.rows["path"].str.extract(r"/(\d+)")[0].astype(int) % 3
+    rows = photos.rows[photos.rows["label"] != "hare"].assign(split=parts.map({0: "train", 1: "val", 2: "test"}))
+    boxed = pd.concat([rows.assign(x=float(x), y=0.0, w=20.0, h=20.0) for x in (0, 9, 20)])
+    boxed = Manifest.build(boxed.drop(columns="region_id"), photos.root)
+    config = quick(steps=4, keep="best")
+    assert (subset(boxed, config).rows("val")["label"].value_counts() >= 20).all()
+    assert not (fit(config, boxed, tmp_path / "run") / "last").exists()
+
+
+def test_photos_replaced_since_the_scan_are_not_trained_on(tmp_path, own_photos, quick):
+    victim = own_photos.photo("deer/003.jpg")
+    victim.write_bytes((own_photos.root / "hare" / "001.jpg").read_bytes() + b"0")
+    with pytest.raises(
+        PhotosError, match=r"1 file changed: deer/003.jpg: [\d,]+ bytes at the scan.* scan the photos"
+    ):
+        fit(quick(), own_photos, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    fit(quick(classes=("boar", "hare"), steps=1), own_photos, tmp_path / "others")
+    fit(quick(steps=1), scan(own_photos.root), tmp_path / "run")
 
 
 def test_it_starts_from_an_earlier_bundle(tmp_path, photos, quick):
