@@ -187,15 +187,18 @@ def split(
     """
     from fscl.config import section
     from fscl.manifest.table import check_new, is_manifest
-    from fscl.training.subset import balance_table, split_photos
+    from fscl.training.subset import balance_table, split_notes, split_photos
 
     in_place = source.suffix == ".parquet" and source.exists() and is_manifest(source)
     target = out or (source if in_place else Path("photos.parquet"))
     check_new(target, overwrite=overwrite or (in_place and target == source))
     settings = section("split", by=by, strict=strict, val_fraction=val_fraction, test_fraction=test_fraction)
-    divided = split_photos(_photos(source), settings, redraw=redraw)
+    photos = _photos(source)
+    divided = split_photos(photos, settings, redraw=redraw)
     divided.write(target)
     _print(balance_table(divided))
+    for note in split_notes(photos, divided, settings, redraw=redraw):
+        _print(note)
     _print(f"written to {target}")
 
 

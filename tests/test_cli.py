@@ -98,6 +98,19 @@ def test_photos_may_stay_in_a_zip_and_species_have_any_name(fscl, class_folders,
     }
 
 
+def test_what_a_split_does_unasked_is_said(fscl, photos, tmp_path):
+    rows = photos.rows.assign(split=["train", "train", "val"] * 40)
+    type(photos)(rows, photos.root).write(tmp_path / "photos.parquet")
+    said = "the photos have a validation but no test split: their 40 validation photos are the test"
+    _, out, _ = fscl("split", "photos.parquet", "--out", "divided.parquet")
+    assert said in out
+    _, out, err = fscl("train", "photos.parquet", "--out", "run", *QUICK)
+    assert said in err
+    assert said not in out
+    _, out, err = fscl("train", "divided.parquet", "--out", "other", *QUICK)
+    assert said not in out + err
+
+
 def tables(tmp_path):
     (tmp_path / "nolabel.csv").write_text("filepath,size\na.jpg,1\n")
     (tmp_path / "empty").mkdir()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
@@ -11,21 +11,19 @@ from typing import Any
 
 import torch
 
-from fscl.config import BOOKKEEPING, Config, Preprocessing, Split, resolve
+from fscl.config import BOOKKEEPING, Config, Split, resolve
 from fscl.errors import ConfigurationError, did_you_mean
 from fscl.experiments.cell import Task, run_cell
 from fscl.experiments.grid import Cell, Pair, cells, long_tail_cells
 from fscl.experiments.ledger import Ledger, commit
+from fscl.experiments.photos import check_photos, may_store, store_photos
 from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
-from fscl.loading.store import PhotoStore
-from fscl.manifest.identity import check_unchanged
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base, profile_base, profile_sizes
 from fscl.manifest.table import Manifest
-from fscl.training.photo_store import photo_store
-from fscl.training.progress import Silent, TerminalProgress
+from fscl.training.progress import Listener, Silent, TerminalProgress
 from fscl.training.run_folder import STORE
 from fscl.training.runtime import machine
-from fscl.training.subset import split_photos, subset, tail
+from fscl.training.subset import source_record, split_photos, tail
 
 
 def compare(
@@ -76,6 +74,10 @@ def compare(
     ledger = Ledger(out)
     ledger.claim(overwrite=overwrite)
     divided = split_photos(manifest, split)
+    source = source_record(manifest, divided, split)
+    with _listener("photos", quiet=quiet) as listener:
+        for note in source["notes"]:
+            listener.note(note)
     pairs = [_with_base(pair, divided, ratios, imbalances, ledger.before()) for pair in pairs]
     if profile is None:
         ratios_by_pair = {pair.name: ratios or [_present_ratio(pair, divided)] for pair in pairs}
@@ -98,12 +100,14 @@ def compare(
         "commit": commit(),
         "machine": machine(),
         "command": command,
+        **source,
     }
     ledger.check(study, divided)
-    _check_photos(_missing(work, ledger), divided)
+    usable = Manifest(divided.usable.reset_index(drop=True), divided.root)
+    check_photos(_missing(work, ledger), usable)
     with ledger.held():
         ledger.open(study, divided)
-        _run_missing(work, divided, ledger, jobs=jobs, quiet=quiet)
+        _run_missing(work, usable, ledger, jobs=jobs, quiet=quiet)
     return out
 
 
@@ -118,9 +122,10 @@ def _run_missing(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, jo
             runnable.append(task)
     out = ledger.folder
     if len(runnable) > 1 or (runnable and (out / STORE).exists()):
-        stores = _store_photos(work, manifest, out, quiet=quiet)
+        with _listener("photos of all cells", quiet=quiet) as listener:
+            stores = store_photos(work, manifest, out, listener)
         runnable = [
-            task._replace(store=stores.get(task.config.preprocessing)) if _may_store(task) else task
+            task._replace(store=stores.get(task.config.preprocessing)) if may_store(task) else task
             for task in runnable
         ]
     jobs = min(jobs or default_jobs(), max(len(runnable), 1))
@@ -220,49 +225,6 @@ def _tails(pair: Pair, imbalances: Sequence[float]) -> dict[float, tuple[str, ..
     return {imbalance: tail(profile_sizes(pair.classes, imbalance, pair.base)) for imbalance in imbalances}
 
 
-def _check_photos(work: Sequence[Task], manifest: Manifest) -> None:
-    """Make sure, before anything is trained, that the photos are there that each pair and thinning asks for."""
-    classes = {name for task in work for name in task.cell.pair.classes}
-    used = manifest.usable[manifest.usable["label"].isin(classes)]
-    check_unchanged(Manifest(used, manifest.root))
-    seen = set()
-    for task in work:
-        thinned = (task.cell.pair, task.cell.ratio)
-        if thinned not in seen and not task.cell.is_undefined:
-            subset(manifest, task.config)
-        seen.add(thinned)
-
-
-def _store_photos(
-    work: Sequence[Task], manifest: Manifest, out: Path, *, quiet: bool
-) -> dict[Preprocessing, PhotoStore]:
-    """Decode the photos of all cells, finished or not, once for all: a call that goes on finds the same store.
-
-    Photos that were changed since are decoded again. Without room there is no store.
-    """
-    wanted: dict[Preprocessing, set[str]] = {}
-    seen = set()
-    for task in work:
-        cell, preprocessing = task.cell, task.config.preprocessing
-        shared = (preprocessing, cell.pair, cell.ratio, cell.seed)
-        if shared in seen or cell.is_undefined or not _may_store(task):
-            continue
-        seen.add(shared)
-        wanted.setdefault(preprocessing, set()).update(subset(manifest, task.config).manifest.rows["region_id"])
-    stores = {}
-    with nullcontext(Silent()) if quiet else TerminalProgress("photos of all cells") as listener:
-        for preprocessing, regions in wanted.items():
-            rows = manifest.usable[manifest.usable["region_id"].isin(regions)]
-            store = photo_store(rows, manifest.root, preprocessing, out / STORE, listener)
-            if store is not None:
-                stores[preprocessing] = store
-    return stores
-
-
-def _may_store(task: Task) -> bool:
-    return task.config.training.store is not False
-
-
 def _present_ratio(pair: Pair, manifest: Manifest) -> float:
     """Return the ratio of the photos as they are, classes on each side averaged, to three digits."""
     counts = _train_counts(pair, manifest)
@@ -314,7 +276,11 @@ def _run_in_turn(work: Sequence[Task], manifest: Manifest, out: Path, *, quiet: 
     try:
         for number, task in enumerate(work, start=1):
             title = f"[{number}/{len(work)}] {task.cell.id}"
-            with nullcontext(Silent()) if quiet else TerminalProgress(title) as listener:
+            with _listener(title, quiet=quiet) as listener:
                 run_cell(task, manifest, out, listener)
     finally:
         torch.set_num_threads(threads)
+
+
+def _listener(title: str, *, quiet: bool) -> AbstractContextManager[Listener]:
+    return nullcontext(Silent()) if quiet else TerminalProgress(title)

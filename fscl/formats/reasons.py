@@ -1,10 +1,13 @@
 """Why a row cannot be used, in the words of the manifest's column `problem`; several are joined by `; `."""
 
+from typing import Any
+
 import pandas as pd
 
 from fscl.images import UnreadableError
 
 SEPARATOR = "; "
+LISTED = 3  # examples of each reason
 
 
 def of_unreadable(error: UnreadableError) -> str:
@@ -34,6 +37,28 @@ def added(reasons: pd.Series, more: pd.Series) -> pd.Series:
 def counted(reasons: pd.Series) -> pd.Series:
     """Return one entry per reason and row, by row, so that they can be counted and listed."""
     return reasons.dropna().str.split(SEPARATOR).explode()
+
+
+def tally(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return how many manifest rows cannot be used, and why: `unusable` of docs/schema.md.
+
+    >>> rows = pd.DataFrame({"path": ["a.jpg", "b.jpg", "c.jpg"], "label": ["fox", None, "fox"]})
+    >>> tally(rows.assign(problem=["missing file", None, None]))["rows"]
+    2
+    """
+    whole = rows["problem"].mask(rows["problem"].isna() & rows["label"].isna(), "no label").dropna()
+    each = counted(whole)
+    return {
+        "rows": len(whole),
+        "reasons": [
+            {
+                "reason": str(reason),
+                "rows": int(count),
+                "paths": rows.loc[each.index[each == reason], "path"].drop_duplicates().head(LISTED).tolist(),
+            }
+            for reason, count in each.value_counts().items()
+        ],
+    }
 
 
 def _joined(old: object, new: object) -> str | None:

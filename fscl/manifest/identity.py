@@ -16,6 +16,7 @@ def differences(before: Manifest, now: Manifest) -> list[str]:
     The root, the regions in their order, and each region's label, split, file and box are compared; where both
     manifests know them, also the bytes of the files, their hashes, and the width and height of the photos.
 
+    >>> from pathlib import Path
     >>> was = Manifest.build(pd.DataFrame({"path": ["a.jpg", "b.jpg"], "label": "fox", "bytes": [10, 20]}), Path("."))
     >>> differences(was, was)
     []

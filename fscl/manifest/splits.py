@@ -2,24 +2,19 @@
 
 from collections import defaultdict
 from math import inf
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
+from fscl.manifest.groups import KEPT_WHOLE, By, groups
 
-By = Literal["photo", "sequence", "site"]
-# Columns whose values stay within one part.
-KEPT_WHOLE: dict[str, list[str]] = {
-    "photo": ["photo_id", "content_hash"],
-    "sequence": ["sequence", "photo_id", "content_hash"],
-    "site": ["site", "sequence", "photo_id", "content_hash"],
-}
 LONG_NAME = {"train": "training", "val": "validation", "test": "test"}
 BYTE_COPY, HELD_OUT = "byte copy", "held out"  # the problems that a split gives begin with these
+SURPLUS = {
+    "sequence": f"{BYTE_COPY} of a photo in another sequence",
+    "site": f"{BYTE_COPY} of a photo at another site",
+}
 DEALS = 20  # the best of these counts
 MANY_GROUPS = 1000  # from here on, one deal comes close to the shares
 Holdings = dict[int, dict[str, float]]  # group → class → fraction of the photos of the class
@@ -38,7 +33,9 @@ def assign_splits(
     """Return a copy of the manifest with `split` filled in, stratified as far as groups allow.
 
     A group is a site, a sequence or a photo; a row without site goes by its sequence, one without sequence
-    by its photo. Groups that share a sequence, photo or byte copy are one.
+    by its photo. Groups that share a sequence or photo are one, and so are photos that are byte copies. A byte
+    copy does not make sites one, nor more than two sequences: it stays in one of them, and the other copies are
+    left out, with a `problem`.
 
     - A class in enough groups (three, or two where only one part is carved) gets at least one validation
       and one test photo; where groups hold several classes, as far as they allow. A class in fewer stays in
@@ -76,27 +73,23 @@ def assign_splits(
         table.loc[:, "split"] = None
         table.loc[table["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False), "problem"] = None
     table["split"] = table["split"].where(_usable(table))
-    if test_fraction > 0 and not (table["split"] == "test").any():
+    if tests_on_val(table, test_fraction):
         table["split"] = table["split"].replace("val", "test")
     _leave_out_copies(table)
+    _check_usable(table[_usable(table)], by)
+    _fill(table, by)
+    _leave_out_copies(table)
     usable = table[_usable(table)]
-    _check_usable(usable, by)
-
-    group = _groups(usable, by)
-    held_out = usable["split"].where(usable["split"] != "train")
-    split = usable["split"].fillna(group.map(held_out.groupby(group).first())).fillna("train")
-    pool = split == "train"
-    if not pool.any():
+    pool = usable[usable["split"] == "train"]
+    if pool.empty:
         raise PhotosError(
             "expected photos to train on, but the source's `split` holds all out; draw it anew: fscl split --redraw"
         )
-    check_disjoint(usable.assign(split=split), by)
+    check_disjoint(usable, by)
     wanted = {"test": test_fraction, "val": val_fraction}
-    shares = {part: share for part, share in wanted.items() if share > 0 and not (split == part).any()}
-    carved, left_out = _carve(usable[pool], group[pool], shares, np.random.default_rng(seed))
-
-    table["split"] = split.where(~pool, carved).reindex(table.index)
-    table.loc[left_out, "problem"] = f"{HELD_OUT} for other classes, but its class has too few groups by {by} to test"
+    shares = {part: share for part, share in wanted.items() if share > 0 and not (usable["split"] == part).any()}
+    if shares:
+        _carve(table, pool, by, shares, np.random.default_rng(seed))
     result = rows.copy()
     for column in ("split", "problem"):
         result[column] = table[column].reindex(rows["region_id"]).array
@@ -113,6 +106,17 @@ def has_split(rows: pd.DataFrame) -> bool:
     (False, True)
     """
     return bool(rows.loc[_usable(rows), "split"].isin(["val", "test"]).any())
+
+
+def tests_on_val(rows: pd.DataFrame, test_fraction: float) -> bool:
+    """Tell whether `assign_splits` makes the validation of the source the test, for there is none.
+
+    >>> rows = pd.DataFrame({"label": "boar", "split": ["train", "val"], "problem": None})
+    >>> tests_on_val(rows, 0.15), tests_on_val(rows, 0)
+    (True, False)
+    """
+    held_out = set(rows.loc[_usable(rows), "split"].dropna()) - {"train"}
+    return test_fraction > 0 and held_out == {"val"}
 
 
 def check_disjoint(rows: pd.DataFrame, by: By) -> None:
@@ -192,27 +196,23 @@ def _leave_out_copies(table: pd.DataFrame) -> None:
         table.loc[copies, "split"] = None
 
 
-def _groups(rows: pd.DataFrame, by: By) -> pd.Series:
-    """Number the connected components of rows and the values that they share."""
-    row_nodes, value_nodes = [], []
-    nodes = len(rows)
-    for column in KEPT_WHOLE[by]:
-        codes, values = pd.factorize(rows[column])
-        known = np.flatnonzero(codes >= 0)
-        row_nodes.append(known)
-        value_nodes.append(nodes + codes[known])
-        nodes += len(values)
-    edges = (np.concatenate(row_nodes), np.concatenate(value_nodes))
-    graph = csr_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(nodes, nodes))
-    _, component = connected_components(graph, directed=False)
-    return pd.Series(component[: len(rows)], index=rows.index)
+def _fill(table: pd.DataFrame, by: By) -> None:
+    """Put usable rows without split where their group is held out, the others into training."""
+    usable = table[_usable(table)]
+    group = groups(usable, by).number
+    held_out = usable["split"].where(usable["split"] != "train")
+    follows = group.map(held_out.groupby(group).first())
+    table.loc[usable.index, "split"] = usable["split"].fillna(follows).fillna("train")
 
 
 def _carve(
-    rows: pd.DataFrame, group: pd.Series, shares: dict[str, float], generator: np.random.Generator
-) -> tuple[pd.Series, pd.Index]:
-    """Return the split of each row, and the rows left out: held out, but of classes too rare to test."""
-    photos = rows[["photo_id", "label"]].assign(group=group).drop_duplicates()
+    table: pd.DataFrame, pool: pd.DataFrame, by: By, shares: dict[str, float], generator: np.random.Generator
+) -> None:
+    """Hold out shares of the pool; leave out, with a problem, surplus copies and classes too rare to test."""
+    group, surplus = groups(pool, by)
+    table.loc[surplus, "problem"] = SURPLUS.get(by)
+    rows = pool.drop(index=surplus)
+    photos = rows[["photo_id", "label"]].assign(group=group[rows.index]).drop_duplicates()
     counts = photos.groupby(["group", "label"]).size()
     fractions = counts / counts.groupby("label").transform("sum")
     holdings: Holdings = defaultdict(dict)
@@ -220,9 +220,10 @@ def _carve(
         holdings[number][label] = fraction
 
     part_of, too_rare = _deal(holdings, {"train": 1 - sum(shares.values()), **shares}, generator)
-    split = group.map(part_of)
-    left_out = rows["label"].isin(too_rare) & (split != "train")
-    return split.mask(left_out), rows.index[left_out]
+    split = group[rows.index].map(part_of)
+    left_out = rows.index[rows["label"].isin(too_rare) & (split != "train")]
+    table.loc[left_out, "problem"] = f"{HELD_OUT} for other classes, but its class has too few groups by {by} to test"
+    table.loc[pool.index, "split"] = split.drop(left_out).reindex(pool.index)
 
 
 def _deal(

@@ -1,6 +1,7 @@
 """The manifest: which photos there are, one row per labelled region. docs/schema.md has every column."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -137,6 +138,22 @@ class Manifest:
     def photo(self, path: str) -> Path:
         """The file of a row's `path`, which may go through a zip archive: `fscl.archives` opens it."""
         return self.root / path
+
+
+def counts_by_class(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return how many `photos` and how many `regions` of each class the rows hold.
+
+    A row is a region: a box, or a photo without boxes. A photo counts once for each class that it shows.
+
+    >>> rows = pd.DataFrame({"photo_id": ["a.jpg", "a.jpg", "b.jpg"], "label": ["fox", "fox", "fox"]})
+    >>> counts_by_class(rows, ["fox", "hare"])
+    {'photos': {'fox': 2, 'hare': 0}, 'regions': {'fox': 3, 'hare': 0}}
+    """
+    photos = rows.drop_duplicates(["label", "photo_id"])
+    return {
+        unit: {name: int(counts.get(name, 0)) for name in classes}
+        for unit, counts in (("photos", photos["label"].value_counts()), ("regions", rows["label"].value_counts()))
+    }
 
 
 def check_new(path: Path, *, overwrite: bool) -> None:

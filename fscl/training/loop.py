@@ -66,6 +66,8 @@ def fit(
     """
     listener = listener or Silent()
     photos, runtime = subset(manifest, config), Runtime.start(config.training.workers)
+    for note in photos.source["notes"]:
+        listener.note(note)
     check_unchanged(photos.manifest)
     bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
@@ -74,7 +76,7 @@ def fit(
     folder = RunFolder(out)
     folder.check(config, photos.manifest, resume=resume, overwrite=overwrite)
     with folder.held():
-        folder.open(config, photos.manifest, resume=resume, overwrite=overwrite)
+        folder.open(config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
         if not folder.finished:
             store = store or _own_store(config, plan, photos, folder, listener)
             if store is not None:

@@ -1,8 +1,11 @@
 """The folder of a run: never overwritten unasked, resumed only by the same run, finished in one move."""
 
+import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from shutil import copyfile, rmtree
+from typing import Any
 
 from fscl.atomic import leftovers, replacing, sweep, write_text
 from fscl.bundle import RECORD, WEIGHTS, Bundle
@@ -14,6 +17,7 @@ from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
 
 CHECKPOINT, METRICS, SETTINGS, PHOTOS = "checkpoint.pt", "metrics.jsonl", "config.toml", "photos.parquet"
+SOURCE = "photos.json"  # what the run was given, and what of it was used
 STORE = "store"  # decoded photos, until the run is finished
 EVALUATION, FAULT = "evaluation.json", "error.txt"
 
@@ -64,8 +68,23 @@ class RunFolder:
         if content != {SETTINGS}:  # else killed between the first two files
             self._check_photos(photos)
 
-    def open(self, config: Config, photos: Manifest, *, resume: bool, overwrite: bool) -> None:
+    def open(
+        self,
+        config: Config,
+        photos: Manifest,
+        *,
+        resume: bool,
+        overwrite: bool,
+        source: Mapping[str, Any] | None = None,
+    ) -> None:
         """Make the folder this run's; what a killed process left half-written in it is removed. Call it while held.
+
+        Args:
+            config: of the run.
+            photos: of the run.
+            resume: go on with the run that is there.
+            overwrite: drop what is there.
+            source: what the photos were taken from, for `photos.json`.
 
         Raises:
             OutputError: as `check`, which is done again: meanwhile another process may have left its run.
@@ -76,6 +95,8 @@ class RunFolder:
             write_text(self.path / SETTINGS, config.toml())
         if not (self.path / PHOTOS).exists():
             photos.write(self.path / PHOTOS)
+        if source is not None and not (self.path / SOURCE).exists():
+            write_text(self.path / SOURCE, json.dumps(source, indent=1, ensure_ascii=False) + "\n")
         for folder in (self.path, self.best, self.last):
             sweep(folder)
 
@@ -123,7 +144,7 @@ class RunFolder:
         return differences(Manifest.read(self.path / PHOTOS, anywhere=True), photos)
 
     def _drop(self) -> None:
-        for name in (RECORD, WEIGHTS, METRICS, EVALUATION, CHECKPOINT, SETTINGS, PHOTOS, FAULT):
+        for name in (RECORD, WEIGHTS, METRICS, EVALUATION, CHECKPOINT, SETTINGS, PHOTOS, SOURCE, FAULT):
             (self.path / name).unlink(missing_ok=True)
         for folder in (self.best, self.last, self.store):
             rmtree(folder, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -11,25 +11,43 @@ from rich.text import Text
 
 from fscl.config import Config, Split
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
+from fscl.formats.reasons import tally
+from fscl.manifest.groups import By, why_no_test
 from fscl.manifest.imbalance import measures, profile, thin
-from fscl.manifest.splits import assign_splits, balance_report, check_disjoint
-from fscl.manifest.table import Manifest
+from fscl.manifest.splits import (
+    BYTE_COPY,
+    HELD_OUT,
+    assign_splits,
+    balance_report,
+    check_disjoint,
+    tests_on_val,
+)
+from fscl.manifest.table import SPLITS, Manifest, counts_by_class
 from fscl.scoring.metrics import SHOTS
+
+LISTED = 3  # photos in a note
+VERSION = 1  # of the record
 
 
 @dataclass(frozen=True)
 class Subset:
-    """The rows of a run, all with a split, and what its classes are."""
+    """The rows of a run, all with a split, what its classes are, and what the source held besides."""
 
     manifest: Manifest
     classes: tuple[str, ...]
     minority: tuple[str, ...]
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def train_counts(self) -> dict[str, int]:
-        """Training photos per class."""
-        counts = self.rows("train")["label"].value_counts()
-        return {name: int(counts.get(name, 0)) for name in self.classes}
+        """Training regions per class: a photo without boxes is one."""
+        return counts_by_class(self.rows("train"), self.classes)["regions"]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `photos.json` of the run says, see docs/schema.md."""
+        counts = {split: counts_by_class(self.rows(split), self.classes) for split in SPLITS}
+        return {"version": VERSION, **self.source, "counts": counts}
 
     def rows(self, split: str) -> pd.DataFrame:
         """Return the usable rows of a split."""
@@ -45,7 +63,7 @@ def split_photos(manifest: Manifest, settings: Split, *, redraw: bool = False) -
     Raises:
         PhotosError: nothing to train on, or with `strict` a class that cannot be split.
     """
-    by = settings.by or ("sequence" if manifest.rows["sequence"].notna().any() else "photo")
+    by = _by(manifest, settings)
     rows = assign_splits(
         manifest.rows,
         by=by,
@@ -56,6 +74,47 @@ def split_photos(manifest: Manifest, settings: Split, *, redraw: bool = False) -
     )
     check_disjoint(rows, by)
     return Manifest(rows, manifest.root)
+
+
+def source_record(source: Manifest, divided: Manifest, settings: Split, *, redraw: bool = False) -> dict[str, Any]:
+    """Return what a source held and what dividing it did unasked: `given`, `unusable`, `notes` of docs/schema.md.
+
+    Args:
+        source: all photos.
+        divided: what `split_photos` made of them.
+        settings: of the split.
+        redraw: whether it was drawn anew.
+    """
+    return {
+        "given": {"rows": len(source.rows), "photos": source.rows["photo_id"].nunique()},
+        "unusable": tally(divided.rows),
+        "notes": split_notes(source, divided, settings, redraw=redraw),
+    }
+
+
+def split_notes(source: Manifest, divided: Manifest, settings: Split, *, redraw: bool = False) -> list[str]:
+    """Say what dividing the photos did unasked: validation taken for test, photos left out, nothing to test on."""
+    rows = divided.usable
+    photos = rows.groupby("split")["photo_id"].nunique()
+    notes = []
+    if not redraw and tests_on_val(source.rows, settings.test_fraction):
+        carved = photos.get("val", 0)
+        instead = f", and {carved:,} training photos are the validation" if carved else ""
+        notes.append(
+            f"the photos have a validation but no test split: their {photos['test']:,} validation photos are the test"
+            f"{instead}"
+        )
+    left_out = divided.rows[divided.rows["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False)]
+    for problem, own in left_out.drop_duplicates("path").groupby("problem")["path"]:
+        more = f" and {len(own) - LISTED:,} more" if len(own) > LISTED else ""
+        notes.append(f"{len(own):,} photos left out, {problem}: {', '.join(own.head(LISTED))}{more}")
+    if settings.test_fraction > 0 and "test" not in photos:
+        notes.append(why_no_test(rows, _by(divided, settings), parts=2 + (settings.val_fraction > 0)))
+    return notes
+
+
+def _by(manifest: Manifest, settings: Split) -> By:
+    return settings.by or ("sequence" if manifest.rows["sequence"].notna().any() else "photo")
 
 
 def imbalance_line(counts: Mapping[str, int]) -> str:
@@ -123,7 +182,8 @@ def subset(manifest: Manifest, config: Config) -> Subset:
         left = Counter(rows.loc[rows["split"] == "train", "label"])
         if not wanted.minority:
             minority = tail({name: left[name] for name in order})
-    return Subset(Manifest(rows.reset_index(drop=True), manifest.root), chosen, minority)
+    source = source_record(manifest, divided, config.split)
+    return Subset(Manifest(rows.reset_index(drop=True), manifest.root), chosen, minority, source)
 
 
 def tail(counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -190,6 +190,32 @@ def test_photos_replaced_since_the_scan_are_an_error_before_anything_is_written(
     assert not (tmp_path / "s").exists()
 
 
+def test_a_study_says_what_it_was_given_and_what_the_split_did(tmp_path, photos, quick, capsys):
+    parts = (photos.rows.index % 4 == 0).astype(int)
+    rows = photos.rows.assign(split=[("train", "val")[part] for part in parts])
+    rows.loc[1, "problem"] = "unreadable: empty file"
+    source = Manifest(rows, photos.root)
+    out = compare(source, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [1.0], "quiet": False})
+    said = "the photos have a validation but no test split: their 30 validation photos are the test"
+    assert capsys.readouterr().err.count(said) == 1
+    study = json.loads((out / "study.json").read_text())
+    assert study["given"] == {"rows": 120, "photos": 120}
+    assert study["unusable"]["reasons"] == [
+        {"reason": "unreadable: empty file", "rows": 1, "paths": ["boar/001.jpg"]}
+    ]
+    assert study["notes"][0].startswith(said)
+    assert not list(read_study(out).missing())
+
+
+def test_a_comparison_without_test_photos_is_an_error_before_anything_is_trained(tmp_path, photos, quick, capsys):
+    sites = photos.rows["path"].str[-5:-4].map(lambda digit: "a" if digit < "5" else "b")
+    two = Manifest(photos.rows.assign(site=sites), photos.root)
+    with pytest.raises(PhotosError, match="fine has none of boar, deer: fscl split says why"):
+        compare(two, configs(quick, "baseline", by="site"), tmp_path / "s", **AXES | {"quiet": False})
+    assert "by site none has more than 2; add photos of other sites, or split by sequence" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
 def test_photos_that_were_never_used_may_change(tmp_path, photos, quick):
     axes = AXES | {"ratios": [1.0]}
     unlabelled = Manifest(photos.rows.assign(label=photos.rows["label"].mask(photos.rows.index == 0)), photos.root)

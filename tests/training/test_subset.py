@@ -1,4 +1,5 @@
 import io
+import json
 
 import pandas as pd
 import pytest
@@ -8,7 +9,9 @@ from fscl.config import Split
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.manifest.table import Manifest
 from fscl.training.loop import fit
-from fscl.training.subset import balance_table, split_photos, subset, tail
+from fscl.training.progress import Silent
+from fscl.training.subset import balance_table, split_notes, split_photos, subset, tail
+from fscl.training.summary import run_summary
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,90 @@ def test_the_tail_is_the_few_shot_classes_or_else_the_rarer_half():
     assert tail(cifar10_lt | {"i": 20, "j": 19}) == ("j",)
     assert tail({"a": 19, "b": 8, "c": 4}) == ("c",)
     assert tail({"a": 100, "b": 100}) == ("b",)
+
+
+def manifest_of(tmp_path, **columns):
+    """Make a manifest of 40 photos, a class on each side of the middle."""
+    rows = pd.DataFrame({"path": [f"{number:02}.jpg" for number in range(40)], "label": ["boar", "deer"] * 20})
+    return Manifest.build(rows.assign(**columns), tmp_path)
+
+
+def notes_of(source, redraw=False, **settings):
+    settings = Split(**settings)
+    return split_notes(source, split_photos(source, settings, redraw=redraw), settings, redraw=redraw)
+
+
+def test_validation_that_becomes_the_test_is_said(tmp_path):
+    source = manifest_of(tmp_path, split=["train"] * 28 + ["val"] * 12)
+    assert notes_of(source) == [
+        "the photos have a validation but no test split: their 12 validation photos are the test, and 4 training "
+        "photos are the validation"
+    ]
+    assert notes_of(source, val_fraction=0)[0].endswith("their 12 validation photos are the test")
+    assert notes_of(source, redraw=True) == notes_of(source, test_fraction=0) == []
+    assert notes_of(split_photos(source, Split())) == []
+    assert notes_of(manifest_of(tmp_path)) == []
+
+
+def test_copies_that_cross_the_split_of_the_source_are_said_and_named(tmp_path):
+    hashes = ["x", "y", "z", "z", None, *[None] * 30, "x", "y", "z", "z", "x"]
+    source = manifest_of(tmp_path, split=["train"] * 35 + ["test"] * 5, content_hash=hashes)
+    said = "4 photos left out, byte copy of a test photo: 00.jpg, 01.jpg, 02.jpg and 1 more"
+    assert notes_of(source) == [said]
+    assert notes_of(split_photos(source, Split())) == [said]
+
+
+def test_copies_at_several_sites_are_said(tmp_path):
+    sites, hashes = [f"{number // 8}" for number in range(40)], ["black" if n % 8 == 0 else None for n in range(40)]
+    source = manifest_of(tmp_path, site=sites, content_hash=hashes)
+    said = "4 photos left out, byte copy of a photo at another site: 08.jpg, 16.jpg, 24.jpg and 1 more"
+    assert notes_of(source, by="site") == [said]
+    assert notes_of(source) == []
+
+
+def test_a_split_without_test_photos_says_why(tmp_path):
+    joined = manifest_of(tmp_path, site=[f"{number // 8}" for number in range(40)], sequence="1")
+    [note] = notes_of(joined, by="site")
+    assert note.startswith(
+        "no test photos: a class is tested where it has 3 groups or more, by site none has more than 1"
+    )
+    assert "sequence '1' joins 5 sites (0, 1, 2 and 2 more)" in note
+    two = manifest_of(tmp_path, site=[f"{number // 20}" for number in range(40)])
+    assert notes_of(two, by="site", test_fraction=0) == notes_of(two, by="site", val_fraction=0) == []
+    [note] = notes_of(two, by="site")
+    assert "3 groups or more, by site none has more than 2; add photos" in note
+
+
+def test_the_record_of_a_run_says_what_it_was_given(tmp_path, photos, quick):
+    damaged = photos.rows["problem"].mask(photos.rows["path"] == "boar/007.jpg", "unreadable: empty file")
+    rows = photos.rows.assign(problem=damaged, split=["train", "train", "val"] * 40)
+    rows.loc[0, "label"] = None
+    told = []
+    listener = type("Told", (Silent,), {"note": lambda self, text: told.append(text)})()
+    out = fit(quick(steps=1), Manifest(rows, photos.root), tmp_path / "run", listener=listener)
+    record = json.loads((out / "photos.json").read_text())
+    assert record["version"] == 1
+    assert record["given"] == {"rows": 120, "photos": 120}
+    assert record["unusable"] == {
+        "rows": 2,
+        "reasons": [
+            {"reason": "no label", "rows": 1, "paths": ["boar/000.jpg"]},
+            {"reason": "unreadable: empty file", "rows": 1, "paths": ["boar/007.jpg"]},
+        ],
+    }
+    assert record["notes"] == told
+    assert told[0].startswith(
+        "the photos have a validation but no test split: their 40 validation photos are the test"
+    )
+    used = Manifest.read(out / "photos.parquet").rows
+    for split, units in record["counts"].items():
+        counts = used[used["split"] == split]["label"].value_counts()
+        assert units["photos"] == units["regions"] == {name: counts.get(name, 0) for name in ("boar", "deer", "hare")}
+    fit(quick(steps=1), photos, out, overwrite=True)
+    assert json.loads((out / "photos.json").read_text())["notes"] == []
+    (out / "photos.json").unlink()  # as in a run of an earlier version
+    fit(quick(steps=1), photos, out, resume=True)
+    assert "training photos: boar 42" in run_summary(out)
 
 
 def printed(manifest):

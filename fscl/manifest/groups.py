@@ -1,0 +1,153 @@
+"""What a split keeps together: photos, sequences, sites, and byte copies as far as they may join those."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+By = Literal["photo", "sequence", "site"]
+# Columns whose values stay within one part.
+KEPT_WHOLE: dict[str, list[str]] = {
+    "photo": ["photo_id", "content_hash"],
+    "sequence": ["sequence", "photo_id", "content_hash"],
+    "site": ["site", "sequence", "photo_id", "content_hash"],
+}
+# Sequences or sites that copies of one photo may make one. A frame that the lens cap made black is on every site.
+MOST_JOINED = {"sequence": 2, "site": 1}
+FIX = {
+    "photo": "add photos",
+    "sequence": "add photos of other sequences, or split by photo",
+    "site": "add photos of other sites, or split by sequence",
+}
+LISTED = 3  # examples in a message
+
+
+class Groups(NamedTuple):
+    """The group of each row, by its number, and the rows of byte copies that would join more groups than they may."""
+
+    number: pd.Series
+    surplus: pd.Index
+
+
+def groups(rows: pd.DataFrame, by: By) -> Groups:
+    """Return which rows are kept together, and which byte copies are too many.
+
+    Rows that share a photo are one group, by sequence also those that share a sequence, by site also those that
+    share a site: the connected components. Byte copies join, too, but at most `MOST_JOINED` groups that hold other
+    photos. Where a copy is in more of them, the rows of one stay in, and those of the others are surplus.
+
+    Args:
+        rows: usable manifest rows, under their region_id; their order decides which copy stays.
+        by: what is kept whole.
+
+    >>> rows = pd.DataFrame({"photo_id": list("abcdef"), "site": list("xxyyzz"), "sequence": None})
+    >>> rows["content_hash"] = [None, "black", None, "black", None, None]
+    >>> groups(rows, "site").number.tolist(), groups(rows, "site").surplus.tolist()
+    ([0, 0, 1, 1, 2, 2], [3])
+    """
+    if by == "photo":
+        return Groups(_components(rows, KEPT_WHOLE[by]), rows.index[:0])
+    number = _components(rows, [column for column in KEPT_WHOLE[by] if column != "content_hash"])
+    hashes = rows["content_hash"]
+    pairs = pd.DataFrame({"hash": hashes, "group": number}).dropna().drop_duplicates()
+    pairs = pairs[pairs["hash"].duplicated(keep=False)]
+    if pairs.empty:
+        return Groups(number, rows.index[:0])
+    touched_rows = hashes[number.isin(pairs["group"])].groupby(number)
+    contents = touched_rows.nunique() + (touched_rows.size() > touched_rows.count())
+    joined = _Joined(dict(zip(contents.index.tolist(), (contents > 1).astype(int).tolist(), strict=True)))
+    kept_in = {}
+    for content, touched in pairs.groupby("hash")["group"]:
+        kept_in[content] = touched.iloc[0]
+        joined.join(touched.tolist(), MOST_JOINED[by])
+    found = number.map(joined.root)
+    copies = hashes.isin(list(kept_in))
+    elsewhere = found[copies] != hashes[copies].map(kept_in).map(joined.root)
+    return Groups(found, elsewhere.index[elsewhere])
+
+
+def joints(rows: pd.DataFrame, by: By) -> list[str]:
+    """Say what makes several sites, or sequences, one group: the values of other columns that are in more than one.
+
+    >>> rows = pd.DataFrame({"photo_id": list("abc"), "site": list("xyz"), "sequence": ["7", "7", "7"]})
+    >>> joints(rows, "site")
+    ["sequence '7' joins 3 sites (x, y, z)"]
+    """
+    whole, *others = (column for column in KEPT_WHOLE[by] if column != "content_hash")
+    found = []
+    for column in others:
+        pairs = rows[[whole, column]].dropna().drop_duplicates()
+        for value, places in pairs.groupby(column)[whole]:
+            if len(places) > 1:
+                sentence = f"{column} '{value}' joins {len(places)} {whole}s ({_listed(sorted(places))})"
+                found.append((len(places), sentence))
+    return [sentence for _, sentence in sorted(found, key=lambda joint: -joint[0])]
+
+
+def why_no_test(rows: pd.DataFrame, by: By, parts: int) -> str:
+    """Say why no class could be tested: how many groups there are, and what joins them.
+
+    Args:
+        rows: that were divided.
+        by: what was kept whole.
+        parts: that were wanted: training, validation, test, as far as the source had none of them.
+
+    >>> rows = pd.DataFrame({"photo_id": list("abc"), "label": "fox", "site": list("xyz"), "sequence": "7"})
+    >>> rows["content_hash"] = None
+    >>> why_no_test(rows, "site", 3)[:77]
+    'no test photos: a class is tested where it has 3 groups or more, by site none'
+    """
+    most = groups(rows, by).number.groupby(rows["label"]).nunique().max()
+    joining = joints(rows, by)
+    sentence = (
+        f"no test photos: a class is tested where it has {parts} groups or more, by {by} none has more than {most}"
+    )
+    return "; ".join([sentence, *joining[:LISTED], FIX[by]])
+
+
+class _Joined:
+    """Groups that become one: a union-find that knows how many groups with other photos each component has."""
+
+    def __init__(self, holding: dict[int, int]) -> None:
+        self._above = {group: group for group in holding}
+        self._holding = dict(holding)
+
+    def root(self, group: int) -> int:
+        """Return the number of the component: the lowest of its groups."""
+        while self._above.get(group, group) != group:
+            group = self._above[group]
+        return group
+
+    def join(self, touched: Sequence[int], most: int) -> None:
+        """Join the components of a copy; where they hold too many other photos, those that hold none to the first."""
+        roots = list(dict.fromkeys(self.root(group) for group in touched))
+        if sum(self._holding[root] for root in roots) > most:
+            roots = [roots[0], *(root for root in roots[1:] if not self._holding[root])]
+        lowest = min(roots)
+        self._holding[lowest] = sum(self._holding[root] for root in roots)
+        for root in roots:
+            self._above[root] = lowest
+
+
+def _components(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """Number the connected components of rows and the values that they share, in the order of their first rows."""
+    row_nodes, value_nodes = [], []
+    nodes = len(rows)
+    for column in columns:
+        codes, values = pd.factorize(rows[column])
+        known = np.flatnonzero(codes >= 0)
+        row_nodes.append(known)
+        value_nodes.append(nodes + codes[known])
+        nodes += len(values)
+    edges = (np.concatenate(row_nodes), np.concatenate(value_nodes))
+    graph = csr_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(nodes, nodes))
+    _, component = connected_components(graph, directed=False)
+    return pd.Series(component[: len(rows)], index=rows.index)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(map(str, names[:LISTED])) + more
