@@ -55,7 +55,7 @@ class Flags:
         weight: of the similarity term (1.0)
         pretrained: start from timm's published weights; needs the network once
         weights: start from a local file of backbone weights
-        base: training photos of each common class, or of a long tail's first class
+        base: training regions (boxes, or photos without) of each common class, or of a long tail's first class
         by: what never crosses from training to test: photo, sequence or site
         val_fraction: of each class for validation, where the photos have no split (0.15)
         test_fraction: of each class for test, where the photos have no split (0.15)
@@ -226,7 +226,7 @@ def train(
         method: a method of `fscl methods`, or a recipe file of your own
         out: folder of the run
         classes: those to tell apart, by label or by any name of the species (all)
-        minority: the rare classes (the one with the fewest training photos)
+        minority: the rare classes (the one with the fewest training regions: boxes, or photos without)
         ratio: thin to majority : minority = 1 : ratio
         profile: thin to a long tail: photos fall exponentially over --classes as given, or by name
         imbalance: of the profile, largest class : smallest class

@@ -150,11 +150,11 @@ class Split(Section):
 class Imbalance(Section):
     """Who is rare, and thinning: to majority : minority = 1 : ratio, to a long tail, or not at all."""
 
-    minority: tuple[str, ...] = ()  # empty: the class with the fewest training photos, or a profile's tail
+    minority: tuple[str, ...] = ()  # empty: the class with the fewest training regions, or a profile's tail
     ratio: Annotated[float, Field(gt=0, le=1)] | None = None
     profile: Literal["exp"] | None = None  # exponential, Cao et al. 2019
     imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None  # largest : smallest class of it
-    base: Annotated[int, Field(ge=1)] | None = None  # training photos of a majority class, or of a profile's first
+    base: Annotated[int, Field(ge=1)] | None = None  # training regions of a majority class, or of a profile's first
     thin_validation: bool = True
 
     @model_validator(mode="after")

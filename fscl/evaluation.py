@@ -1,33 +1,34 @@
 """A bundle against a table: the figures of the protocol, confusion matrix, threshold, failures."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import exp
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from fscl.atomic import write_text
 from fscl.bundle import RECORD, Bundle
 from fscl.errors import PhotosError
+from fscl.evaluation_table import table
+from fscl.formats.copies import seen_before
+from fscl.formats.reasons import tally
 from fscl.inference import Scores, scores
 from fscl.loading.loader import Regions
 from fscl.loading.store import PhotoStore
 from fscl.lock import LOCK, held
-from fscl.manifest.table import Manifest
+from fscl.manifest.identity import replaced
+from fscl.manifest.table import Manifest, counts_by_class
 from fscl.scoring.metrics import confusion, figures
 from fscl.scoring.thresholds import choose_threshold
 from fscl.training.run_folder import EVALUATION, PHOTOS
 from fscl.training.runtime import Runtime
 
+__all__ = ["evaluate", "evaluate_run", "table"]
+
 VERSION = 1
-MOST_COLUMNS = 12  # classes up to which the table shows what each was taken for
-LISTED = 3  # photos that failed
 Labels = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
@@ -67,29 +68,44 @@ def evaluate(
         photos = photos if store is None else store.view(photos)
         return scores(bundle.classifier, photos, bundle.preprocessing, batch_size=batch_size, workers=runtime.workers)
 
-    rows = _labelled(test, bundle)
+    rows, failed = _unchanged(_labelled(test, bundle), test.root)
     regions = Regions.of(rows, test.root, bundle.classes)
     found = scored(regions)
     labels = regions.labels[found.rows]
-    counts = np.bincount(labels, minlength=len(bundle.classes))
+    failed |= {rows["path"].iloc[row]: reason for row, reason in found.failures}
+    counts = counts_by_class(rows.iloc[found.rows], bundle.classes)
     record = {
         "version": VERSION,
         "split": split,
         "classes": list(bundle.classes),
         "minority": list(bundle.minority),
         "train_counts": dict(bundle.train_counts),
-        "counts": {name: int(count) for name, count in zip(bundle.classes, counts, strict=True)},
+        "train_photos": None,
+        "counts": counts["regions"],
+        "photos": counts["photos"],
         "figures": _figures(bundle, found.logits, labels),
         "threshold": None,
         "confusion": confusion(found.logits.argmax(axis=1), labels, len(bundle.classes)).tolist(),
-        "not_evaluable": [name for name, count in zip(bundle.classes, counts, strict=True) if not count],
-        "failed": [{"path": rows["path"].iloc[row], "reason": reason} for row, reason in found.failures],
+        "not_evaluable": [name for name, count in counts["regions"].items() if not count],
+        "failed": [{"path": path, "reason": reason} for path, reason in failed.items()],
         "left_out": {},
+        "given": _number(test.rows),
+        "scored": _number(rows.iloc[found.rows]),
+        "unusable": tally(test.rows),
         "note": None,
     }
     if validation is not None and len(bundle.classes) == 2 and len(validation.usable):
-        held = Regions.of(validation.usable, validation.root, bundle.classes)
-        record["threshold"] = _at_threshold(bundle, scored(held), held, found, labels)
+        chosen_on, unread = _unchanged(validation.usable, validation.root)
+        held = Regions.of(chosen_on, validation.root, bundle.classes)
+        held_found = scored(held)
+        record["threshold"] = _at_threshold(bundle, held_found, held, found, labels)
+        unread |= {chosen_on["path"].iloc[row]: reason for row, reason in held_found.failures}
+        if unread:
+            path, why = next(iter(unread.items()))
+            record["note"] = (
+                f"{len(unread):,} of {_photos(validation.usable):,} validation photos could not be read, so the "
+                f"threshold is chosen without them: {path}: {why}"
+            )
     return record, _scores_table(rows, bundle, found)
 
 
@@ -119,126 +135,99 @@ def evaluate_run(
 
 def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: int | None) -> dict[str, Any]:
     bundle = Bundle.open(run)
-    own, why = _photos_of(run)
-    test = _own_test(run, own, why) if photos is None else _others_test(photos, own)
-    validation = None if own is None else Manifest(own.rows[own.rows["split"] == "val"], own.root)
+    own, gone = _photos_of(run)
+    test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
+    validation = None if own is None or gone else _part(own, "val")
     record, _ = evaluate(bundle, test.photos, validation, split=test.split, batch_size=batch_size, workers=workers)
-    record["left_out"] = {"training photos": test.left_out} if test.left_out else {}
-    if own is None:
-        record["note"] = (
-            f"the photos of the run are not known ({why}): none was left out for being trained on, and no "
-            "threshold was chosen"
-        )
+    record["left_out"] = {kind: count for kind, count in test.left_out.items() if count}
+    record["given"] = _number((photos or test.photos).rows)
+    if own is not None:
+        record["train_photos"] = counts_by_class(_part(own, "train").rows, bundle.classes)["photos"]
+    if gone:
+        told = "none was left out for being trained on"
+        if own is not None:
+            told = "those that it was trained on are told by known hashes, else by name and size"
+        record["note"] = f"the photos of the run are not known ({gone}): {told}, and no threshold was chosen"
     write_text(run / EVALUATION, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return record
 
 
-def table(record: Mapping[str, Any]) -> Group:
-    """Return the record for the terminal: a table, per class first, then the figures; then what was not scored."""
-    return Group(_figures_table(record), *map(Text, _not_scored(record)))
-
-
-def _figures_table(record: Mapping[str, Any]) -> Table:
-    classes = record["classes"] if len(record["classes"]) <= MOST_COLUMNS else []
-    found = Table(title=f"{record['split']}: {sum(record['counts'].values())} photos", title_justify="left")
-    found.add_column("class")
-    for column in ("training photos", "photos", "recall", *(f"as {name}" for name in classes)):
-        found.add_column(Text(column), justify="right")
-    for name, row in zip(record["classes"], record["confusion"], strict=True):
-        rare = " (rare)" if name in record["minority"] else ""
-        recall = record["figures"]["recall_by_class"][name]
-        found.add_row(
-            Text(f"{name}{rare}"),
-            str(record["train_counts"][name]),
-            str(record["counts"][name]),
-            "not evaluable" if recall is None else _shown(recall),
-            *map(str, row if classes else ()),
-        )
-    found.add_section()
-    for name, value in record["figures"].items():
-        if not isinstance(value, Mapping):
-            found.add_row(name.replace("_", " "), "", "", _shown(value))
-    if record["threshold"]:
-        at = f"minority recall at threshold {record['threshold']['value']:.3f}"
-        found.add_row(at, "", "", _shown(record["threshold"]["figures"]["minority_recall"]))
-    return found
-
-
-def _shown(figure: float | None) -> str:
-    return "–" if figure is None else f"{figure:.3f}"
-
-
-def _not_scored(record: Mapping[str, Any]) -> Iterator[str]:
-    failed = record["failed"]
-    if failed:
-        yield f"{len(failed)} photos could not be read:"
-        yield from (f"    {photo['path']}: {photo['reason']}" for photo in failed[:LISTED])
-    if len(failed) > LISTED:
-        yield f"    and {len(failed) - LISTED:,} more"
-    for kind, count in record["left_out"].items():
-        yield f"{count:,} {kind} of the run were left out"
-    if record["note"]:
-        yield f"note: {record['note']}"
-
-
 class _Test(NamedTuple):
-    """What is evaluated, what it is called, and how many rows of training photos were dropped from it."""
+    """What is evaluated, what it is called, and how many photos were dropped from it."""
 
     photos: Manifest
     split: str
-    left_out: int
+    left_out: Mapping[str, int]
 
 
 def _photos_of(run: Path) -> tuple[Manifest | None, str]:
-    """Return the photos that a run was trained on, or None and why they are not to be had."""
+    """Return what is known of the photos of a run, and why they are not to be had, if so."""
+    path = run / PHOTOS
+    if not path.exists():
+        return None, f"{path} does not exist"
     try:
-        return Manifest.read(run / PHOTOS), ""
+        return Manifest.read(path), ""
     except PhotosError as error:
-        path = run / PHOTOS
-        return None, str(error).split(";")[0] if path.exists() else f"{path} does not exist"
+        gone = str(error).split(";")[0]
+    try:
+        return Manifest.read(path, anywhere=True), gone
+    except PhotosError:
+        return None, gone
 
 
-def _own_test(run: Path, own: Manifest | None, why: str) -> _Test:
+def _own_test(run: Path, own: Manifest | None, gone: str) -> _Test:
     fix = f"give photos: fscl evaluate {run} PHOTOS"
-    if own is None:
-        raise PhotosError(f"expected the photos of the run, but {why}; {fix}")
-    test = own.rows[own.rows["split"] == "test"]
-    if test.empty:
+    if own is None or gone:
+        raise PhotosError(f"expected the photos of the run, but {gone}; {fix}")
+    test = _part(own, "test")
+    if test.rows.empty:
         raise PhotosError(f"{run}: has no test photos of its own; {fix}")
-    return _Test(Manifest(test, own.root), "test", 0)
+    return _Test(test, "test", {})
 
 
 def _others_test(photos: Manifest, own: Manifest | None) -> _Test:
-    held_out = photos.rows["split"] == "test"
-    split, rows = ("test", photos.rows[held_out]) if held_out.any() else ("all", photos.rows)
-    rows = Manifest(rows, photos.root).usable
-    seen = rows.index[:0] if own is None else rows.index[_trained_on(rows, photos.root, own)]
-    if len(rows) and len(seen) == len(rows):
+    """Take the new ones of the photos, their test split if they have one; the unusable rows stay, to be counted."""
+    usable = photos.usable
+    split = "test" if (photos.rows["split"] == "test").any() else "all"
+    chosen = usable if split == "all" else usable[usable["split"] == "test"]
+    used = None if own is None else Manifest(own.rows[own.rows["split"].isin(["train", "val"])], own.root)
+    seen = [False] * len(chosen) if used is None else seen_before(Manifest(chosen, photos.root), used)
+    new = chosen[~np.array(seen, dtype=bool)]
+    if len(chosen) and new.empty:
         raise PhotosError(
-            f"expected photos that are new to the model, but it was trained or validated on all {len(rows)}; "
+            f"expected photos that are new to the model, but it was trained or validated on all {_photos(chosen)}; "
             "give others, or none for the run's own test photos"
         )
-    return _Test(Manifest(rows.drop(index=seen), photos.root), split, len(seen))
+    left_out = {"training photos": _photos(chosen) - _photos(new), "other splits": _photos(usable.drop(chosen.index))}
+    rows = photos.rows.drop(index=usable.index.difference(new.index))
+    return _Test(Manifest(rows, photos.root), split, left_out)
 
 
-def _trained_on(rows: pd.DataFrame, root: Path, own: Manifest) -> list[bool]:
-    """Tell which rows show photos of the run's training or validation.
+def _part(photos: Manifest, split: str) -> Manifest:
+    return Manifest(photos.rows[photos.rows["split"] == split], photos.root)
 
-    They are the same file, or a byte copy, or have the same name and size: photos that were moved.
-    """
-    used = own.rows[own.rows["split"].isin(["train", "val"])]
-    files, contents = {own.root / path for path in used["path"]}, set(used["content_hash"].dropna())
-    sizes = set(used[["path", "bytes"]].dropna().itertuples(index=False, name=None))
-    return [
-        root / path in files or content in contents or (path, size) in sizes
-        for path, content, size in zip(rows["path"], rows["content_hash"], rows["bytes"], strict=True)
-    ]
+
+def _photos(rows: pd.DataFrame) -> int:
+    return int(rows["photo_id"].nunique())
+
+
+def _number(rows: pd.DataFrame) -> dict[str, int]:
+    return {"rows": len(rows), "photos": _photos(rows)}
+
+
+def _unchanged(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the rows whose files are as large as at the scan, and the other files with the reason."""
+    changed = {path: f"replaced since the scan: {why}" for path, why in replaced(Manifest(rows, root)).items()}
+    return rows[~rows["path"].isin(changed)].reset_index(drop=True), changed
 
 
 def _labelled(manifest: Manifest, bundle: Bundle) -> pd.DataFrame:
-    rows = manifest.usable.reset_index(drop=True)
+    rows = manifest.usable
     if rows.empty:
-        raise PhotosError("expected labelled photos to evaluate on, got none that can be used; see `fscl scan`")
+        why = "".join(f"; {reason['rows']:,} {reason['reason']}" for reason in tally(manifest.rows)["reasons"])
+        raise PhotosError(
+            f"expected labelled photos to evaluate on, got none that can be used, of {len(manifest.rows):,} rows{why}"
+        )
     unknown = sorted(set(rows["label"]) - set(bundle.classes))
     if unknown:
         raise PhotosError(

@@ -1,6 +1,7 @@
 import io
 import json
 from shutil import copyfile, copytree
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from rich.console import Console
 from fscl.bundle import Bundle
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.evaluation import evaluate, evaluate_run, table
+from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
 from fscl.training.loop import fit
 from fscl.training.runtime import Runtime
@@ -103,6 +105,93 @@ def test_byte_copies_of_training_photos_are_left_out(pair, photos, tmp_path):
     assert evaluate_run(run, Manifest(hare, photos.root))["left_out"] == {"training photos": 1}
 
 
+def test_copies_under_other_names_and_in_zips_are_left_out(pair, class_folders, tmp_path):
+    own = Manifest.read(pair / "photos.parquet").rows
+    with ZipFile(tmp_path / "new.zip", "w") as packed:
+        for number, (path, label) in enumerate(zip(own["path"], own["label"], strict=True)):
+            packed.write(class_folders / path, f"{label}/IMG_{number:04}.JPG")
+    record = evaluate_run(pair, scan(tmp_path / "new.zip"))
+    assert record["left_out"] == {"training photos": own["split"].isin(["train", "val"]).sum()}
+    assert record["scored"] == {"rows": (own["split"] == "test").sum(), "photos": (own["split"] == "test").sum()}
+
+
+def test_every_row_given_is_accounted_for(pair, photos, tmp_path):
+    deer = photos.rows[photos.rows["label"] == "hare"].assign(label="deer", split=["test", "train"] * 15)
+    problems = ["missing file"] * 4 + ["several labels for one photo; no label"] + [None] * 25
+    own = Manifest.read(pair / "photos.parquet").rows.query("split == 'train'").head(3).assign(split="test")
+    deer.loc[deer.index[-1], "path"] = "hare/gone.jpg"
+    rows = pd.concat([deer.assign(problem=problems), own], ignore_index=True)
+    rows.loc[10, "label"] = None
+    record = evaluate_run(pair, Manifest(rows, photos.root))
+    assert record["given"] == {"rows": 33, "photos": 33}
+    assert record["unusable"] == {
+        "rows": 6,
+        "reasons": [
+            {"reason": "missing file", "rows": 4, "paths": [f"hare/00{number}.jpg" for number in range(3)]},
+            {"reason": "no label", "rows": 2, "paths": ["hare/004.jpg", "hare/010.jpg"]},
+            {"reason": "several labels for one photo", "rows": 1, "paths": ["hare/004.jpg"]},
+        ],
+    }
+    assert record["left_out"] == {"training photos": 3, "other splits": 13}
+    assert record["scored"] == {"rows": 11, "photos": 11}
+    assert record["failed"] == []
+    text = shown(record)
+    assert "6 of 33 rows cannot be used:" in text
+    assert "4 missing file: hare/000.jpg, hare/001.jpg, hare/002.jpg, …" in text
+    assert "2 no label: hare/004.jpg, hare/010.jpg\n" in text
+    assert "3 training photos of the run were left out" in text
+    assert "13 photos outside the test split were left out" in text
+    record = evaluate_run(pair, Manifest(rows.assign(split=None), photos.root))
+    assert record["left_out"] == {"training photos": 3}
+    assert record["scored"]["rows"] + len(record["failed"]) + 3 + 6 == 33
+
+
+def test_photos_and_regions_are_counted_apart(pair, photos):
+    boxes = [{"x": float(x), "y": 0.0, "w": 20.0, "h": 20.0} for x in (0, 9, 20)]
+    hares = photos.rows[photos.rows["label"] == "hare"].head(10).assign(label="deer").drop(columns="region_id")
+    boxed = Manifest.build(pd.concat([hares.assign(**box) for box in boxes]), photos.root)
+    boxed.rows.loc[boxed.rows["path"] == "hare/009.jpg", "path"] = "hare/gone.jpg"
+    record = evaluate_run(pair, boxed)
+    assert (record["counts"]["deer"], record["photos"]["deer"]) == (27, 9)
+    assert record["scored"] == {"rows": 27, "photos": 9}
+    assert record["failed"] == [{"path": "hare/gone.jpg", "reason": "missing file"}]
+    assert record["train_photos"] == record["train_counts"]
+    text = shown(record)
+    assert "all: 9 photos, 27 regions" in text
+    assert "photos (regions)" in text
+    assert "9 (27)" in text
+    assert "1 photos could not be read" in text
+    assert "regions" not in shown(evaluate_run(pair))
+
+
+def test_photos_replaced_since_the_scan_are_not_scored(pair, class_folders, tmp_path):
+    root = copytree(class_folders, tmp_path / "photos")
+    run = copytree(pair, tmp_path / "run")
+    Manifest(Manifest.read(pair / "photos.parquet").rows, root).write(run / "photos.parquet")
+    whole = evaluate_run(run)
+    own = Manifest.read(run / "photos.parquet").rows
+    test, val = (own.loc[own["split"] == split, "path"].iloc[0] for split in ("test", "val"))
+    for path in (test, val):
+        copyfile(root / "hare/000.jpg", root / path)
+        (root / path).write_bytes((root / path).read_bytes() + b"0")
+    record = evaluate_run(run)
+    assert record["scored"]["rows"] == whole["scored"]["rows"] - 1
+    [failed] = record["failed"]
+    assert failed["path"] == test
+    assert failed["reason"].startswith("replaced since the scan: ")
+    assert f"1 of {(own['split'] == 'val').sum()} validation photos could not be read, so" in record["note"]
+    assert f"{val}: replaced since the scan" in record["note"]
+
+
+def test_a_record_of_an_earlier_version_is_shown(pair):
+    record = evaluate_run(pair)
+    for name in ("train_photos", "photos", "given", "scored", "unusable"):
+        del record[name]
+    text = shown(record)
+    assert f"test: {sum(record['counts'].values())} photos" in text
+    assert "training regions" in text
+
+
 def test_only_the_test_split_of_other_photos_is_used(pair, photos):
     deer = photos.rows[photos.rows["label"] == "hare"].assign(label="deer", split=["test", "train", "val"] * 10)
     record = evaluate_run(pair, Manifest(deer, photos.root))
@@ -113,7 +202,7 @@ def test_only_the_test_split_of_other_photos_is_used(pair, photos):
 def test_photos_that_cannot_be_evaluated(pair, photos):
     with pytest.raises(PhotosError, match="the model knows boar, deer; the photos are also labelled hare"):
         evaluate_run(pair, photos)
-    with pytest.raises(PhotosError, match="expected labelled photos to evaluate on"):
+    with pytest.raises(PhotosError, match=r"expected labelled photos to evaluate on, .*, of 120 rows; 120 gone"):
         evaluate_run(pair, Manifest(photos.rows.assign(problem="gone"), photos.root))
     own = Manifest.read(pair / "photos.parquet")
     trained = own.rows[own.rows["split"] == "train"].assign(split=None)
@@ -131,9 +220,13 @@ def test_a_run_without_its_photos_needs_others(pair, photos, tmp_path, gone):
     with pytest.raises(PhotosError, match=f"fscl evaluate {run} PHOTOS"):
         evaluate_run(run)
     record = evaluate_run(run, Manifest(photos.rows[photos.rows["label"] != "hare"], photos.root))
-    assert sum(record["counts"].values()) == 90
-    assert (record["left_out"], record["threshold"]) == ({}, None)
+    used = own.rows["split"].isin(["train", "val"]).sum() if gone == "root" else 0
+    assert sum(record["counts"].values()) == 90 - used
+    assert record["left_out"] == ({"training photos": used} if used else {})
+    assert record["threshold"] is None
     assert "the photos of the run are not known" in record["note"]
+    said = "those that it was trained on are told by known hashes, else by name and size" if used else "none was left"
+    assert said in record["note"]
     assert "no threshold was chosen" in " ".join(shown(record).split())
 
 

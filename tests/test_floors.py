@@ -11,7 +11,7 @@ FLOORS = [
     {"manifest", "scoring", "models", "losses", "methods"},
     {"formats", "loading"},
     {"bundle", "inference"},
-    {"training", "evaluation", "prediction", "explain"},
+    {"training", "evaluation", "evaluation_table", "prediction", "explain"},
     {"experiments", "report", "export"},
     {"cli", "serve"},
 ]

@@ -14,7 +14,7 @@ from fscl.experiments.grid import Cell
 from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
 from fscl.experiments.similarity import similarity
 from fscl.loading.store import PhotoStore
-from fscl.manifest.table import Manifest
+from fscl.manifest.table import SPLITS, Manifest, counts_by_class
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit, untrained
 from fscl.training.progress import Listener
@@ -63,10 +63,11 @@ def _found(cell: Cell, config: Config, ledger: Ledger, started: float, store: Ph
     bundles = _bundles(folder)
     kept = next(iter(bundles))
     photos = Manifest.read(folder / "photos.parquet")
-    test, validation = (_part(photos, split) for split in ("test", "val"))
+    train, validation, test = (_part(photos, split) for split in SPLITS)
     evaluations = {}
     for name, bundle in bundles.items():
         evaluations[name], logits = evaluate(bundle, test, validation, store=store)
+        evaluations[name]["train_photos"] = counts_by_class(train.rows, bundle.classes)["photos"]
         if name == kept:
             ledger.write_scores(cell, logits)
     trained_on = Subset(photos, bundles[kept].classes, bundles[kept].minority)

@@ -19,7 +19,7 @@ from fscl.experiments.ledger import Ledger, commit
 from fscl.experiments.photos import check_photos, may_store, store_photos
 from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base, profile_base, profile_sizes
-from fscl.manifest.table import Manifest
+from fscl.manifest.table import Manifest, unit_of
 from fscl.training.progress import Listener, Silent, TerminalProgress
 from fscl.training.run_folder import STORE
 from fscl.training.runtime import machine
@@ -116,7 +116,8 @@ def _run_missing(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, jo
     runnable = []
     for task in _missing(work, ledger):
         if task.cell.is_undefined:
-            reason = f"leaves {task.cell.minority_photos} minority training photos, needs {MIN_MINORITY_PHOTOS}"
+            unit = unit_of(manifest.rows)
+            reason = f"leaves {task.cell.minority_photos} minority training {unit}, needs {MIN_MINORITY_PHOTOS}"
             ledger.write(task.cell, task.config.method, "undefined", reason)
         else:
             runnable.append(task)

@@ -52,11 +52,11 @@ def tally(rows: pd.DataFrame) -> dict[str, Any]:
         "rows": len(whole),
         "reasons": [
             {
-                "reason": str(reason),
+                "reason": reason,
                 "rows": int(count),
                 "paths": rows.loc[each.index[each == reason], "path"].drop_duplicates().head(LISTED).tolist(),
             }
-            for reason, count in each.value_counts().items()
+            for reason, count in sorted(each.value_counts().items(), key=lambda found: (-found[1], found[0]))
         ],
     }
 

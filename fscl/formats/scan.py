@@ -73,7 +73,7 @@ def scan(
     rows = rows.assign(
         **{column: found[column].fillna(rows[column]) for column in ("bytes", "width", "height")},
         problem=reasons.added(rows["problem"], found["problem"]),
-        content_hash=rows["path"].map(_hashes(looks["bytes"], manifest)),
+        content_hash=rows["path"].map(hashes(manifest, _sharing(looks["bytes"]))),
         note=rows.get("note"),
     )
     return Manifest.build(_clipped(rows), manifest.root)
@@ -152,11 +152,15 @@ def _look(photo: Path, verify: Verify) -> Look:
     return look
 
 
-def _hashes(sizes: pd.Series, manifest: Manifest) -> dict[str, str | None]:
-    """Path → SHA-256 of the photos that share their size with another: only these can be byte copies."""
-    paths = sizes.index[sizes.duplicated(keep=False) & sizes.gt(0).fillna(False)].tolist()
-    hashes = chain.from_iterable(_in_threads(lambda path: _hash(manifest.photo(path)), paths))
-    return dict(zip(paths, hashes, strict=True))
+def hashes(manifest: Manifest, paths: list[str]) -> dict[str, str | None]:
+    """Return the SHA-256 of photos as their files lie now, by path; None where a file cannot be read."""
+    found = chain.from_iterable(_in_threads(lambda path: _hash(manifest.photo(path)), paths))
+    return dict(zip(paths, found, strict=True))
+
+
+def _sharing(sizes: pd.Series) -> list[str]:
+    """Photos that share their size with another: only these can be byte copies."""
+    return sizes.index[sizes.duplicated(keep=False) & sizes.gt(0).fillna(False)].tolist()
 
 
 def _hash(photo: Path) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
+from fscl.manifest.table import unit_of
 
 STUDY_BASE = 10_000  # majority photos in the study
 MIN_MINORITY_PHOTOS = 3  # with fewer, a cell of a comparison is undefined
@@ -26,7 +27,8 @@ def thin(
 ) -> pd.DataFrame:
     """Return the manifest without the training and validation rows that are too many for the ratio.
 
-    Each majority class keeps `base` training rows, each minority class `base * ratio` (rounded down).
+    A row is a region: a box, or a photo without boxes. Each majority class keeps `base` training rows, each
+    minority class `base * ratio` (rounded down).
     Validation shrinks alike: a majority class by its own `base / training rows`, a minority class to
     `ratio` times what the majority classes keep on average. Test rows, and rows without split, all stay.
 
@@ -55,7 +57,7 @@ def thin(
     _check_request(counts, minority, [ratio])
     if base is None:
         base = default_base(counts, minority, [ratio])
-    kept = {"train": _training_sizes(counts, minority, ratio, base)}
+    kept = {"train": _training_sizes(counts, minority, ratio, base, _unit(rows))}
     if thin_validation:
         shares = {label: base / counts[label] for label in counts if label not in minority}
         kept["val"] = _validation_sizes(_counts(rows, "val"), minority, ratio, shares)
@@ -95,9 +97,10 @@ def profile(
 ) -> pd.DataFrame:
     """Return the manifest thinned to a long tail: the training rows of each class fall exponentially.
 
-    How many each class keeps is said by `profile_sizes`. Validation shrinks alike, each class by its own share
-    of training rows kept, but not below one row. Test rows, and rows without split, all stay. Which rows stay
-    is drawn as in `thin`: those at imbalance 100 are among those at 10 of the same base.
+    How many rows, that is regions as in `thin`, each class keeps is said by `profile_sizes`. Validation shrinks
+    alike, each class by its own share of training rows kept, but not below one row. Test rows, and rows without
+    split, all stay. Which rows stay is drawn as in `thin`: those at imbalance 100 are among those at 10 of the same
+    base.
 
     Args:
         rows: manifest rows with `split`.
@@ -122,7 +125,7 @@ def profile(
     if base is None:
         base = profile_base(counts, classes, [imbalance])
     sizes = profile_sizes(classes, imbalance, base)
-    _check_profile(counts, sizes, imbalance, base)
+    _check_profile(counts, sizes, imbalance, base, _unit(rows))
     kept = {"train": sizes}
     if thin_validation:
         kept["val"] = {
@@ -176,7 +179,7 @@ def profile_base(counts: Mapping[str, int], classes: Sequence[str], imbalances: 
 
 
 def measures(counts: Mapping[str, int]) -> dict[str, float | None]:
-    """Return how unevenly photos are spread over classes.
+    """Return how unevenly training regions are spread over classes.
 
     `imbalance_ratio` (largest class / smallest, ≥ 1; None with an empty class), `gini` (in [0, 1), 0 even),
     `entropy` (of the class shares over its maximum, in [0, 1], 1 even; None for a single class) and
@@ -202,7 +205,13 @@ def measures(counts: Mapping[str, int]) -> dict[str, float | None]:
     }
 
 
-def _training_sizes(counts: Mapping[str, int], minority: Collection[str], ratio: float, base: int) -> dict[str, int]:
+def _unit(rows: pd.DataFrame) -> str:
+    return unit_of(rows) if "photo_id" in rows else "photos"
+
+
+def _training_sizes(
+    counts: Mapping[str, int], minority: Collection[str], ratio: float, base: int, unit: str
+) -> dict[str, int]:
     wanted = floor(base * ratio + ROUNDING)
     if wanted < 1:
         raise PhotosError(
@@ -213,7 +222,7 @@ def _training_sizes(counts: Mapping[str, int], minority: Collection[str], ratio:
     for label, rows in kept.items():
         if rows > counts[label]:
             raise PhotosError(
-                f"expected at least {rows} training photos of '{label}' (base {base}, ratio {ratio}), got"
+                f"expected at least {rows} training {unit} of '{label}' (base {base}, ratio {ratio}), got"
                 f" {counts[label]}; the largest base here is {default_base(counts, minority, [ratio])}"
             )
     return kept
@@ -247,12 +256,14 @@ def _check_classes(counts: Mapping[str, int], classes: Sequence[str]) -> None:
         )
 
 
-def _check_profile(counts: Mapping[str, int], sizes: Mapping[str, int], imbalance: float, base: int) -> None:
+def _check_profile(
+    counts: Mapping[str, int], sizes: Mapping[str, int], imbalance: float, base: int, unit: str
+) -> None:
     _check_classes(counts, list(sizes))
     for label, photos in sizes.items():
         if photos > counts[label]:
             raise PhotosError(
-                f"expected at least {photos} training photos of '{label}' (base {base}, imbalance {imbalance:g}), got"
+                f"expected at least {photos} training {unit} of '{label}' (base {base}, imbalance {imbalance:g}), got"
                 f" {counts[label]}; the largest base here is {profile_base(counts, list(sizes), [imbalance])}"
             )
         if photos < 1:

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
+from fscl.manifest.balance import balance_report
 from fscl.manifest.groups import KEPT_WHOLE, By, groups
+from fscl.manifest.table import is_usable
 
 LONG_NAME = {"train": "training", "val": "validation", "test": "test"}
 BYTE_COPY, HELD_OUT = "byte copy", "held out"  # the problems that a split gives begin with these
@@ -72,14 +74,14 @@ def assign_splits(
     if redraw:
         table.loc[:, "split"] = None
         table.loc[table["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False), "problem"] = None
-    table["split"] = table["split"].where(_usable(table))
+    table["split"] = table["split"].where(is_usable(table))
     if tests_on_val(table, test_fraction):
         table["split"] = table["split"].replace("val", "test")
     _leave_out_copies(table)
-    _check_usable(table[_usable(table)], by)
+    _check_usable(table[is_usable(table)], by)
     _fill(table, by)
     _leave_out_copies(table)
-    usable = table[_usable(table)]
+    usable = table[is_usable(table)]
     pool = usable[usable["split"] == "train"]
     if pool.empty:
         raise PhotosError(
@@ -105,7 +107,7 @@ def has_split(rows: pd.DataFrame) -> bool:
     >>> has_split(rows), has_split(rows.assign(split=["train", "test"]))
     (False, True)
     """
-    return bool(rows.loc[_usable(rows), "split"].isin(["val", "test"]).any())
+    return bool(rows.loc[is_usable(rows), "split"].isin(["val", "test"]).any())
 
 
 def tests_on_val(rows: pd.DataFrame, test_fraction: float) -> bool:
@@ -115,7 +117,7 @@ def tests_on_val(rows: pd.DataFrame, test_fraction: float) -> bool:
     >>> tests_on_val(rows, 0.15), tests_on_val(rows, 0)
     (True, False)
     """
-    held_out = set(rows.loc[_usable(rows), "split"].dropna()) - {"train"}
+    held_out = set(rows.loc[is_usable(rows), "split"].dropna()) - {"train"}
     return test_fraction > 0 and held_out == {"val"}
 
 
@@ -137,40 +139,6 @@ def check_disjoint(rows: pd.DataFrame, by: By) -> None:
             )
 
 
-def balance_report(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per class, most photos first, and what is wrong with it.
-
-    Columns: `label`; `train`, `val`, `test` (photos); `sites`, `sequences` (how many its photos come from);
-    `evaluable` (it has training and test photos); `trouble` (a sentence, missing where all is well). A class
-    without validation photos is in trouble only where other classes have some.
-
-    >>> rows = pd.DataFrame({"photo_id": list("abc"), "label": ["boar", "boar", "bear"], "site": list("xyx")})
-    >>> rows["sequence"], rows["problem"], rows["split"] = None, None, ["train", "test", "train"]
-    >>> balance_report(rows)[["label", "train", "test", "sites", "evaluable"]].values.tolist()
-    [['boar', 1, 1, 2, True], ['bear', 1, 0, 1, False]]
-    """
-    labelled = rows[_usable(rows)]
-    photos = labelled.drop_duplicates(["label", "photo_id"])
-    report = labelled.groupby("label").agg(sites=("site", "nunique"), sequences=("sequence", "nunique"))
-    for position, part in enumerate(LONG_NAME):
-        counts = photos.loc[photos["split"] == part, "label"].value_counts()
-        report.insert(position, part, counts.reindex(report.index, fill_value=0))
-    report["evaluable"] = (report["train"] > 0) & (report["test"] > 0)
-    report["trouble"] = _trouble(report)
-    most_first = photos["label"].value_counts().reindex(report.index).sort_values(ascending=False, kind="stable")
-    return report.loc[most_first.index].reset_index()
-
-
-def _trouble(report: pd.DataFrame) -> pd.Series:
-    seen = report.apply(lambda row: f" (sites: {row['sites']}, sequences: {row['sequences']})", axis=1)
-    trouble = pd.Series(index=report.index, dtype="str")
-    if report["val"].any():
-        trouble[report["val"] == 0] = "no validation photo: plays no part in choosing epoch or threshold" + seen
-    trouble[report["test"] == 0] = "no test photo: not evaluable" + seen
-    trouble[report["train"] == 0] = "no training photo: cannot be learnt" + seen
-    return trouble
-
-
 def _refuse_trouble(rows: pd.DataFrame) -> None:
     report = balance_report(rows)
     troubles = [
@@ -181,10 +149,6 @@ def _refuse_trouble(rows: pd.DataFrame) -> None:
             f"expected every class in every part, but {len(troubles)} cannot be split: {'; '.join(troubles)};"
             " add photos from other places, drop these classes, or split without strict"
         )
-
-
-def _usable(rows: pd.DataFrame) -> pd.Series:
-    return rows["label"].notna() & rows["problem"].isna()
 
 
 def _leave_out_copies(table: pd.DataFrame) -> None:
@@ -198,7 +162,7 @@ def _leave_out_copies(table: pd.DataFrame) -> None:
 
 def _fill(table: pd.DataFrame, by: By) -> None:
     """Put usable rows without split where their group is held out, the others into training."""
-    usable = table[_usable(table)]
+    usable = table[is_usable(table)]
     group = groups(usable, by).number
     held_out = usable["split"].where(usable["split"] != "train")
     follows = group.map(held_out.groupby(group).first())

@@ -133,11 +133,25 @@ class Manifest:
     @property
     def usable(self) -> pd.DataFrame:
         """The rows that can be trained on and evaluated: with a label, without a problem."""
-        return self.rows[self.rows["label"].notna() & self.rows["problem"].isna()]
+        return self.rows[is_usable(self.rows)]
 
     def photo(self, path: str) -> Path:
         """The file of a row's `path`, which may go through a zip archive: `fscl.archives` opens it."""
         return self.root / path
+
+
+def is_usable(rows: pd.DataFrame) -> pd.Series:
+    """Tell the rows that have a label and no problem."""
+    return rows["label"].notna() & rows["problem"].isna()
+
+
+def unit_of(rows: pd.DataFrame) -> str:
+    """Return what rows are, in a word: `photos`, or `regions` where a photo has several.
+
+    >>> unit_of(pd.DataFrame({"photo_id": ["a.jpg", "a.jpg", "b.jpg"]}))
+    'regions'
+    """
+    return "regions" if rows["photo_id"].duplicated().any() else "photos"
 
 
 def counts_by_class(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -19,7 +19,7 @@ BINS: dict[str, tuple[float, float]] = {
     "100-999": (100, 1000),
     ">=1000": (1000, inf),
 }
-"""Classes by training photos: name → from, and below. The bins of Cunha et al. 2023."""
+"""Classes by training regions (boxes, or photos without): name → from, and below. The bins of Cunha et al. 2023."""
 SHOTS: dict[str, tuple[float, float]] = {"many": (101, inf), "medium": (20, 101), "few": (0, 20)}
 """The same of the long-tail benchmarks (Liu et al. 2019): more than 100, 20 to 100, fewer than 20 photos."""
 
@@ -41,7 +41,7 @@ def figures(
         labels: (photos,), index into `classes`.
         classes: names, in the order of the logits.
         minority: the rare ones among them.
-        train_counts: class → training photos; a class that it lacks has none.
+        train_counts: class → training regions; a class that it lacks has none.
 
     Raises:
         PhotosError: shapes or labels that do not fit.

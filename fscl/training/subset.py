@@ -12,17 +12,17 @@ from rich.text import Text
 from fscl.config import Config, Split
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
 from fscl.formats.reasons import tally
+from fscl.manifest.balance import balance_report
 from fscl.manifest.groups import By, why_no_test
 from fscl.manifest.imbalance import measures, profile, thin
 from fscl.manifest.splits import (
     BYTE_COPY,
     HELD_OUT,
     assign_splits,
-    balance_report,
     check_disjoint,
     tests_on_val,
 )
-from fscl.manifest.table import SPLITS, Manifest, counts_by_class
+from fscl.manifest.table import SPLITS, Manifest, counts_by_class, unit_of
 from fscl.scoring.metrics import SHOTS
 
 LISTED = 3  # photos in a note
@@ -117,26 +117,34 @@ def _by(manifest: Manifest, settings: Split) -> By:
     return settings.by or ("sequence" if manifest.rows["sequence"].notna().any() else "photo")
 
 
-def imbalance_line(counts: Mapping[str, int]) -> str:
-    """Return the long-tail measures of training photos per class in a line."""
+def imbalance_line(counts: Mapping[str, int], unit: str = "photos") -> str:
+    """Return the long-tail measures of training regions per class in a line; `unit` is what they are called."""
     found = measures(counts)
     shown = [f"Gini {found['gini']:.2f}", f"as varied as {found['effective_classes']:.1f} even classes"]
     if found["imbalance_ratio"] is not None:
         shown.insert(0, f"largest : smallest class = {found['imbalance_ratio']:.3g} : 1")
-    return f"imbalance in training: {', '.join(shown)} (of {len(counts)})"
+    counted = "" if unit == "photos" else f" ({unit})"
+    return f"imbalance in training{counted}: {', '.join(shown)} (of {len(counts)})"
 
 
 def balance_table(manifest: Manifest) -> Table:
-    """Return photos per class and split, and what is wrong with a class, as a table for the terminal."""
+    """Return photos per class and split, and what is wrong with a class, as a table for the terminal.
+
+    Where photos have several regions, these stand beside the photos.
+    """
     report = balance_report(manifest.rows)
-    counts = dict(zip(report["label"], report["train"], strict=True))
-    caption = "\n".join([imbalance_line(counts), *_crossing_sites(manifest.rows)])
-    found = Table("class", title="photos", title_justify="left", caption=caption, caption_justify="left")
+    unit = unit_of(manifest.usable)
+    counts = dict(zip(report["label"], report["train_regions"], strict=True))
+    caption = "\n".join([imbalance_line(counts, unit), *_crossing_sites(manifest.rows)])
+    title = "photos" if unit == "photos" else f"photos ({unit})"
+    found = Table("class", title=title, title_justify="left", caption=caption, caption_justify="left")
     for column in ("train", "val", "test", "sites", "sequences"):
         found.add_column(column, justify="right")
     found.add_column("")
     for row in report.to_dict("records"):
-        figures = [str(row[column]) for column in ("train", "val", "test", "sites", "sequences")]
+        regions = [f" ({row[f'{part}_regions']})" if unit == "regions" else "" for part in SPLITS]
+        figures = [f"{row[part]}{boxes}" for part, boxes in zip(SPLITS, regions, strict=True)]
+        figures += [str(row[column]) for column in ("sites", "sequences")]
         found.add_row(Text(str(row["label"])), *figures, "" if pd.isna(row["trouble"]) else Text(str(row["trouble"])))
     return found
 
@@ -192,7 +200,7 @@ def tail(counts: Mapping[str, int]) -> tuple[str, ...]:
     Also where all are few-shot it is the half, so that there are common classes to compare with.
 
     Args:
-        counts: class → training photos; among equal ones the later is the rarer.
+        counts: class → training regions; among equal ones the later is the rarer.
 
     >>> tail({"bear": 500, "boar": 100, "deer": 19})
     ('deer',)

@@ -1,11 +1,12 @@
 """What a finished run says of itself on the terminal."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 from fscl.bundle import Bundle
 from fscl.training.log import read_metrics
-from fscl.training.run_folder import METRICS
+from fscl.training.run_folder import METRICS, SOURCE
 from fscl.training.subset import imbalance_line
 
 LISTED = 5  # photos that could not be read
@@ -17,12 +18,15 @@ def run_summary(folder: Path) -> str:
     metrics = read_metrics(folder / METRICS)
     last = [line for line in metrics if line["kind"] == "epoch"][-1]
     problems = [line for line in metrics if line["kind"] == "problem"]
-    counts = ", ".join(f"{name} {count}" for name, count in bundle.train_counts.items())
+    photos = _training_photos(folder, bundle)
+    both = photos != dict(bundle.train_counts)
+    regions = {name: f" ({count})" if both else "" for name, count in bundle.train_counts.items()}
+    counts = ", ".join(f"{name} {photos[name]}{regions[name]}" for name in regions)
     lines = [
         f"{bundle.config.method.title}: {last['step']} steps, {last['epoch'] + 1} epochs, "
         f"{last['photos_per_second']:.0f} photos/s; kept epoch {bundle.epoch + 1}",
-        f"training photos: {counts}",
-        imbalance_line(bundle.train_counts),
+        f"training photos{' (regions)' if both else ''}: {counts}",
+        imbalance_line(bundle.train_counts, "regions" if both else "photos"),
     ]
     if last["validation"]:
         shown = {
@@ -36,6 +40,15 @@ def run_summary(folder: Path) -> str:
     lines += _unreadable(problems, "val", "validation", "the figures are without them")
     lines.append(f"model: {folder}; next: fscl evaluate {folder}")
     return "\n".join(lines)
+
+
+def _training_photos(folder: Path, bundle: Bundle) -> dict[str, int]:
+    """Return the training photos of each class; the regions where a run of an earlier version does not say more."""
+    path = folder / SOURCE
+    if not path.exists():
+        return dict(bundle.train_counts)
+    photos: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))["counts"]["train"]["photos"]
+    return photos
 
 
 def _unreadable(problems: list[dict[str, Any]], split: str, name: str, what_then: str) -> list[str]:

@@ -1,10 +1,12 @@
 import io
 import json
+import re
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from fscl.bundle import Bundle
 from fscl.config import Split
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.manifest.table import Manifest
@@ -145,6 +147,33 @@ def printed(manifest):
     console = Console(file=io.StringIO(), width=160)
     console.print(balance_table(manifest))
     return console.file.getvalue()
+
+
+def test_photos_and_regions_are_counted_apart(tmp_path, photos, quick):
+    rows = photos.rows[photos.rows["label"] != "boar"].drop(columns="region_id")
+    rows["split"] = (["train"] * 20 + ["val"] * 4 + ["test"] * 6) * 2
+    more = rows[rows["label"] == "deer"]
+    boxed = pd.concat([table.assign(x=x, y=0.0, w=20.0, h=20.0) for x, table in ((0.0, rows), (9.0, more))])
+    boxed = Manifest.build(boxed, photos.root)
+    text = printed(boxed)
+    assert text.startswith("photos (regions)")
+    assert re.search(r"deer +│ +20 \(40\) │ +4 \(8\) │ +6 \(12\)", text)
+    assert re.search(r"hare +│ +20 \(20\) │ +4 \(4\) │ +6 \(6\)", text)
+    assert "imbalance in training (regions): largest : smallest class = 2 : 1" in " ".join(text.split())
+    out = fit(quick(steps=1), boxed, tmp_path / "run")
+    assert Bundle.open(out).train_counts == {"deer": 40, "hare": 20}
+    assert "training photos (regions): deer 20 (40), hare 20 (20)\nimbalance in training (regions): " in run_summary(
+        out
+    )
+    assert json.loads((out / "photos.json").read_text())["counts"]["test"] == {
+        "photos": {"deer": 6, "hare": 6},
+        "regions": {"deer": 12, "hare": 6},
+    }
+    with pytest.raises(
+        PhotosError, match=r"expected at least 100 training regions of 'deer' \(base 100, ratio 0.1\)"
+    ):
+        subset(boxed, quick(ratio=0.1, base=100, minority=("hare",)))
+    assert "regions" not in printed(split_photos(photos, Split()))
 
 
 def test_sites_in_both_training_and_test_are_said(tmp_path):
