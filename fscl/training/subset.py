@@ -107,7 +107,8 @@ def split_notes(source: Manifest, divided: Manifest, settings: Split, *, redraw:
     left_out = divided.rows[divided.rows["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False)]
     for problem, own in left_out.drop_duplicates("path").groupby("problem")["path"]:
         more = f" and {len(own) - LISTED:,} more" if len(own) > LISTED else ""
-        notes.append(f"{len(own):,} photos left out, {problem}: {', '.join(own.head(LISTED))}{more}")
+        unit = "photo" if len(own) == 1 else "photos"
+        notes.append(f"{len(own):,} {unit} left out, {problem}: {', '.join(own.head(LISTED))}{more}")
     if settings.test_fraction > 0 and "test" not in photos:
         notes.append(why_no_test(rows, _by(divided, settings), parts=2 + (settings.val_fraction > 0)))
     return notes

@@ -194,14 +194,17 @@ def test_a_study_says_what_it_was_given_and_what_the_split_did(tmp_path, photos,
     parts = (photos.rows.index % 4 == 0).astype(int)
     rows = photos.rows.assign(split=[("train", "val")[part] for part in parts])
     rows.loc[1, "problem"] = "unreadable: empty file"
+    rows.loc[[2, 4], "content_hash"] = "same"
     source = Manifest(rows, photos.root)
     out = compare(source, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [1.0], "quiet": False})
     said = "the photos have a validation but no test split: their 30 validation photos are the test"
-    assert capsys.readouterr().err.count(said) == 1
+    err = capsys.readouterr().err
+    assert err.count(said) == err.count("1 photo left out, byte copy of a test photo: boar/002.jpg") == 1
     study = json.loads((out / "study.json").read_text())
     assert study["given"] == {"rows": 120, "photos": 120}
     assert study["unusable"]["reasons"] == [
-        {"reason": "unreadable: empty file", "rows": 1, "paths": ["boar/001.jpg"]}
+        {"reason": "byte copy of a test photo", "rows": 1, "paths": ["boar/002.jpg"]},
+        {"reason": "unreadable: empty file", "rows": 1, "paths": ["boar/001.jpg"]},
     ]
     assert study["notes"][0].startswith(said)
     assert not list(read_study(out).missing())

@@ -305,6 +305,8 @@ def test_strict_names_the_classes_in_trouble():
     [
         ("photo_id", "photo", "photo_id 'same' is in training and validation"),
         ("content_hash", "photo", "content_hash 'same' is in training and validation"),
+        ("content_hash", "sequence", "content_hash 'same' is in"),
+        ("content_hash", "site", "content_hash 'same' is in"),
         ("sequence", "sequence", "sequence 'same' is in"),
         ("sequence", "site", "sequence 'same' is in"),
         ("site", "site", "site 'same' is in"),
