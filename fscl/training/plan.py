@@ -18,7 +18,7 @@ from fscl.errors import ConfigurationError
 from fscl.loading.device import DevicePhotos
 from fscl.loading.loader import Batch, Failure, Regions, TrainingPhotos, training_loader
 from fscl.loading.mixing import MIXINGS, Mixing
-from fscl.loading.samplers import SAMPLERS, Batches, Sampler
+from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
 from fscl.losses import LOSSES, Loss, Objective, Term
 from fscl.registry import build
@@ -101,7 +101,7 @@ class Plan:
         minority = [bundle.classes.index(name) for name in bundle.minority]
         self.photos = TrainingPhotos(self.train, bundle.preprocessing, config.augmentation, minority)
         self.on_device: DevicePhotos | None = None
-        self.batches_per_epoch = -(-len(self.train) // config.training.batch_size)
+        self.batches_per_epoch = batches_per_epoch(len(self.train), config.training.batch_size)
         self.steps = config.training.length(self.batches_per_epoch)
         shares = list(accumulate((recipe.share for recipe in config.stage), initial=0.0))
         ends = [round(self.steps * share / shares[-1]) for share in shares]

@@ -51,6 +51,14 @@ def test_epochs_are_as_long_as_the_photos(tmp_path, photos, quick):
     assert len(steps_of(out)) == 2 * -(-trained // 16)
 
 
+def test_an_odd_number_of_photos_leaves_none_alone_with_batch_normalisation(tmp_path, photos, quick):
+    rows = photos.rows.groupby("label").head(4).iloc[:7]
+    few = Manifest(rows.assign(split="train").reset_index(drop=True), photos.root)
+    config = quick("oversampling", batch_size=2, val_fraction=0.0, test_fraction=0.0)
+    config = config.model_copy(update={"training": config.training.model_copy(update={"steps": None, "epochs": 3})})
+    assert len(steps_of(fit(config, few, tmp_path / "run"))) == 3 * 3  # an epoch is 3 + 2 + 2 photos
+
+
 def test_last_and_best_are_both_kept_where_validation_can_be_trusted(tmp_path, photos, quick):
     many = quick(steps=12, val_fraction=0.7, test_fraction=0.1, keep="best")
     out = fit(many, photos, tmp_path / "best")
