@@ -176,8 +176,8 @@ class EveryClassSampler(Sampler):
     """Natural order, but each batch holds at least `places` photos of every present class.
 
     Each class has `places` places of a batch, filled with replacement; the others follow the natural order:
-    p_c = (places + (b − K⁺·places)·n_c / n) / b for a batch of b photos and K⁺ present classes. With two places a rare
-    class has a positive pair in every batch, which natural order gives in 13 % of the batches of 64 at 1:0.01.
+    p_c = (places + (b − K⁺·places)·n_c / n) / b for a batch of b photos and K⁺ present classes. With two places a
+    rare class has a positive pair in every batch, which natural order gives in 13 % of the batches of 64 at 1:0.01.
 
     Args:
         places: photos of each class in every batch, ≥ 1.

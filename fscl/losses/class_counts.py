@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from math import inf
-from numbers import Real
 
 import torch
 from jaxtyping import Float
@@ -24,8 +23,11 @@ def counts(class_counts: Sequence[int]) -> Float[Tensor, "classes"]:
     >>> counts([900, 0])
     tensor([900.,   0.])
     """
-    usable = all(isinstance(n, Real) and 0 <= n < inf for n in class_counts)
-    if len(class_counts) < 2 or not usable or not any(class_counts):
+    try:
+        usable = len(class_counts) >= 2 and all(0 <= n < inf for n in class_counts) and any(class_counts)
+    except TypeError:  # not numbers
+        usable = False
+    if not usable:
         raise ValueError(
             f"class_counts must be >= 0 for 2 classes or more, and one of them > 0, got {list(class_counts)}"
         )

@@ -24,6 +24,7 @@ FIGURES = {
 }
 BINS = {"<10": "<10", "10-99": "10–99", "100-999": "100–999", ">=1000": "≥1000"}
 SHOTS = {"many": ">100", "medium": "20–100", "few": "<20"}
+EPOCHS = {"last": "the last one", "best": "the best one on validation"}
 LOWER_IS_BETTER = {"ece"}
 TERMINAL_FIGURES = ("minority_recall", "majority_recall", "balanced_accuracy", "auroc")
 MOST_CLASSES_LISTED = 4
@@ -133,7 +134,7 @@ def figures_table(study: Study, pair: Pair) -> Table:
         counts = [f"{count:,} {name}" for name, count in _train_counts(study.select(pair, ratio)).items()]
         trained_on = counts if len(counts) <= MOST_CLASSES_LISTED else [_train_photos(study.select(pair, ratio))]
         sections.append(Section(" · ".join([ratio_title(ratio, study.profile), *trained_on]), tuple(rows)))
-    caption = "All figures at argmax and at the epoch that the recipe keeps; mean over seeds, sd beneath."
+    caption = f"All figures at argmax and at the epoch kept, {_kept(study, pair)}; mean over seeds, sd beneath."
     return Table(caption, "method", tuple(names.values()), tuple(sections))
 
 
@@ -257,6 +258,18 @@ def _study_detail(cells: list[Cell], published: float | None) -> str:
     parts = [_seed_count(cells)] if any(cell.result for cell in cells) else []
     parts += [f"published {published:.2f}"] if published is not None else []
     return " · ".join(parts)
+
+
+def _kept(study: Study, pair: Pair) -> str:
+    """Say which epoch each method kept; names are left out where all kept the same."""
+    keepers: dict[str, list[str]] = {}
+    for method, title in ((method, study.title(method)) for method in study.methods):
+        kept = {cell.kept for cell in study.select(pair, method=method) if cell.result}
+        if kept:
+            keepers.setdefault(" or ".join(EPOCHS[epoch] for epoch in EPOCHS if epoch in kept), []).append(title)
+    if len(keepers) == 1:
+        return next(iter(keepers))
+    return "; ".join(f"{epoch}: {', '.join(titles)}" for epoch, titles in keepers.items()) or EPOCHS["last"]
 
 
 def _train_counts(cells: Iterable[Cell]) -> dict[str, int]:

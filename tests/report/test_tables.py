@@ -73,6 +73,21 @@ def test_every_figure_of_the_second_table_is_the_cells_mean(write_study):
         assert "recall at <10" not in shown
 
 
+def test_the_epoch_that_each_method_kept_is_said(write_study):
+    def caption(kept):
+        def change(cell):
+            key = cell["cell"]
+            return {**cell, "kept": kept.get((key["method"], key["seed"]), kept.get(key["method"], "last"))}
+
+        study = read_study(write_study(methods=("baseline", "focal", "fscl"), change=change))
+        return figures_table(study, "fine").caption
+
+    assert "at the epoch kept, the last one; mean over seeds" in caption({})
+    assert "the last one: baseline, FSCL; the best one on validation: focal;" in caption({"focal": "best"})
+    mixed = caption({"fscl": "best", ("fscl", 1): "last"})  # too few validation photos with one seed
+    assert "the last one: baseline, focal; the last one or the best one on validation: FSCL;" in mixed
+
+
 def test_ece_leads_where_it_is_lowest(write_study):
     table = figures_table(read_study(write_study(seeds=(0,))), "fine")
     rows, place = table.sections[1].rows, list(FIGURES).index("ece")
