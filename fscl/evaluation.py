@@ -1,8 +1,7 @@
 """A bundle against a table: the figures of the protocol, confusion matrix, threshold, failures."""
 
 import json
-from collections.abc import Iterator, Mapping
-from math import exp
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import pandas as pd
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+from scipy.special import expit
 
 from fscl.atomic import write_text
 from fscl.bundle import Bundle
@@ -20,13 +20,14 @@ from fscl.loading.loader import Regions
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.scoring.metrics import confusion, figures
-from fscl.scoring.thresholds import choose_threshold
+from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
 from fscl.training.run_folder import EVALUATION, PHOTOS
 from fscl.training.runtime import Runtime
 
 VERSION = 1
 MOST_COLUMNS = 12  # classes up to which the table shows what each was taken for
 LISTED = 3  # photos that failed
+GAIN_AND_COST = ("minority_recall", "majority_recall", "balanced_accuracy")  # of a threshold
 Labels = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
@@ -45,7 +46,7 @@ def evaluate(
     Args:
         bundle: the model.
         test: photos to score, all of them; labels that are not among the bundle's classes are an error.
-        validation: photos to choose the two-class threshold on; without them there is none.
+        validation: photos to choose the two-class threshold on; with fewer than 20 of a class there is none.
         split: what the photos are called in the record.
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
@@ -79,16 +80,18 @@ def evaluate(
         "train_counts": dict(bundle.train_counts),
         "counts": {name: int(count) for name, count in zip(bundle.classes, counts, strict=True)},
         "figures": _figures(bundle, found.logits, labels),
-        "threshold": None,
+        "threshold": None,  # below
+        "no_threshold": None,
         "confusion": confusion(found.logits.argmax(axis=1), labels, len(bundle.classes)).tolist(),
         "not_evaluable": [name for name, count in zip(bundle.classes, counts, strict=True) if not count],
         "failed": [{"path": rows["path"].iloc[row], "reason": reason} for row, reason in found.failures],
         "left_out": {},
         "note": None,
     }
-    if validation is not None and len(bundle.classes) == 2 and len(validation.usable):
-        held = Regions.of(validation.usable, validation.root, bundle.classes)
-        record["threshold"] = _at_threshold(bundle, scored(held), held, found, labels)
+    if len(bundle.classes) == 2:
+        held = None if validation is None else Regions.of(validation.usable, validation.root, bundle.classes)
+        chosen = _at_threshold(bundle, held, scored, found, labels)
+        record["no_threshold" if isinstance(chosen, str) else "threshold"] = chosen
     return record, _scores_table(rows, bundle, found)
 
 
@@ -150,8 +153,10 @@ def _figures_table(record: Mapping[str, Any]) -> Table:
         if not isinstance(value, Mapping):
             found.add_row(name.replace("_", " "), "", "", _shown(value))
     if record["threshold"]:
-        at = f"minority recall at threshold {record['threshold']['value']:.3f}"
-        found.add_row(at, "", "", _shown(record["threshold"]["figures"]["minority_recall"]))
+        found.add_section()
+        for name in GAIN_AND_COST:
+            at = f"{name.replace('_', ' ')} at threshold {record['threshold']['value']:.3f}"
+            found.add_row(at, "", "", _shown(record["threshold"]["figures"][name]))
     return found
 
 
@@ -168,6 +173,8 @@ def _not_scored(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"    and {len(failed) - LISTED:,} more"
     for kind, count in record["left_out"].items():
         yield f"{count:,} {kind} of the run were left out"
+    if record.get("no_threshold"):
+        yield f"no threshold was chosen: {record['no_threshold']}"
     if record["note"]:
         yield f"note: {record['note']}"
 
@@ -240,16 +247,34 @@ def _labelled(manifest: Manifest, bundle: Bundle) -> pd.DataFrame:
 
 
 def _at_threshold(
-    bundle: Bundle, chosen_on: Scores, held: Regions, found: Scores, labels: Labels
-) -> dict[str, Any] | None:
-    """Return the threshold on the minority's probability, chosen on validation, and the figures at it."""
+    bundle: Bundle, held: Regions | None, scored: Callable[[Regions], Scores], found: Scores, labels: Labels
+) -> dict[str, Any] | str:
+    """Return the threshold on the minority's probability, chosen on validation, and figures at it; or why none."""
+    if len(bundle.minority) != 1:
+        return "neither class is the rare one"
+    if held is None:
+        return "no validation photos were given"
+    few = _too_few(bundle, held.labels)
+    if few:
+        return few
+    chosen_on = scored(held)
+    few = _too_few(bundle, held.labels[chosen_on.rows])  # of those that could be read
+    if few:
+        return few
     rare = bundle.classes.index(bundle.minority[0])
     margin = choose_threshold(_margins(chosen_on, rare), held.labels[chosen_on.rows] == rare)
-    if margin is None:
-        return None
+    assert margin is not None, "both classes have validation photos"
     shifted = found.logits.astype(np.float64)
     shifted[:, rare] -= margin  # moves the argmax to the threshold and leaves the ranking as it is
-    return {"value": 1 / (1 + exp(-margin)), "figures": _figures(bundle, shifted, labels)}
+    return {"value": float(expit(margin)), "figures": _figures(bundle, shifted, labels)}
+
+
+def _too_few(bundle: Bundle, labels: Labels) -> str | None:
+    counts = np.bincount(labels, minlength=2)
+    if counts.min() >= MIN_VALIDATION_PHOTOS:
+        return None
+    has = " and ".join(f"{count} of {name}" for name, count in zip(bundle.classes, counts, strict=True))
+    return f"it takes {MIN_VALIDATION_PHOTOS} validation photos of each class, and there are {has}"
 
 
 def _margins(found: Scores, rare: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -16,6 +16,7 @@ from fscl.report.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
 from fscl.report.figures import draw_figures
 from fscl.report.frame import figures_frame
 from fscl.report.paired import paired_frame, paired_table, seeds_note
+from fscl.report.panels import validation_note
 from fscl.report.published import published_recalls
 from fscl.report.study import Study, read_study
 from fscl.report.summary import summary
@@ -108,6 +109,7 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
             "paired_table": paired_table(study, pair),
             "seeds_note": seeds_note(study, pair),
             "choices_table": choices_table(study, pair),
+            "validation_note": validation_note(study, pair),
             "charts": {
                 kind: by_name[f"{kind}-{pair}"]
                 for kind in ("recall", "trade-off", "confusion", "similarity", "loss", "validation")

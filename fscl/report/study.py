@@ -84,6 +84,8 @@ class ValidationCurve:
     epoch: list[int]
     balanced_accuracy: list[float | None]
     balanced_log_loss: list[float | None]
+    minority_recall: list[float | None] = field(default_factory=list)
+    lacking: list[str] | None = None  # classes without validation photos; None in a cell of an earlier version
 
 
 @dataclass(frozen=True)

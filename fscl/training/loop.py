@@ -18,7 +18,8 @@ from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.models.classifier import first_line, read_weights
-from fscl.scoring.metrics import figures
+from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
+from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
 from fscl.training.descent import Descent
 from fscl.training.interrupt import Interrupt
@@ -30,7 +31,6 @@ from fscl.training.run_folder import RunFolder
 from fscl.training.runtime import Runtime
 from fscl.training.subset import Subset, subset
 
-MIN_VALIDATION_PHOTOS = 20  # of every class; with fewer, the best of many epochs is luck
 FLUSH_STEPS = 50  # between looks at the losses, where a look makes the device wait
 
 
@@ -72,6 +72,8 @@ def fit(
         return out
 
     listener = listener or Silent()
+    for caution in plan.cautions():
+        listener.note(caution)
     store = store or _own_store(config, plan, photos, folder, listener)
     if store is not None:
         plan.use(store)
@@ -237,13 +239,15 @@ def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: 
         raise DivergenceError(
             f"step {step}: a logit of a validation photo is not finite at learning rate {descent.learning_rate:.3g}"
         )
-    return figures(
+    measured = figures(
         found.logits,
         validation.labels[found.rows],
         classes=bundle.classes,
         minority=bundle.minority,
         train_counts=bundle.train_counts,
     )
+    # Over the other classes alone these would say more than the photos do.
+    return measured | (dict.fromkeys(OVER_ALL_CLASSES) if lacking(measured) else {})
 
 
 def _is_best(found: dict[str, Any], step: int, bundle: Bundle, plan: Plan, checkpoint: Checkpoint) -> bool:

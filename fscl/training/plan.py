@@ -95,6 +95,7 @@ class Plan:
 
     def __init__(self, config: Config, bundle: Bundle, photos: Subset, runtime: Runtime) -> None:
         self.runtime = runtime
+        self.classes = photos.classes
         self.train, self.validation = (
             Regions.of(photos.rows(split), photos.manifest.root, photos.classes) for split in ("train", "val")
         )
@@ -148,6 +149,22 @@ class Plan:
             else None,
             partners=drawn,
         )
+
+    def cautions(self) -> Iterator[str]:
+        """Say what the user should know before the run: what validation cannot tell, and what misleads the model."""
+        shown = np.bincount(self.validation.labels, minlength=len(self.classes))
+        lacking = [name for name, photos in zip(self.classes, shown, strict=True) if not photos]
+        if lacking and len(self.validation):
+            yield (
+                f"validation lacks {', '.join(lacking)}: it gives no balanced accuracy, and no epoch or threshold is "
+                "chosen on it"
+            )
+        if self.photos.augmented_classes < set(self.train.labels.tolist()):
+            yield (
+                'only the rare class is augmented ([augmentation] classes = "minority"): the model can come to tell '
+                "it by the augmentation, which new photos do not have, and then misses it in them; compare with "
+                'classes = "all"'
+            )
 
     def epoch(self, step: int) -> int:
         """Return the epoch of a step, counted from 0; steps are counted from 1."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fscl.bundle import Bundle
+from fscl.scoring.metrics import lacking
 from fscl.training.log import read_metrics
 from fscl.training.run_folder import METRICS
 from fscl.training.subset import imbalance_line
@@ -29,6 +30,9 @@ def run_summary(folder: Path) -> str:
         }
         figures = ", ".join(f"{name} {'–' if v is None else f'{v:.2f}'}" for name, v in shown.items())
         lines.append(f"validation, last epoch: {figures}")
+        without = lacking(last["validation"])
+        if without:
+            lines.append(f"validation lacks {', '.join(without)}: recall is of the other classes alone")
     if unreadable:
         lines.append(f"{len(unreadable)} photos could not be read and were replaced by others of their class:")
         lines += [f"  {path}: {reason}" for path, reason in list(unreadable.items())[:5]]
