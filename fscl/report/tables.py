@@ -9,7 +9,7 @@ from rich.table import Table as TerminalTable
 from rich.text import Text
 
 from fscl.report.published import published_recalls
-from fscl.report.spread import Spread, kept_spread, leaders, spread
+from fscl.report.spread import Spread, kept_spread, leading, spread
 from fscl.report.study import Cell, Figures, Pair, Study
 
 FIGURES = {
@@ -98,7 +98,7 @@ def study_table(study: Study, pair: Pair) -> Table:
     for ratio in study.ratios(pair):
         cells = study.by_method(pair, ratio)
         recalls = {method: kept_spread(own, "minority_recall") for method, own in cells.items()}
-        best = leaders(recalls)
+        best = leading(cells, "minority_recall")
         entries = tuple(
             Entry(
                 str(recall or _status(cells[method])),
@@ -124,7 +124,7 @@ def figures_table(study: Study, pair: Pair) -> Table:
     for ratio in study.ratios(pair):
         cells = study.by_method(pair, ratio)
         columns = {name: {method: kept_spread(own, name) for method, own in cells.items()} for name in names}
-        best = {name: leaders(column, name in LOWER_IS_BETTER) for name, column in columns.items()}
+        best = {name: leading(cells, name, name in LOWER_IS_BETTER) for name in names}
         rows = []
         for method, own in cells.items():
             entries = tuple(_figure_entry(columns[name][method], method in best[name]) for name in names)
@@ -222,11 +222,11 @@ def terminal_table(study: Study) -> RenderableType:
             table.add_column("published\nminority", justify="right", no_wrap=True, style="dim")
         for ratio in study.ratios(pair):
             cells = study.by_method(pair, ratio)
-            columns = [{m: kept_spread(own, name) for m, own in cells.items()} for name in TERMINAL_FIGURES]
+            best = {name: leading(cells, name) for name in TERMINAL_FIGURES}
             for place, (method, own) in enumerate(cells.items()):
                 figures = [
-                    Text(str(column[method] or DASH).replace(" ", ""), "bold" if method in leaders(column) else "")
-                    for column in columns
+                    Text(str(kept_spread(own, name) or DASH).replace(" ", ""), "bold" if method in best[name] else "")
+                    for name in TERMINAL_FIGURES
                 ]
                 if not any(cell.result for cell in own):
                     figures = [Text(_status(own), style="dim"), *[Text("")] * (len(TERMINAL_FIGURES) - 1)]

@@ -95,6 +95,32 @@ def test_ece_leads_where_it_is_lowest(write_study):
     assert [row.title for row in rows if row.entries[place].best] == [lowest.title]
 
 
+def test_a_method_that_only_guesses_is_never_marked(write_study):
+    def change(cell):
+        figures = cell["evaluations"]["last"]["figures"]
+        if cell["cell"]["method"] == "fscl":  # all photos are called rare
+            everything = {"water_deer": 0.0, "roe_deer": 1.0}
+            figures |= {"minority_recall": 1.0, "majority_recall": 0.0, "recall_by_class": everything}
+            figures |= {"balanced_accuracy": 0.5, "auroc": 1.0}
+        elif cell["cell"]["method"] == "contrastive":
+            figures |= {"auroc": 0.515, "average_precision": 1.0, "ece": 0.0}
+        return cell
+
+    study = read_study(write_study(change=change))
+    columns = ["ratio", *(study.title(method) for method in METHODS)]
+    for row in study_table(study, "fine").sections[0].rows:
+        marked = {title for title, entry in zip(columns[1:], row.entries, strict=True) if entry.best}
+        assert "FSCL" not in marked
+        assert marked
+    names = list(FIGURES)
+    for section in figures_table(study, "fine").sections:
+        rows = {row.title: dict(zip(names, row.entries[: len(names)], strict=True)) for row in section.rows}
+        assert rows["FSCL"]["auroc"].best
+        assert not any(rows["FSCL"][name].best for name in ("minority_recall", "balanced_accuracy", "accuracy"))
+        assert not any(rows["contrastive"][name].best for name in ("auroc", "average_precision", "ece"))
+        assert any(row["ece"].best for row in rows.values())
+
+
 def test_cells_without_figures_are_rows_with_their_reason(write_study):
     change = without_figures("undefined", "leaves 2 minority training photos, needs 3", method="fscl", ratio=0.01)
     study = read_study(write_study(change=change))
