@@ -21,7 +21,7 @@ from fscl.experiments.cell import Task, run_cell
 from fscl.experiments.grid import Cell
 from fscl.experiments.ledger import Ledger, commit
 from fscl.manifest.table import Manifest
-from fscl.training.progress import Silent, TerminalProgress
+from fscl.training.progress import NotesOnce, Silent, TerminalProgress
 from fscl.training.runtime import cores
 
 MAX_JOBS = 4  # a run takes about a gigabyte of memory
@@ -89,7 +89,7 @@ def _run_pool(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int,
     ):
         running = {pool.submit(_run, task, manifest, out) for task in work}
         heard: dict[str, Heard] = {}
-        notes: set[str] = set()
+        noted: set[str] = set()
         try:
             while running:
                 finished, running = wait(running, timeout=REPORT_SECONDS)
@@ -99,9 +99,8 @@ def _run_pool(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int,
                     report = reports.get()
                     if isinstance(report, Heard):
                         heard[report.cell] = report
-                    elif progress is not None and report not in notes:
-                        notes.add(report)  # several cells may say the same
-                        progress.note(report)
+                    elif progress is not None:
+                        NotesOnce(progress, noted).note(report)
                 if progress is not None and heard:
                     _show(progress, heard, len(work), len(work) - len(running))
         except BaseException:

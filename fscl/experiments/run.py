@@ -21,7 +21,7 @@ from fscl.loading.store import PhotoStore
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base, profile_base, profile_sizes
 from fscl.manifest.table import Manifest
 from fscl.training.photo_store import photo_store
-from fscl.training.progress import Silent, TerminalProgress
+from fscl.training.progress import NotesOnce, Silent, TerminalProgress
 from fscl.training.run_folder import STORE
 from fscl.training.runtime import machine
 from fscl.training.subset import split_photos, subset, tail
@@ -305,12 +305,12 @@ def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[Pair], profi
 
 
 def _run_in_turn(work: Sequence[Task], manifest: Manifest, out: Path, *, quiet: bool) -> None:
-    threads = torch.get_num_threads()
+    threads, noted = torch.get_num_threads(), set[str]()
     torch.set_num_threads(threads_per_cell())
     try:
         for number, task in enumerate(work, start=1):
             title = f"[{number}/{len(work)}] {task.cell.id}"
             with nullcontext(Silent()) if quiet else TerminalProgress(title) as listener:
-                run_cell(task, manifest, out, listener)
+                run_cell(task, manifest, out, NotesOnce(listener, noted))
     finally:
         torch.set_num_threads(threads)
