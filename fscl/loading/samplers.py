@@ -45,9 +45,8 @@ class Sampler(ABC):
     def __init__(self, labels: IntArray, batch_size: int, seed: int) -> None:
         if len(labels) < 2:
             raise ConfigurationError(f"training needs at least 2 photos, got {len(labels)}")
-        self.labels = labels
+        self.labels, self.batch_size, self.seed = labels, batch_size, seed
         self.batches_per_epoch = batches_per_epoch(len(labels), batch_size)
-        self.seed = seed
         self.counts = np.bincount(labels)
         self.present = np.flatnonzero(self.counts)
 

@@ -136,7 +136,7 @@ def _test(
     if len(known) == 2 * len(seeds):
         regions = common_regions(known)
         of_photos = np.stack([found.of(regions, figure) for found in known])
-        labels = known[0].labels[np.searchsorted(known[0].regions, regions)]
+        labels = known[0].labels[known[0].places(regions)]
         differences = of_photos[: len(seeds)] - of_photos[len(seeds) :]
         result = crossed_t(np.subtract(own, other).tolist(), differences, labels, bursts(study, regions))
         if result is not None:

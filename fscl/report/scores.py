@@ -24,7 +24,11 @@ class Parts(NamedTuple):
 
     def of(self, regions: NDArray[np.object_], figure: str) -> NDArray[np.float64]:
         """Return the parts of some of the regions, in sorted order."""
-        return self.by_figure[figure][np.searchsorted(self.regions, regions)]
+        return self.by_figure[figure][self.places(regions)]
+
+    def places(self, regions: NDArray[np.object_]) -> NDArray[np.intp] | slice:
+        """Return where some of the regions are, in sorted order."""
+        return slice(None) if len(regions) == len(self.regions) else np.searchsorted(self.regions, regions)
 
 
 def read_parts(study: Study, cell: Cell) -> Parts | None:

@@ -161,7 +161,10 @@ def choices_table(study: Study, pair: Pair) -> Table | None:
             if any(cell.result for cell in cells)
         ]
         sections += [Section(ratio_title(ratio, study.profile), tuple(rows))] if rows else []
-    caption = "Balanced accuracy by epoch and threshold chosen on validation; minority | majority recall beneath."
+    caption = (
+        "Balanced accuracy by epoch and threshold, chosen on validation where it has 20 photos of each class or more; "
+        "minority | majority recall beneath."
+    )
     return Table(caption, "method", tuple(columns), tuple(sections))
 
 
