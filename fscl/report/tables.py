@@ -162,8 +162,8 @@ def choices_table(study: Study, pair: Pair) -> Table | None:
         ]
         sections += [Section(ratio_title(ratio, study.profile), tuple(rows))] if rows else []
     caption = (
-        "Balanced accuracy by epoch and threshold, chosen on validation where it has 20 photos of each class or more; "
-        "minority | majority recall beneath."
+        "Balanced accuracy by epoch and threshold, chosen on validation where it has 20 photos of each class or "
+        "more; minority | majority recall beneath."
     )
     return Table(caption, "method", tuple(columns), tuple(sections))
 
