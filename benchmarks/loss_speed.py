@@ -3,14 +3,17 @@
 Forward and backward on the same tensors, features of 512 numbers, 3 classes; medians of rounds in which the losses
 take turns. Memory is the peak over what the process held before, each loss in a process of its own (CUDA: allocated).
 
-python benchmarks/loss_speed.py [--batch 8192] [--rounds 3]      needs: pip install fscl[metric-learning]
+--busy runs another program beside it, a loop that keeps a core: threads that share a product then wait for others.
+
+python benchmarks/loss_speed.py [--batch 8192] [--rounds 3] [--busy]      needs: pip install fscl[metric-learning]
 """
 
 import argparse
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -97,6 +100,25 @@ def _kilobytes(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
+@contextmanager
+def company(wanted: bool) -> Iterator[None]:
+    """Keep a core busy by a process of its own meanwhile."""
+    other = get_context("spawn").Process(target=_loop, daemon=True)
+    if wanted:
+        other.start()
+    try:
+        yield
+    finally:
+        if wanted:
+            other.terminate()
+            other.join()
+
+
+def _loop() -> None:
+    while True:
+        pass
+
+
 def exponent(times: dict[int, float]) -> float:
     """Return the slope of log time over log N."""
     logs = [(math.log(n), math.log(taken)) for n, taken in times.items()]
@@ -107,22 +129,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--busy", action="store_true")
     arguments = parser.parse_args()
-    print(f"{DEVICE.type}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, {DIM} numbers a photo")
+    beside = ", a busy loop beside" if arguments.busy else ""
+    threads = f"{torch.get_num_threads()} threads{beside}"
+    print(f"{DEVICE.type}, {threads}, PyTorch {torch.__version__}, {DIM} numbers a photo")
+    with company(arguments.busy):
+        measure(arguments.batch, arguments.rounds)
 
-    small = medians(["ours", "N×N"], [SMALL], 500 * arguments.rounds)
+
+def measure(n: int, rounds: int) -> None:
+    small = medians(["ours", "N×N"], [SMALL], 500 * rounds)
     ours_ms, full_ms = (1000 * small[name, SMALL] for name in ("ours", "N×N"))
     print(f"N = {SMALL}: ours {ours_ms:.3f} ms, N×N {full_ms:.3f} ms: {ours_ms / full_ms:.2f}")
 
-    n = arguments.batch
-    large = medians(list(LOSSES), [n], arguments.rounds)
+    large = medians(list(LOSSES), [n], rounds)
     for name in LOSSES:
         ratio = large[name, n] / large["ours", n]
         print(f"N = {n}, {name}: {1000 * large[name, n]:.0f} ms, {ratio:.1f} × ours")
     ours, full = peak_bytes("ours", n), peak_bytes("N×N", n)
     print(f"N = {n}, peak memory: ours {ours / 2**20:.0f} MiB, N×N {full / 2**20:.0f} MiB: 1/{full / ours:.1f}")
 
-    growth = medians(["ours"], SIZES, arguments.rounds)
+    growth = medians(["ours"], SIZES, rounds)
     slope = exponent({size: growth["ours", size] for size in SIZES})
     steps = ", ".join(f"{size}: {1000 * growth['ours', size]:.0f} ms" for size in SIZES)
     print(f"ours, time ∝ N^{slope:.2f} ({steps})")

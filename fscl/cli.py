@@ -32,7 +32,6 @@ Several = Parameter(consume_multiple=True, negative=())
 On = Parameter(negative=())  # a switch without a --no- form
 By = Literal["photo", "sequence", "site"]
 Profile = Literal["exp"]
-LONG_TAIL = {"training": {"keep": "last"}}  # the long-tail benchmarks choose no epoch
 UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 KEPT = "what was done is kept: the same command goes on, `fscl train` with --resume"
 
@@ -60,7 +59,7 @@ class Flags:
         val_fraction: of each class for validation, where the photos have no split (0.15)
         test_fraction: of each class for test, where the photos have no split (0.15)
         strict: a class that cannot be split is an error
-        keep: the epoch to keep, last or best
+        keep: the epoch to keep, last or best on validation (last)
         workers: processes that read photos
         store: decode photos once, onto the disk (where they are read more than once)
         thin_validation: thin validation photos like training photos (yes)
@@ -91,7 +90,7 @@ class Flags:
     thin_validation: bool | None = None
     tensorboard: Annotated[bool | None, On] = None
 
-    def resolve(self, method: str, *, long_tail: bool = False, **more: Any) -> "Config":
+    def resolve(self, method: str, **more: Any) -> "Config":
         """Return the configuration of a method under these flags, and `more` of them."""
         from fscl import config, methods
 
@@ -100,19 +99,17 @@ class Flags:
             names = [name.strip() for name in self.layers.split(",")]
             flags["layers"] = [int(name) if name.lstrip("-").isdigit() else name for name in names]
         layers = [(f"recipe '{method}'", methods.read(method))]
-        if long_tail:
-            layers.append(("--profile", LONG_TAIL))
         if self.config is not None:
             layers.append((str(self.config), methods.read_toml(self.config)))
         resolved = config.resolve([*layers, ("command line", config.settings(flags))])
         return resolved if self.weight is None else config.with_weight(resolved, self.weight)
 
-    def resolve_all(self, methods: Sequence[str], *, long_tail: bool = False) -> dict[str, "Config"]:
+    def resolve_all(self, methods: Sequence[str]) -> dict[str, "Config"]:
         """Return the configurations of several methods, by the names that their recipes give."""
         from fscl import config
 
         common = replace(self, weight=None, base=None)  # the weight not of every method, the base of the cells
-        return config.alongside([common.resolve(name, long_tail=long_tail) for name in methods], self.weight)
+        return config.alongside([common.resolve(name) for name in methods], self.weight)
 
 
 Settings = Annotated[Flags, Parameter(name="*")]
@@ -241,7 +238,6 @@ def train(
 
     config = settings.resolve(
         method,
-        long_tail=profile is not None,
         classes=classes,
         minority=minority,
         ratio=ratio,
@@ -316,7 +312,7 @@ def compare(
     names = _class_names(photos)
     run.compare(
         photos,
-        settings.resolve_all(methods or STUDY, long_tail=profile is not None),
+        settings.resolve_all(methods or STUDY),
         out,
         pairs=run.pairs_of(
             photos,

@@ -176,7 +176,7 @@ class Training(Section):
     batch_size: Annotated[int, Field(ge=2)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
-    keep: Literal["last", "best"] = "best"  # epoch; best = lowest balanced log-loss on validation
+    keep: Literal["last", "best"] = "last"  # epoch; best = lowest balanced log-loss on validation
     workers: Annotated[int, Field(ge=0)] | None = None  # processes that read photos; None: chosen by the machine
     store: bool | None = None  # decode photos once, onto the disk; None: where they are read more than once
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
@@ -245,8 +245,8 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
         lengths = training.keys() & {"epochs", "steps"} if isinstance(training, Mapping) else set()
         if len(lengths) == 2:
             raise ConfigurationError(f"{origin}: a run is as long as its epochs or its steps say: give one of them")
-        for other in {"epochs", "steps"} - lengths if lengths else ():
-            merged.get("training", {}).pop(other, None)
+        if lengths and isinstance(merged.get("training"), Mapping):  # the other length gives way
+            merged["training"] = {k: v for k, v in merged["training"].items() if k not in {"epochs", "steps"}}
         merged = _laid_over(merged, settings)
     try:
         return Config.model_validate(merged)

@@ -1,13 +1,13 @@
 """A bundle against a table: the figures of the protocol, confusion matrix, threshold, failures."""
 
 import json
-from collections.abc import Mapping
-from math import exp
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from fscl.atomic import write_text
 from fscl.bundle import RECORD, Bundle
@@ -22,7 +22,7 @@ from fscl.lock import LOCK, held
 from fscl.manifest.identity import replaced
 from fscl.manifest.table import Manifest, counts_by_class
 from fscl.scoring.metrics import confusion, figures
-from fscl.scoring.thresholds import choose_threshold
+from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
 from fscl.training.run_folder import EVALUATION, PHOTOS
 from fscl.training.runtime import Runtime
 
@@ -47,7 +47,7 @@ def evaluate(
     Args:
         bundle: the model.
         test: photos to score, all of them; labels that are not among the bundle's classes are an error.
-        validation: photos to choose the two-class threshold on; without them there is none.
+        validation: photos to choose the two-class threshold on; with fewer than 20 of a class there is none.
         split: what the photos are called in the record.
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
@@ -84,7 +84,8 @@ def evaluate(
         "counts": counts["regions"],
         "photos": counts["photos"],
         "figures": _figures(bundle, found.logits, labels),
-        "threshold": None,
+        "threshold": None,  # below
+        "no_threshold": None,
         "confusion": confusion(found.logits.argmax(axis=1), labels, len(bundle.classes)).tolist(),
         "not_evaluable": [name for name, count in counts["regions"].items() if not count],
         "failed": [{"path": path, "reason": reason} for path, reason in failed.items()],
@@ -94,18 +95,9 @@ def evaluate(
         "unusable": tally(test.rows),
         "note": None,
     }
-    if validation is not None and len(bundle.classes) == 2 and len(validation.usable):
-        chosen_on, unread = _unchanged(validation.usable, validation.root)
-        held = Regions.of(chosen_on, validation.root, bundle.classes)
-        held_found = scored(held)
-        record["threshold"] = _at_threshold(bundle, held_found, held, found, labels)
-        unread |= {chosen_on["path"].iloc[row]: reason for row, reason in held_found.failures}
-        if unread:
-            path, why = next(iter(unread.items()))
-            record["note"] = (
-                f"{len(unread):,} of {_photos(validation.usable):,} validation photos could not be read, so the "
-                f"threshold is chosen without them: {path}: {why}"
-            )
+    if len(bundle.classes) == 2:
+        chosen = _at_threshold(bundle, validation, scored, found, labels)
+        record |= {"threshold": chosen.threshold, "no_threshold": chosen.why_none, "note": chosen.note}
     return record, _scores_table(rows, bundle, found)
 
 
@@ -237,17 +229,61 @@ def _labelled(manifest: Manifest, bundle: Bundle) -> pd.DataFrame:
     return rows
 
 
+class _Choice(NamedTuple):
+    """The threshold on the minority's probability and the figures at it, or why there is none; and a note."""
+
+    threshold: dict[str, Any] | None = None
+    why_none: str | None = None
+    note: str | None = None
+
+
 def _at_threshold(
-    bundle: Bundle, chosen_on: Scores, held: Regions, found: Scores, labels: Labels
-) -> dict[str, Any] | None:
-    """Return the threshold on the minority's probability, chosen on validation, and the figures at it."""
+    bundle: Bundle,
+    validation: Manifest | None,
+    scored: Callable[[Regions], Scores],
+    test_scores: Scores,
+    test_labels: Labels,
+) -> _Choice:
+    """Choose a threshold on validation and return the figures of the test photos at it."""
+    if len(bundle.minority) != 1:
+        return _Choice(why_none="neither class is the rare one")
+    if validation is None:
+        return _Choice(why_none="no validation photos were given")
+    few = _too_few(bundle, validation.usable)
+    if few:
+        return _Choice(why_none=few)
+    rows, unread = _unchanged(validation.usable, validation.root)
+    regions = Regions.of(rows, validation.root, bundle.classes)
+    chosen_on = scored(regions)
+    unread |= {rows["path"].iloc[row]: reason for row, reason in chosen_on.failures}
+    note = _unread_note(unread, validation.usable) if unread else None
+    few = _too_few(bundle, rows.iloc[chosen_on.rows])
+    if few:
+        return _Choice(why_none=few, note=note)
     rare = bundle.classes.index(bundle.minority[0])
-    margin = choose_threshold(_margins(chosen_on, rare), held.labels[chosen_on.rows] == rare)
-    if margin is None:
-        return None
-    shifted = found.logits.astype(np.float64)
+    margin = choose_threshold(_margins(chosen_on, rare), regions.labels[chosen_on.rows] == rare)
+    assert margin is not None, "both classes have validation photos"
+    shifted = test_scores.logits.astype(np.float64)
     shifted[:, rare] -= margin  # moves the argmax to the threshold and leaves the ranking as it is
-    return {"value": 1 / (1 + exp(-margin)), "figures": _figures(bundle, shifted, labels)}
+    at_threshold = _figures(bundle, shifted, test_labels)
+    return _Choice({"value": float(expit(margin)), "figures": at_threshold}, note=note)
+
+
+def _too_few(bundle: Bundle, rows: pd.DataFrame) -> str | None:
+    """Say that a class has too few validation photos for a threshold; boxes of one photo count once."""
+    photos = counts_by_class(rows, bundle.classes)["photos"]
+    if min(photos.values()) >= MIN_VALIDATION_PHOTOS:
+        return None
+    has = " and ".join(f"{count} of {name}" for name, count in photos.items())
+    return f"it takes {MIN_VALIDATION_PHOTOS} validation photos of each class, and there are {has}"
+
+
+def _unread_note(unread: Mapping[str, str], rows: pd.DataFrame) -> str:
+    path, why = next(iter(unread.items()))
+    return (
+        f"{len(unread):,} of {_photos(rows):,} validation photos could not be read, so the threshold is chosen "
+        f"without them: {path}: {why}"
+    )
 
 
 def _margins(found: Scores, rare: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 MOST_COLUMNS = 12  # classes up to which the table shows what each was taken for
 LISTED = 3  # photos that failed
+GAIN_AND_COST = ("minority_recall", "majority_recall", "balanced_accuracy")  # of a threshold
 NOTHING = {"rows": 0, "reasons": []}  # unusable, of a record of an earlier version
 LEFT_OUT = {"training photos": "training photos of the run", "other splits": "photos outside the test split"}
 
@@ -44,8 +45,10 @@ def _figures_table(record: Mapping[str, Any]) -> Table:
         if not isinstance(value, Mapping):
             found.add_row(name.replace("_", " "), "", "", _shown(value))
     if record["threshold"]:
-        at = f"minority recall at threshold {record['threshold']['value']:.3f}"
-        found.add_row(at, "", "", _shown(record["threshold"]["figures"]["minority_recall"]))
+        found.add_section()
+        for name in GAIN_AND_COST:
+            at = f"{name.replace('_', ' ')} at threshold {record['threshold']['value']:.3f}"
+            found.add_row(at, "", "", _shown(record["threshold"]["figures"][name]))
     return found
 
 
@@ -83,5 +86,7 @@ def _not_scored(record: Mapping[str, Any]) -> Iterator[str]:
     for why in unusable["reasons"]:
         more = ", …" if why["rows"] > len(why["paths"]) else ""
         yield f"    {why['rows']:,} {why['reason']}: {', '.join(why['paths'])}{more}"
+    if record.get("no_threshold"):
+        yield f"no threshold was chosen: {record['no_threshold']}"
     if record["note"]:
         yield f"note: {record['note']}"

@@ -268,17 +268,6 @@ def test_the_demo_writes_its_page(fscl, monkeypatch, tmp_path):
     assert code == 0, err
 
 
-def test_a_long_tail_keeps_the_last_epoch_unless_told_otherwise(tmp_path):
-    recipe = tmp_path / "mine.toml"
-    method = '[method]\nname = "mine"\ntitle = "Mine"\nsummary = ""\nsource = ""\n'
-    recipe.write_text(method + '[[stage]]\nloss = [{name = "cross_entropy"}]\n')
-    kept = [
-        Flags(keep=keep).resolve(str(recipe), long_tail=long_tail).training.keep
-        for long_tail, keep in ((False, None), (True, None), (True, "best"))
-    ]
-    assert kept == ["best", "last", "best"]
-
-
 def test_a_run_on_a_long_tail(fscl, class_folders, tmp_path):
     code, out, err = fscl("train", class_folders, "--profile", "exp", "--imbalance", "5", "--out", "run", *QUICK)
     assert code == 0, err

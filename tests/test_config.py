@@ -17,7 +17,6 @@ def test_later_layers_win():
     resolved = resolve(toml, flags)
     assert resolved.training.steps == 7
     assert resolved.training.batch_size == 8
-    assert resolved.training.keep == "last"  # the recipe's, over the default
     assert resolved.training.epochs is None
 
 

@@ -5,7 +5,6 @@ import shlex
 import tomllib
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from fscl.cli import app
@@ -95,21 +94,3 @@ def test_the_table_of_cropped_animals_is_one_that_scan_reads(tmp_path, monkeypat
     assert rows["label"].tolist() == ["roe_deer", "water_deer"]
     assert rows["site"].tolist() == ["C081", "C074"]
     assert rows["sequence"].tolist() == ["C081_211026_6002", "C074_200114_3001"]
-
-
-def test_the_seeds_of_a_report_can_be_tested(tmp_path, monkeypatch, capsys):
-    common = {"pair": "fine", "kept": True, "decision": "argmax"}
-    cells = [
-        {**common, "ratio": ratio, "seed": seed, "method": method, "balanced_accuracy": balanced + seed / 9}
-        for ratio in (0.1, 1.0)
-        for seed in range(3)
-        for method, balanced in (("fscl", 0.6), ("oversampling", 0.5))
-    ]
-    failed = {"pair": "fine", "ratio": 0.1, "seed": 3, "method": "fscl"}
-    (tmp_path / "runs/study").mkdir(parents=True)
-    pd.DataFrame([*cells, failed]).to_csv(tmp_path / "runs/study/report.csv", index=False)
-    monkeypatch.chdir(tmp_path)
-    exec(code_with("paired_t"), {})
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["1:0.1", "1:1"]
-    assert lines[0].split()[1] == "+0.100"

@@ -30,8 +30,9 @@ def pair(tmp_path_factory, photos):
                 "minority": ("deer",),
                 "classes": ("boar", "deer"),
                 "ratio": 0.4,
-                "val_fraction": 0.3,
-                "test_fraction": 0.3,
+                "val_fraction": 0.67,
+                "test_fraction": 0.17,
+                "thin_validation": False,
             },
         }
     )
@@ -66,6 +67,49 @@ def test_the_threshold_is_chosen_on_validation_and_keeps_the_ranking(pair):
     probability = 1 / (1 + np.exp(logits["logit:boar"] - logits["logit:deer"]))
     called = probability[logits["label"] == "deer"] > record["threshold"]["value"]
     assert record["threshold"]["figures"]["minority_recall"] == pytest.approx(called.mean(), abs=1e-9)
+
+
+def split_of(run, split):
+    own = Manifest.read(run / "photos.parquet")
+    return Manifest(own.rows[own.rows["split"] == split], own.root)
+
+
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_a_few_validation_photos_choose_no_threshold_and_that_is_said(pair, unreadable):
+    validation = split_of(pair, "val")
+    deer = validation.rows.index[validation.rows["label"] == "deer"]
+    assert len(deer) == 20
+    if unreadable:
+        rows = validation.rows.assign(
+            path=validation.rows["path"].where(validation.rows.index != deer[0], "gone.jpg")
+        )
+    else:
+        rows = validation.rows.drop(deer[0])
+    record, _ = evaluate(Bundle.open(pair), split_of(pair, "test"), Manifest(rows, validation.root))
+    boars = (validation.rows["label"] == "boar").sum()
+    why = f"it takes 20 validation photos of each class, and there are {boars} of boar and 19 of deer"
+    assert (record["threshold"], record["no_threshold"]) == (None, why)
+    assert f"no threshold was chosen: {why}" in shown(record)
+    enough, _ = evaluate(Bundle.open(pair), split_of(pair, "test"), validation)
+    assert enough["threshold"] is not None
+    assert enough["no_threshold"] is None
+
+
+def test_the_table_shows_what_the_threshold_costs(pair):
+    record = evaluate_run(pair)
+    at, lines = record["threshold"], shown(record).splitlines()
+    for name in ("minority_recall", "majority_recall", "balanced_accuracy"):
+        [line] = [line for line in lines if f"{name.replace('_', ' ')} at threshold {at['value']:.3f}" in line]
+        assert f" {at['figures'][name]:.3f} " in line
+
+
+@pytest.mark.parametrize("offset", [-1e4, 1e4])
+def test_a_threshold_at_the_end_of_the_scale_is_a_number(pair, offset):
+    bundle = Bundle.open(pair)
+    bundle.classifier.head.bias.data[bundle.classes.index("deer")] += offset
+    record, _ = evaluate(bundle, split_of(pair, "test"), split_of(pair, "val"))
+    assert record["threshold"]["value"] == (0 if offset < 0 else 1)
+    assert record["threshold"]["figures"]["balanced_accuracy"] > 0
 
 
 def test_photos_of_training_and_validation_are_left_out_of_others(pair, photos):

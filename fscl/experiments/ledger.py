@@ -20,6 +20,7 @@ from fscl.experiments.grid import Cell
 from fscl.lock import held
 from fscl.manifest.identity import differences
 from fscl.manifest.table import Manifest
+from fscl.scoring.metrics import lacking
 
 VERSION = 1
 CURVE_POINTS = 200
@@ -195,10 +196,11 @@ def curve(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def validation_curve(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the validation figures by epoch."""
+    """Return the validation figures by epoch, and the classes of which validation lacks photos."""
     epochs = [line for line in metrics if line["kind"] == "epoch" and line["validation"]]
     return {
         "epoch": [line["epoch"] for line in epochs],
+        "lacking": lacking(epochs[-1]["validation"]) if epochs else [],
         **{
             name: [line["validation"][name] for line in epochs]
             for name in ("balanced_accuracy", "balanced_log_loss", "minority_recall")

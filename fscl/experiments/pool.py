@@ -21,7 +21,7 @@ from fscl.experiments.cell import Task, run_cell
 from fscl.experiments.grid import Cell
 from fscl.experiments.ledger import Ledger, commit
 from fscl.manifest.table import Manifest
-from fscl.training.progress import Silent, TerminalProgress
+from fscl.training.progress import NotesOnce, Silent, TerminalProgress
 from fscl.training.runtime import cores
 
 MAX_JOBS = 4  # a run takes about a gigabyte of memory
@@ -76,7 +76,7 @@ def run_at_once(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: in
 
 def _run_pool(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int, quiet: bool) -> None:
     context = multiprocessing.get_context("spawn")
-    reports: SimpleQueue[Heard] = context.SimpleQueue()
+    reports: SimpleQueue[Heard | str] = context.SimpleQueue()
     stop = context.Event()
     places: SimpleQueue[int] = context.SimpleQueue()
     for place in range(jobs):
@@ -89,6 +89,7 @@ def _run_pool(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int,
     ):
         running = {pool.submit(_run, task, manifest, out) for task in work}
         heard: dict[str, Heard] = {}
+        noted: set[str] = set()
         try:
             while running:
                 finished, running = wait(running, timeout=REPORT_SECONDS)
@@ -96,7 +97,10 @@ def _run_pool(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int,
                     future.result()
                 while not reports.empty():
                     report = reports.get()
-                    heard[report.cell] = report
+                    if isinstance(report, Heard):
+                        heard[report.cell] = report
+                    elif progress is not None:
+                        NotesOnce(progress, noted).note(report)
                 if progress is not None and heard:
                     _show(progress, heard, len(work), len(work) - len(running))
         except BaseException:
@@ -127,19 +131,22 @@ class _Reporter(Silent):
             self._last = time.monotonic()
             _reports.put(Heard(self.cell.id, step, steps, photos_per_second))
 
+    def note(self, text: str) -> None:
+        _reports.put(text)
+
     def prepare(self, done: int, photos: int) -> None:
         if _is_over():
             raise KeyboardInterrupt  # the store keeps what is decoded
 
 
 # of a worker process, set when it starts
-_reports: "SimpleQueue[Heard]"
+_reports: "SimpleQueue[Heard | str]"
 _stop: Event
 _parent: int
 _busy = threading.Event()
 
 
-def _start(threads: int, places: "SimpleQueue[int]", reports: "SimpleQueue[Heard]", stop: Event) -> None:
+def _start(threads: int, places: "SimpleQueue[int]", reports: "SimpleQueue[Heard | str]", stop: Event) -> None:
     global _reports, _stop, _parent
     _reports, _stop, _parent = reports, stop, os.getppid()
     place = places.get()

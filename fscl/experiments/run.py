@@ -20,7 +20,7 @@ from fscl.experiments.photos import check_photos, may_store, store_photos
 from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base, profile_base, profile_sizes
 from fscl.manifest.table import Manifest, unit_of
-from fscl.training.progress import Listener, Silent, TerminalProgress
+from fscl.training.progress import Listener, NotesOnce, Silent, TerminalProgress
 from fscl.training.run_folder import STORE
 from fscl.training.runtime import machine
 from fscl.training.subset import source_record, split_photos, tail
@@ -272,13 +272,13 @@ def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[Pair], profi
 
 
 def _run_in_turn(work: Sequence[Task], manifest: Manifest, out: Path, *, quiet: bool) -> None:
-    threads = torch.get_num_threads()
+    threads, noted = torch.get_num_threads(), set[str]()
     torch.set_num_threads(threads_per_cell())
     try:
         for number, task in enumerate(work, start=1):
             title = f"[{number}/{len(work)}] {task.cell.id}"
             with _listener(title, quiet=quiet) as listener:
-                run_cell(task, manifest, out, listener)
+                run_cell(task, manifest, out, NotesOnce(listener, noted))
     finally:
         torch.set_num_threads(threads)
 

@@ -20,24 +20,33 @@ class Draw(NamedTuple):
     seed: int
 
 
+def batches_per_epoch(photos: int, batch_size: int) -> int:
+    """Return into how many batches `photos` ≥ 2 are cut: as few as `batch_size` ≥ 1 allows, none of one photo.
+
+    BatchNorm fails on one photo, so 7 photos in batches of 2 become 3, 2 and 2.
+
+    >>> batches_per_epoch(130, 64), batches_per_epoch(7, 2)
+    (3, 3)
+    """
+    return min(-(-photos // batch_size), photos // 2)
+
+
 class Sampler(ABC):
     """The order of rows in an epoch; what stands in `SAMPLERS`.
 
-    An epoch is ceil(n / batch_size) batches of nearly equal size, so that no batch holds a single photo
-    (BatchNorm fails on it) and none is dropped.
+    An epoch is `batches_per_epoch` batches of nearly equal size: none of one photo, none dropped.
 
     Args:
         labels: class of each row, (n,) int64 in 0 … K − 1, n ≥ 2.
-        batch_size: photos per batch at most.
+        batch_size: photos per batch at most, ≥ 2; one more where else a photo would be alone in its batch.
         seed: decides every draw together with the epoch.
     """
 
     def __init__(self, labels: IntArray, batch_size: int, seed: int) -> None:
         if len(labels) < 2:
             raise ConfigurationError(f"training needs at least 2 photos, got {len(labels)}")
-        self.labels = labels
-        self.batch_size = batch_size
-        self.seed = seed
+        self.labels, self.batch_size, self.seed = labels, batch_size, seed
+        self.batches_per_epoch = batches_per_epoch(len(labels), batch_size)
         self.counts = np.bincount(labels)
         self.present = np.flatnonzero(self.counts)
 
@@ -53,11 +62,6 @@ class Sampler(ABC):
     def batches(self, epoch: int) -> list[IntArray]:
         """Return the rows of an epoch, cut into batches."""
         return np.array_split(self.rows(epoch), self.batches_per_epoch)
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches in an epoch: ceil(n / batch_size)."""
-        return -(-len(self.labels) // self.batch_size)
 
     def generator(self, epoch: int) -> np.random.Generator:
         """Return the generator of the epoch's draws."""
@@ -171,9 +175,8 @@ class EveryClassSampler(Sampler):
     """Natural order, but each batch holds at least `places` photos of every present class.
 
     Each class has `places` places of a batch, filled with replacement; the others follow the natural order:
-    p_c = (places + (b − K⁺·places)·n_c / n) / b for a batch of b photos and K⁺ present classes. With two
-    places a rare class has a positive pair in every batch, which natural order gives in 13 % of the batches
-    of 64 at 1:0.01.
+    p_c = (places + (b − K⁺·places)·n_c / n) / b for a batch of b photos and K⁺ present classes. With two places a
+    rare class has a positive pair in every batch, which natural order gives in 13 % of the batches of 64 at 1:0.01.
 
     Args:
         places: photos of each class in every batch, ≥ 1.
@@ -214,9 +217,9 @@ class EveryClassSampler(Sampler):
 class MPerClassSampler(Sampler):
     """Each batch is shared equally by as many classes, drawn anew, as can have `m` photos each: p_c = 1 / K⁺.
 
-    With few classes every batch holds all of them in equal parts; with many, the photos of a batch still have
-    m − 1 others of their class beside them, which independent draws do not give. A photo comes twice in a
-    batch only where its class has too few. Known from metric learning (Musgrave et al. 2020).
+    With few classes every batch holds all of them in equal parts; with many, the photos of a batch still have m − 1
+    others of their class beside them, which independent draws do not give. A photo comes twice in a batch only where
+    its class has too few. Known from metric learning (Musgrave et al. 2020).
 
     Args:
         m: photos of a class in a batch at least, ≥ 1.
@@ -275,15 +278,15 @@ class Batches(data.Sampler[list[Draw]]):
         rank, world_size: this training process and how many there are; each gets its share of every batch.
 
     Raises:
-        ConfigurationError: batches too small to give every process a photo.
+        ConfigurationError: batches too small to give every process two photos, or two views of one, for BatchNorm.
     """
 
     def __init__(
         self, sampler: Sampler, *, start: int, stop: int, views: int = 1, rank: int = 0, world_size: int = 1
     ) -> None:
         smallest = len(sampler.labels) // sampler.batches_per_epoch
-        if smallest < world_size:
-            raise ConfigurationError(f"{world_size} processes need batches of as many photos, got {smallest}")
+        if smallest // world_size * views < 2:
+            raise ConfigurationError(f"{world_size} processes need 2 photos or views each of a batch, got {smallest}")
         self.sampler = sampler
         self.start, self.stop = start, stop
         self.views = views

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
@@ -18,7 +19,7 @@ class ClassBalancedLoss(LogitLoss):
     """Cross-entropy weighted by the inverse effective number of photos of the class.
 
         L   = 1/N Σ_i w_{c_i} · (−log softmax(f_i)[c_i])
-        w_c ∝ (1 − β) / (1 − β^n_c),   Σ_c w_c = K
+        w_c ∝ (1 − β) / (1 − β^n_c),   Σ_c w_c = K over the K classes with photos; 0 for one without
 
     Source: Cui et al. 2019, Sec. 4, class-balanced softmax cross-entropy. The sum is divided by the number of photos,
     not by their weights as torch's `weight=` has it: a batch of common photos alone then weighs little. For soft
@@ -31,7 +32,6 @@ class ClassBalancedLoss(LogitLoss):
     Raises:
         ValueError: beta out of range.
 
-    >>> import torch
     >>> loss = ClassBalancedLoss(class_counts=[900, 100])
     >>> loss.weights
     tensor([0.2073, 1.7927])
@@ -53,12 +53,17 @@ class ClassBalancedLoss(LogitLoss):
 
 
 def class_balanced_weights(class_counts: Sequence[int], *, beta: float = BETA) -> Float[Tensor, "classes"]:
-    """Return w_c ∝ (1 − β) / (1 − β^n_c), with Σ_c w_c = K.
+    """Return w_c ∝ (1 − β) / (1 − β^n_c), with Σ_c w_c = K over the K classes with photos; 0 for one without.
 
     Raises:
         ValueError: beta out of range.
+
+    >>> class_balanced_weights([900, 100, 0])
+    tensor([0.2073, 1.7927, 0.0000])
     """
     if not 0 <= beta < 1:
         raise ValueError(f"beta must be in [0, 1), got {beta}; the paper uses 0.9–0.9999")
-    weights = 1 / (1 - beta ** counts(class_counts).double())
-    return (weights * len(class_counts) / weights.sum()).float()
+    n = counts(class_counts).double()
+    present = n > 0
+    weights = torch.where(present, 1 / (1 - beta**n), 0)
+    return (weights * present.sum() / weights.sum()).float()

@@ -21,7 +21,8 @@ class LabelAwareSmoothingLoss(LogitLoss):
         ε_c = ε_K + (ε_1 − ε_K)·sin(π/2 · (n_c − min n) / (max n − min n))
 
     Source: Zhong et al. 2021 (MiSLAS), Sec. 3.2, with the concave form of ε. Where all classes have as many photos,
-    ε is ε_K. Soft labels y (batch, classes) are smoothed share by share.
+    ε is ε_K. Soft labels y (batch, classes) are smoothed share by share. K, j and min n are of the classes with
+    photos: one without is given no share, and its own ε is 0.
 
     Args:
         class_counts: n_c ≥ 0, training photos of each class.
@@ -32,11 +33,12 @@ class LabelAwareSmoothingLoss(LogitLoss):
         ValueError: an option out of range.
 
     >>> LabelAwareSmoothingLoss(class_counts=[1000, 500, 0]).smoothing
-    tensor([0.3000, 0.2120, 0.0000])
+    tensor([0.3000, 0.0000, 0.0000])
     """
 
     takes_soft: ClassVar[bool] = True
     smoothing: Tensor
+    present: Tensor
 
     def __init__(self, class_counts: Sequence[int], *, most: float = 0.3, least: float = 0.0) -> None:
         super().__init__(len(class_counts))
@@ -45,14 +47,18 @@ class LabelAwareSmoothingLoss(LogitLoss):
                 f"expected 0 <= least <= most < 1, got {least} and {most}; the paper uses 0–0.1 and 0.3–0.4"
             )
         n = counts(class_counts)
-        commonness = (n - n.min()) / (n.max() - n.min()).clamp(min=1)
+        present = n > 0
+        fewest = n[present].min()
+        commonness = (n - fewest) / (n.max() - fewest).clamp(min=1)
         smoothing = least + (most - least) * torch.sin(pi / 2 * commonness)
-        self.register_buffer("smoothing", smoothing, persistent=False)
+        smoothed = present & (present.sum() > 1)  # a class alone has no others to share with
+        self.register_buffer("smoothing", torch.where(smoothed, smoothing, 0), persistent=False)
+        self.register_buffer("present", present, persistent=False)
 
     def value(self, logits: Float[Tensor, "batch classes"], labels: Labels) -> Float[Tensor, ""]:
         """Return the loss's equation."""
         hard = not labels.is_floating_point()
         shares = (functional.one_hot(labels, self.num_classes) if hard else labels).to(logits.dtype)
         left = self.smoothing * shares
-        to_others = (left.sum(dim=1, keepdim=True) - left) / (self.num_classes - 1)
-        return functional.cross_entropy(logits, shares - left + to_others)
+        to_others = (left.sum(dim=1, keepdim=True) - left) / (self.present.sum() - 1).clamp(min=1)
+        return functional.cross_entropy(logits, shares - left + self.present * to_others)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Literal
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
@@ -17,7 +18,7 @@ class LDAMLoss(LogitLoss):
     """Cross-entropy after the photo's own logit is lowered by the margin of its class.
 
         L   = 1/N Σ_i −w_{c_i} · log softmax(f_i − s·Δ_{c_i}·e_{c_i})[c_i]
-        Δ_c = Δ_max · (min n / n_c)^(1/4)
+        Δ_c = Δ_max · (min n / n_c)^(1/4),   min over the classes with photos; 0 for one without
 
     Source: Cao et al. 2019, Sec. 3.2 (label-distribution-aware margin, softmax form) and Algorithm 1 (weights of the
     deferred stage). The logits are those of a cosine head, s·cos: a margin means nothing beside logits without bound.
@@ -34,7 +35,6 @@ class LDAMLoss(LogitLoss):
     Raises:
         ValueError: an option out of range; no cosine head.
 
-    >>> import torch
     >>> loss = LDAMLoss(class_counts=[1600, 100])
     >>> loss.margins
     tensor([0.2500, 0.5000])
@@ -67,7 +67,8 @@ class LDAMLoss(LogitLoss):
         balanced = weighting == "class_balanced"
         weights = class_balanced_weights(class_counts) if balanced else n.new_ones(len(n))
         self.head_scale = head_scale
-        self.register_buffer("margins", max_margin * (n.min() / n) ** 0.25, persistent=False)
+        margins = torch.where(n > 0, max_margin * (n[n > 0].min() / n) ** 0.25, 0)
+        self.register_buffer("margins", margins, persistent=False)
         self.register_buffer("weights", weights, persistent=False)
 
     def value(self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:

@@ -57,10 +57,10 @@ class ProCoLoss(ProjectedLoss):
         super().__init__(num_classes, dims, temperature=temperature, width=width)
         if width < MIN_WIDTH:
             raise ValueError(f"width must be >= {MIN_WIDTH}, got {width}; the paper uses 128")
-        self.photos_per_epoch = max(sum(class_counts), 1)
         self.register_buffer("sums", torch.zeros(num_classes, width))  # of the directions seen, faded
         self.register_buffer("seen", torch.zeros(num_classes, 1))  # how many they were, faded alike
         self.register_buffer("log_prior", log_prior(class_counts), persistent=False)
+        self.photos_per_epoch = sum(class_counts)
 
     def value(self, directions: Float[Tensor, "batch width"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
         """Return the loss's equation; learn from the batch in training mode."""

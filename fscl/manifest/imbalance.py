@@ -279,18 +279,13 @@ def _counts(rows: pd.DataFrame, split: str) -> Counter[str]:
 
 def _without_surplus(rows: pd.DataFrame, kept: Mapping[str, Mapping[str, int]], seed: int) -> pd.DataFrame:
     """Return the rows without those of a split beyond what is `kept` of each class in it."""
-    surplus = [i for split, sizes in kept.items() for i in _surplus(rows[rows["split"] == split], sizes, seed)]
-    return rows[~rows["region_id"].isin(surplus)]
-
-
-def _surplus(rows: pd.DataFrame, kept: Mapping[str, int], seed: int) -> list[str]:
-    """Return the region_ids beyond the first `kept` of each class, in an order drawn with the seed."""
     surplus = []
-    for label, count in kept.items():
-        region_ids = sorted(rows.loc[rows["label"] == label, "region_id"])
-        order = np.random.default_rng(seed).permutation(len(region_ids))
-        surplus += [region_ids[position] for position in order[count:]]
-    return surplus
+    for split, label in [(split, label) for split, sizes in kept.items() for label in sizes]:
+        own = sorted(rows.loc[(rows["split"] == split) & (rows["label"] == label), "region_id"])
+        # An order of its own: with the seed alone, classes of one size would share it.
+        order = np.random.default_rng([seed, *f"{split}/{label}".encode()]).permutation(len(own))
+        surplus += [own[position] for position in order[kept[split][label] :]]
+    return rows[~rows["region_id"].isin(surplus)]
 
 
 def _check_request(classes: Collection[str], minority: Collection[str], ratios: Collection[float]) -> None:

@@ -81,24 +81,28 @@ def tau_normalisation(head: LinearMap, *, tau: float = 1.0) -> LinearMap:
 def logit_adjustment(head: LinearMap, class_counts: Sequence[int], *, tau: float = 1.0) -> LinearMap:
     """Return the head whose argmax is that of f_c − τ·log π_c, π_c = n_c / n: what the rare lose by being rare.
 
-    Source: Menon et al. 2021, Eq. 9. Not together with oversampling, which has corrected already.
+    Source: Menon et al. 2021, Eq. 9. Not together with oversampling, which has corrected already. A class without
+    photos keeps its logit: it is not rare but unknown, and would win always.
 
     Args:
         head: as trained.
-        class_counts: n_c ≥ 1, training photos of each class.
+        class_counts: n_c ≥ 0, training photos of each class, not all of them 0.
         tau: ≥ 0.
 
     Raises:
-        ValueError: a negative tau.
+        ValueError: a negative tau, or no photo at all.
 
     >>> flat = LinearMap(torch.zeros(2, 1), torch.zeros(2))
     >>> logit_adjustment(flat, class_counts=[99, 1]).bias
     tensor([0.0101, 4.6052])
     """
-    if tau < 0:
+    if not 0 <= tau < inf:
         raise ValueError(f"tau must be >= 0, got {tau}; 1 is the paper's")
-    prior = head.bias.new_tensor(class_counts)
-    return LinearMap(head.weight, head.bias - tau * (prior / prior.sum()).log())
+    if not any(class_counts):
+        raise ValueError(f"class_counts must be > 0 for a class at least, got {list(class_counts)}")
+    counts = head.bias.new_tensor(class_counts)
+    log_prior = torch.where(counts > 0, (counts / counts.sum()).log(), 0)
+    return LinearMap(head.weight, head.bias - tau * log_prior)
 
 
 def branches(head: LinearMap, former: LinearMap, class_counts: Sequence[int]) -> LinearMap:

@@ -1,7 +1,8 @@
-"""A study as a page: reads JSON only, so it rebuilds without torch."""
+"""A study as a page: reads JSON and stored scores only, so it rebuilds without torch."""
 
 from fscl.report.page import write_report
+from fscl.report.paired import paired_frame
 from fscl.report.study import Study, read_study
 from fscl.report.tables import terminal_table
 
-__all__ = ["Study", "read_study", "terminal_table", "write_report"]
+__all__ = ["Study", "paired_frame", "read_study", "terminal_table", "write_report"]

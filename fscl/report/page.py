@@ -16,6 +16,7 @@ from fscl.report.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
 from fscl.report.figures import draw_figures
 from fscl.report.frame import figures_frame
 from fscl.report.paired import paired_frame, paired_table, seeds_note
+from fscl.report.panels import validation_note
 from fscl.report.published import published_recalls
 from fscl.report.study import Study, read_study
 from fscl.report.summary import summary
@@ -30,7 +31,11 @@ from fscl.report.tables import (
 
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", CARD: "var(--card)"}
 MARKDOWN_SPECIAL = re.compile(r"([\\`*<>\[\]|#])")
-READING = "Bold: the highest in its row, and those not worse: within one standard deviation of it."
+READING = (
+    "Bold: the highest in its row, and those not worse: within one standard deviation of it. Never bold is a method "
+    "that is not above guessing: the 95 % interval of its balanced accuracy (of its AUROC, for AUROC, average "
+    "precision and ECE) over test photos and seeds reaches what guessing gives."
+)
 PUBLISHED_NOTE = (
     " Published: the figures of the study that proposed FSCL, for orientation only: 10,000 photos of the common "
     "class from AI Hub, 100 epochs, one run per cell."
@@ -40,9 +45,12 @@ GLOSSARY = {
     "majority recall": "The same for the common classes. A model can buy minority recall by giving this up.",
     "balanced accuracy": "Mean of the recalls of all classes: each class counts alike, however rare.",
     "macro-F1": "Mean over classes of F1, which is high only if a class is both found and seldom claimed wrongly.",
-    "AUROC": "Chance that a photo of the rare class gets a higher score than one of the common class. It ignores "
-    "the threshold, so it tells what the model learnt from where it draws the line; 0.5 is guessing.",
-    "average precision": "Of the photos claimed as rare, the share that is right, averaged over all thresholds.",
+    "AUROC": "Chance that a photo of the rare class gets a higher score than one of the common class; of more than "
+    "two classes the mean over all pairs of them. It ignores the threshold, so it tells what the model learnt from "
+    "where it draws the line; 0.5 is guessing.",
+    "average precision": "Of the photos claimed as rare, the share that is right, averaged over all thresholds. Of "
+    "more than two classes it is the mean over classes, each against the rest, and then changes also where a method "
+    "merely favours some classes: unlike AUROC, it does not tell what was learnt from where the lines are drawn.",
     "ECE": "Expected calibration error: how far the model's stated confidence is from its real hit rate; "
     "0 is best, so here lower is better.",
     "accuracy": "Share of all test photos named rightly; with few rare photos it hides that they are missed.",
@@ -50,7 +58,9 @@ GLOSSARY = {
     "argmax, threshold": "Argmax takes the class with the highest score. Threshold takes the rare class from the "
     "score on that served best on the validation photos.",
     "last epoch, best epoch": "The model at the end of training, or when it did best on the validation photos.",
-    "95 % interval": "Where the mean over ever more seeds would lie, in 19 of 20 such intervals.",
+    "guessing": "What scores give that know nothing of the classes: AUROC 0.5, balanced accuracy 1 / classes.",
+    "95 % interval": "Where the difference would lie over ever more seeds and test photos, in 19 of 20 such "
+    "intervals; over ever more seeds on these test photos only, where the scores of single photos are missing.",
     "p": "How often chance alone would show so large a difference between methods that are equally good. Adjusted: "
     "raised for the number of tests, so that one of many does not stand out by luck.",
     "sd": "Standard deviation between seeds: runs that differ by chance only.",
@@ -108,6 +118,7 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
             "paired_table": paired_table(study, pair),
             "seeds_note": seeds_note(study, pair),
             "choices_table": choices_table(study, pair),
+            "validation_note": validation_note(study, pair),
             "charts": {
                 kind: by_name[f"{kind}-{pair}"]
                 for kind in ("recall", "trade-off", "confusion", "similarity", "loss", "validation")

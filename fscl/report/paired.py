@@ -1,27 +1,42 @@
-"""Do the methods differ from the baseline? Paired t tests over the seeds that both finished."""
+"""Do the methods differ? Paired tests over the seeds that two methods finished and, by their scores, test photos."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, lru_cache
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-from fscl.report.study import Pair, Study
+from fscl.errors import ConfigurationError, did_you_mean
+from fscl.report.scores import Parts, bursts, common_regions, read_parts
+from fscl.report.study import Cell, Pair, Study
 from fscl.report.tables import FIGURES, Entry, Row, Section, Table, ratio_title
-from fscl.scoring.statistics import holm, paired_t
+from fscl.scoring.crossed import crossed_t
+from fscl.scoring.statistics import PairedT, holm, paired_t
 
 BASELINE = "baseline"
+# What a method has to beat besides the baseline: the same sampling without the similarity term.
+RIVALS = {"fscl": "oversampling", "fscl_m_per_class": "oversampling", "fscl_mixup": "oversampling"}
 TESTED = ("minority_recall", "balanced_accuracy", "auroc")
+PRIMARY = "auroc"  # the study protocol's: a method that only moves the threshold does not raise it
 SEEDS_NEEDED = 3  # with 2, a 95 % interval is 13 standard errors wide on either side
 SEEDS_WANTED, SEEDS_WANTED_WHERE_RARE, RARE = 5, 10, 0.005  # the study protocol's least
 PROTOCOL = f"the protocol asks for {SEEDS_WANTED} ({SEEDS_WANTED_WHERE_RARE} at {ratio_title(RARE)} and rarer)"
 ALPHA = 0.05
+Comparison = tuple[str, str]  # method, reference
+Covers = Literal["seeds and test photos", "seeds"]
+By = Mapping[tuple[str, int], Cell]  # cells by method and seed
 
 
 @dataclass(frozen=True)
 class PairedTest:
     """A figure of a method less that of the reference at one ratio, over the seeds that both finished.
 
-    `difference` is their mean, from `low` to `high` the 95 % interval, `p` two-sided, and `p_holm` that adjusted
-    over the ratios of the pair.
+    `difference` is their mean, from `low` to `high` the 95 % interval, `p` two-sided: None where it is undefined, for
+    all differences are equal. `p_holm` is adjusted: of AUROC for all its tests in the study, whatever the pair, ratio
+    and methods; of another figure for all tests of all figures. `covers` says what interval and p speak of: seeds
+    and test photos, or, where the scores of single photos are not there, seeds on these test photos only.
     """
 
     pair: Pair
@@ -33,107 +48,188 @@ class PairedTest:
     difference: float
     low: float
     high: float
-    p: float
-    p_holm: float
+    p: float | None
+    p_holm: float | None
+    covers: Covers
 
 
 def paired_tests(study: Study, pair: Pair) -> list[PairedTest]:
-    """Return the tests of each method against the reference, where at least 3 common seeds have the figure.
+    """Return the report's tests of a pair, where at least 3 common seeds have the figure.
 
-    The reference is `baseline`, or the study's first method where that is not among them.
+    Each method against `baseline`, or against the study's first method where that is not among them; and FSCL against
+    oversampling. Adjusted for the tests of all pairs.
     """
+    return [test for test in _tests_of_report(study) if test.pair == pair]
+
+
+def paired_frame(study: Study, comparisons: Sequence[Comparison] | None = None) -> pd.DataFrame:
+    """Return every test of a study, a row each, with the fields of `PairedTest` as columns.
+
+    Args:
+        study: with its folder, else the tests cover seeds only.
+        comparisons: (method, reference) each; those of the report by default. They are adjusted for each other, so
+            give all that you look at.
+
+    Raises:
+        ConfigurationError: a method that the study does not have.
+    """
+    for name in {name for methods in comparisons or () for name in methods}:
+        if name not in study.methods:
+            raise ConfigurationError(f"the study has no method '{name}'{did_you_mean(name, study.methods)}")
+    tests = _tests_of_report(study) if comparisons is None else _tests(study, comparisons)
+    return pd.DataFrame([asdict(test) for test in tests], columns=[field.name for field in fields(PairedTest)])
+
+
+@lru_cache(maxsize=1)
+def _tests_of_report(study: Study) -> list[PairedTest]:
+    return _tests(study, _comparisons(study))
+
+
+def _comparisons(study: Study) -> list[Comparison]:
+    reference, *others = sorted(study.methods, key=lambda method: method != BASELINE)
+    rivals = [(method, rival) for method, rival in RIVALS.items() if {method, rival} <= set(study.methods)]
+    return list(dict.fromkeys([*((method, reference) for method in others), *rivals]))
+
+
+def _tests(study: Study, comparisons: Sequence[Comparison]) -> list[PairedTest]:
+    """Return the tests, adjusted for each other."""
+    tests = [
+        test
+        for pair in study.pairs
+        for ratio in study.ratios(pair)
+        for test in _tests_at(study, pair, ratio, comparisons)
+    ]
+    of_all = {place: test.p for place, test in enumerate(tests) if test.p is not None}
+    of_primary = {place: p for place, p in of_all.items() if tests[place].figure == PRIMARY}
+    adjusted: dict[int, float] = {}
+    for family in (of_all, of_primary):
+        adjusted |= dict(zip(family, holm(list(family.values())), strict=True))
+    return [replace(test, p_holm=adjusted.get(place)) for place, test in enumerate(tests)]
+
+
+def _tests_at(study: Study, pair: Pair, ratio: float, comparisons: Sequence[Comparison]) -> list[PairedTest]:
+    """Return the tests of a pair at a ratio, not adjusted yet."""
+    cells = {(cell.cell.method, cell.cell.seed): cell for cell in study.select(pair, ratio)}
+    parts = cache(lambda key: read_parts(study, cells[key]))
     tests = []
-    reference, *others = _methods(study)
-    for method in others:
+    for method, reference in comparisons:
         for figure in TESTED:
-            samples = {r: _common(study, pair, r, method, reference, figure) for r in study.ratios(pair)}
-            enough = {r: paired_t(own, other) for r, (own, other) in samples.items() if len(own) >= SEEDS_NEEDED}
-            adjusted = holm([result.p for result in enough.values()])
-            tests += [
-                PairedTest(pair, ratio, method, reference, figure, len(samples[ratio][0]), *result, p_holm)
-                for (ratio, result), p_holm in zip(enough.items(), adjusted, strict=True)
-            ]
+            seeds = _common_seeds(cells, method, reference, figure)
+            if len(seeds) >= SEEDS_NEEDED:
+                result, covers = _test(study, cells, (method, reference), figure, seeds, parts)
+                place = (pair, ratio, method, reference, figure, len(seeds))
+                tests.append(PairedTest(*place, *result, p_holm=None, covers=covers))
     return tests
 
 
-def paired_frame(study: Study) -> pd.DataFrame:
-    """Return every test of a study, a row each, with the fields of `PairedTest` as columns."""
-    return pd.DataFrame([asdict(test) for pair in study.pairs for test in paired_tests(study, pair)])
+def _test(
+    study: Study,
+    cells: By,
+    methods: Comparison,
+    figure: str,
+    seeds: Sequence[int],
+    parts: Callable[[tuple[str, int]], Parts | None],
+) -> tuple[PairedT, Covers]:
+    figures = ({seed: _value(cells[method, seed], figure) for seed in seeds} for method in methods)
+    own, other = ([value for value in of_method.values() if value is not None] for of_method in figures)
+    known = [found for method in methods for seed in seeds if (found := parts((method, seed)))]
+    if len(known) == 2 * len(seeds):
+        regions = common_regions(known)
+        of_photos = np.stack([found.of(regions, figure) for found in known])
+        labels = known[0].labels[known[0].places(regions)]
+        differences = of_photos[: len(seeds)] - of_photos[len(seeds) :]
+        result = crossed_t(np.subtract(own, other).tolist(), differences, labels, bursts(study, regions))
+        if result is not None:
+            return result, "seeds and test photos"
+    return paired_t(own, other), "seeds"
 
 
 def paired_table(study: Study, pair: Pair) -> Table | None:
-    """Return the differences to the reference: a section per ratio, a row per method; None without any test."""
-    tests = {(test.ratio, test.method, test.figure): test for test in paired_tests(study, pair)}
+    """Return the differences: a section per ratio, a row per method and reference; None without any test."""
+    tests = {(test.ratio, test.method, test.reference, test.figure): test for test in paired_tests(study, pair)}
     if not tests:
         return None
-    reference, *others = _methods(study)
+    comparisons = _comparisons(study)
+    reference = comparisons[0][1]
+    mixed = len({test.covers for test in _tests_of_report(study)}) > 1
     sections = []
     for ratio in study.ratios(pair):
+        cells = {(cell.cell.method, cell.cell.seed): cell for cell in study.select(pair, ratio)}
         rows = []
-        for method in others:
-            entries = tuple(_entry(tests.get((ratio, method, figure))) for figure in TESTED)
-            seeds = len(_common(study, pair, ratio, method, reference, TESTED[0])[0])
-            rows.append(Row(study.title(method), f"{seeds} common seed{'' if seeds == 1 else 's'}", entries))
+        for method, other in comparisons:
+            found = (tests.get((ratio, method, other, figure)) for figure in TESTED)
+            entries = tuple(_entry(test, mixed=mixed) for test in found)
+            title = study.title(method) + ("" if other == reference else f", to {study.title(other)}")
+            seeds = len(_common_seeds(cells, method, other, TESTED[0]))
+            rows.append(Row(title, f"{seeds} common seed{'' if seeds == 1 else 's'}", entries))
         sections.append(Section(ratio_title(ratio, study.profile), tuple(rows)))
-    caption = (
-        f"Difference to {study.title(reference)} over the seeds that both finished: mean, 95 % interval and p of a "
-        f"paired t test; p, not the interval, is adjusted over the ratios (Holm). Marked: p below {ALPHA:g}, higher "
-        f"or lower."
+    columns = tuple(FIGURES[figure] + (" (primary)" if figure == PRIMARY else "") for figure in TESTED)
+    return Table(_caption(study, reference), "method", columns, tuple(sections))
+
+
+def _caption(study: Study, reference: str) -> str:
+    tests = _tests_of_report(study)
+    tested = [test.figure for test in tests if test.p is not None]
+    covers = {test.covers for test in tests}
+    if covers == {"seeds and test photos"}:
+        speak_of = "Both cover seeds and test photos: what others would give, photos of a burst together."
+    else:
+        where = "" if covers == {"seeds"} else " where it says so, and test photos, too, elsewhere"
+        speak_of = (
+            f"Both cover seeds only{where}: without the scores of single photos nothing says what other test photos "
+            "would give, and p is too small."
+        )
+    return (
+        f"Difference to {study.title(reference)}, or to the method that the row names, over the seeds that both "
+        f"finished: mean, 95 % interval and p. {speak_of} Only p is adjusted (Holm): of AUROC for its "
+        f"{tested.count(PRIMARY)} tests in this study, of other figures for the {len(tested)} tests of all figures. "
+        f"Marked: p below {ALPHA:g}, higher or lower."
     )
-    columns = tuple(FIGURES[figure] for figure in TESTED)
-    return Table(caption, "method", columns, tuple(sections))
 
 
 def seeds_note(study: Study, pair: Pair) -> str:
     """Return a sentence where a test of the pair has fewer seeds than the protocol asks for, else nothing."""
-    reference, *others = _methods(study)
-    common = {
-        (ratio, method): len(_common(study, pair, ratio, method, reference, TESTED[0])[0])
-        for ratio in study.ratios(pair)
-        for method in others
-    }
-    most = max(common.values(), default=0)
-    if others and most < SEEDS_NEEDED:
+    common = []
+    for ratio in study.ratios(pair):
+        cells = {(cell.cell.method, cell.cell.seed): cell for cell in study.select(pair, ratio)}
+        wanted = SEEDS_WANTED_WHERE_RARE if ratio <= RARE else SEEDS_WANTED
+        common += [(len(_common_seeds(cells, *methods, TESTED[0])), wanted) for methods in _comparisons(study)]
+    most = max((seeds for seeds, _ in common), default=0)
+    if common and most < SEEDS_NEEDED:
         return (
             f"No paired tests: they need {SEEDS_NEEDED} seeds that two methods finished, and {PROTOCOL}; here: "
             f"{most}."
         )
-    if any(
-        seeds < (SEEDS_WANTED_WHERE_RARE if ratio <= RARE else SEEDS_WANTED) for (ratio, _), seeds in common.items()
-    ):
+    if any(seeds < wanted for seeds, wanted in common):
         return f"Some comparisons have fewer seeds than wanted: {PROTOCOL}. Take them as a trial, not a finding."
     return ""
 
 
-def _methods(study: Study) -> list[str]:
-    """Return the methods of a study, the reference first."""
-    return sorted(study.methods, key=lambda method: method != BASELINE)
-
-
-def _common(
-    study: Study, pair: Pair, ratio: float, method: str, reference: str, figure: str
-) -> tuple[list[float], list[float]]:
-    """Return the figure of the method and that of the reference, for each seed that has both."""
+def _common_seeds(cells: By, method: str, reference: str, figure: str) -> list[int]:
+    """Return the seeds of which both methods have the figure."""
     own, other = (
-        {
-            cell.cell.seed: value
-            for cell in study.select(pair, ratio, name)
-            if cell.result and (value := cell.result.figures.value(figure)) is not None
-        }
-        for name in (method, reference)
+        {seed for name, seed in cells if name == wanted and _value(cells[name, seed], figure) is not None}
+        for wanted in (method, reference)
     )
-    seeds = sorted(own.keys() & other.keys())
-    return [own[seed] for seed in seeds], [other[seed] for seed in seeds]
+    return sorted(own & other)
 
 
-def _entry(test: PairedTest | None) -> Entry:
+def _value(cell: Cell, figure: str) -> float | None:
+    return cell.result.figures.value(figure) if cell.result else None
+
+
+def _entry(test: PairedTest | None, *, mixed: bool) -> Entry:
     if test is None:
         return Entry()
-    p = f"p = {test.p_holm:.3f}" if test.p_holm >= 0.001 else "p < 0.001"
-    clear = test.p_holm < ALPHA
+    if test.p_holm is None:
+        p = "p undefined: all differences are equal"
+    else:
+        p = f"p = {test.p_holm:.3f}" if test.p_holm >= 0.001 else "p < 0.001"
+    clear = test.p_holm is not None and test.p_holm < ALPHA
+    seeds_only = ", seeds only" if mixed and test.covers == "seeds" else ""
     return Entry(
         _signed(test.difference),
-        f"[{_signed(test.low)}, {_signed(test.high)}] · {p}",
+        f"[{_signed(test.low)}, {_signed(test.high)}] · {p}{seeds_only}",
         best=clear and test.difference > 0,
         worse=clear and test.difference < 0,
     )

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from fscl.report.drawing import CARD, INK, Drawing, legend, method_legend, method_styles, render
-from fscl.report.study import Pair, Study
+from fscl.report.study import Cell, Pair, Study
 from fscl.report.tables import pair_title, ratio_title
 
 # Shades of a confusion let the card through, light or dark; text on the darkest cells.
@@ -131,9 +131,16 @@ def loss_panels(study: Study, pair: Pair) -> Drawing | None:
 
 
 def validation_panels(study: Study, pair: Pair) -> Drawing | None:
-    """Draw balanced accuracy on validation over the epochs, mean over seeds; None where none was measured."""
+    """Draw balanced accuracy on validation over the epochs, mean over seeds; None where none was measured.
+
+    Where validation lacks a class there is none: `validation_note` says so.
+    """
     curves = {
-        key: [(c.epoch, c.balanced_accuracy) for cell in study.select(pair, *key) if (c := cell.validation_curve)]
+        key: [
+            (curve.epoch, curve.balanced_accuracy)
+            for cell in study.select(pair, *key)
+            if (curve := cell.validation_curve) and curve.epoch and not _not_validated(cell)
+        ]
         for key in _places(study, pair)
     }
     ratios = list(dict.fromkeys(ratio for (ratio, _), own in curves.items() if own))
@@ -159,6 +166,33 @@ def validation_panels(study: Study, pair: Pair) -> Drawing | None:
         "Balanced accuracy on the validation photos after each epoch, mean over seeds; a panel per ratio.",
         wide=True,
     )
+
+
+def validation_note(study: Study, pair: Pair) -> str:
+    """Say at which ratios validation lacks a class, so that its balanced accuracy is not drawn; else nothing."""
+    without: dict[str, list[str]] = {}
+    for ratio in study.ratios(pair):
+        names = {name for cell in study.select(pair, ratio) for name in _not_validated(cell)}
+        if names:
+            without.setdefault(", ".join(sorted(names)), []).append(ratio_title(ratio, study.profile))
+    if not without:
+        return ""
+    where = "; ".join(f"{names} at {', '.join(ratios)}" for names, ratios in without.items())
+    return (
+        f"{pair_title(study, pair)}. Validation lacks photos of {where}. Its balanced accuracy would be over the "
+        "other classes alone and is not drawn there."
+    )
+
+
+def _not_validated(cell: Cell) -> list[str]:
+    """Return the classes without validation photos; of an earlier version's cell the rare ones without any recall."""
+    curve = cell.validation_curve
+    if curve is None or not curve.epoch:
+        return []
+    if curve.lacking is not None:
+        return curve.lacking
+    unknown = bool(curve.minority_recall) and all(recall is None for recall in curve.minority_recall)
+    return cell.cell.minority if unknown else []
 
 
 def _panels(

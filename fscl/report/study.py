@@ -84,6 +84,8 @@ class ValidationCurve:
     epoch: list[int]
     balanced_accuracy: list[float | None]
     balanced_log_loss: list[float | None]
+    minority_recall: list[float | None] = field(default_factory=list)
+    lacking: list[str] | None = None  # classes without validation photos; None in a cell of an earlier version
 
 
 @dataclass(frozen=True)
@@ -189,12 +191,13 @@ class Header:
     command: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """A study and its finished cells, in the order of the axes: pair, ratio (1:1 first), method, seed."""
 
     header: Header
     cells: tuple[Cell, ...]
+    folder: Path | None = None  # where the scores of single photos are
 
     @property
     def pairs(self) -> list[Pair]:
@@ -288,7 +291,7 @@ def read_study(folder: Path) -> Study:
             cell.cell.seed,
         )
     )
-    return Study(header, tuple(cells))
+    return Study(header, tuple(cells), folder)
 
 
 def _parse(adapter: TypeAdapter[Parsed], path: Path, fix: str) -> Parsed:

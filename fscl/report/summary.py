@@ -4,8 +4,8 @@ from collections import Counter
 from math import ceil, sqrt
 
 from fscl.report.paired import BASELINE, SEEDS_WANTED
-from fscl.report.spread import Spread, kept_spread, leaders
-from fscl.report.study import Pair, Study
+from fscl.report.spread import Spread, above_guessing, kept_spread, leaders
+from fscl.report.study import Cell, Pair, Study
 from fscl.report.tables import ratio_title
 
 PROPOSAL = "fscl"
@@ -26,8 +26,34 @@ def _pair_paragraph(study: Study, pair: Pair) -> str:
     tried = {method for ratio in ratios for method in _spreads(study, pair, ratio, "minority_recall")}
     complete = [r for r in ratios if _spreads(study, pair, r, "minority_recall").keys() == tried]
     ratio = (complete or ratios)[-1]
-    sentences = [_found(study, pair, ratio), _balanced(study, pair, ratio), _verdict(study, pair, ratios)]
-    return " ".join(sentence for sentence in sentences if sentence)
+    nothing = _nothing_learnt(study, pair, ratio)
+    said = [nothing] if nothing else [_found(study, pair, ratio), _balanced(study, pair, ratio)]
+    said += [] if nothing else [_guessing(study, pair, ratio)]
+    return " ".join(sentence for sentence in [*said, _verdict(study, pair, ratios)] if sentence)
+
+
+def _nothing_learnt(study: Study, pair: Pair, ratio: float) -> str:
+    """Say that no method is above guessing at a ratio, if that is so: who found the most means nothing then."""
+    cells = _with_figures(study, pair, ratio)
+    if any(above_guessing(own, figure) for own in cells.values() for figure in ("auroc", "balanced_accuracy")):
+        return ""
+    auroc = _spreads(study, pair, ratio, "auroc")
+    highest = f"; the highest AUROC is {auroc[_best(auroc)]}" if auroc else ""
+    return (
+        f"{_where(study, pair, ratio)}: nothing was learnt. In AUROC and balanced accuracy no method is above "
+        f"guessing by more than chance may give on these test photos and seeds{highest}."
+    )
+
+
+def _guessing(study: Study, pair: Pair, ratio: float) -> str:
+    """Name the methods whose scores are not above guessing at a ratio, or say that no decisions are."""
+    cells = _with_figures(study, pair, ratio)
+    lost = [_name(study, method) for method, own in cells.items() if not above_guessing(own, "auroc")]
+    if lost:
+        return f"Not above guessing in AUROC: {_list(lost)}."
+    if not any(above_guessing(own, "balanced_accuracy") for own in cells.values()):
+        return "In balanced accuracy no method is above guessing: the scores tell the classes, the decisions do not."
+    return ""
 
 
 def _found(study: Study, pair: Pair, ratio: float) -> str:
@@ -38,7 +64,7 @@ def _found(study: Study, pair: Pair, ratio: float) -> str:
     found = _spreads(study, pair, ratio, "minority_recall")
     kept = _spreads(study, pair, ratio, "majority_recall")
     best = _best(found)
-    where = f"{PAIRS[pair]}, at {ratio_title(ratio, study.profile)} ({_photos(study, pair, ratio)}): "
+    where = f"{_where(study, pair, ratio)}: "
     if found[best].mean == 0:
         return f"{where}no method found any of the {rare}."
     words = f"{_name(study, best)} found the most of the {rare}, {_percent(found[best])}"
@@ -74,8 +100,9 @@ def _verdict(study: Study, pair: Pair, ratios: list[float]) -> str:
     contests = [r for r in ratios if {PROPOSAL} < _spreads(study, pair, r, "minority_recall").keys()]
     if not contests:
         return ""
+    learnt = [ratio for ratio in contests if above_guessing(study.select(pair, ratio, PROPOSAL), "auroc")]
     recall, balanced = (
-        sum(PROPOSAL in leaders(_spreads(study, pair, ratio, figure)) for ratio in contests)
+        sum(PROPOSAL in leaders(_spreads(study, pair, ratio, figure)) for ratio in learnt)
         for figure in ("minority_recall", "balanced_accuracy")
     )
     title = study.title(PROPOSAL)
@@ -99,14 +126,15 @@ def _caution(study: Study) -> str:
         for ratio in study.ratios(pair)
         for recall in _spreads(study, pair, ratio, "minority_recall").values()
     ]
-    seeds = max((recall.count for recall in recalls), default=0)
-    if seeds == 1:
+    seeds = [recall.count for recall in recalls]
+    if max(seeds, default=0) == 1:
         sentences.append(f"One seed: {_noise(study)}, and another seed may move the figures further.")
-    elif seeds > 1:
+    elif seeds:
         widest = max(recall.sd or 0.0 for recall in recalls)
-        few = f"; fewer than {SEEDS_WANTED} seeds are a trial, not a finding" if seeds < SEEDS_WANTED else ""
+        few = f"; fewer than {SEEDS_WANTED} seeds are a trial, not a finding" if min(seeds) < SEEDS_WANTED else ""
+        number = f"{max(seeds)}" if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
         sentences.append(
-            f"Means over {seeds} seeds, which differ by an sd of up to {widest:.2f} in minority recall{few}."
+            f"Means over {number} seeds, which differ by an sd of up to {widest:.2f} in minority recall{few}."
         )
     states = Counter(cell.status for cell in study.cells) + Counter({"not run yet": len(list(study.missing()))})
     lacking = [f"{count} {state}" for state, count in states.items() if state != "done"]
@@ -127,6 +155,15 @@ def _noise(study: Study) -> str:
     fewest = max(1, min(photos))
     chance = 1.96 * sqrt(2 * 0.5 * 0.5 / fewest)  # two independent shares near one half, 95 %
     return f"on {fewest:,} rare test photos, differences below {ceil(100 * chance)} points may be noise"
+
+
+def _where(study: Study, pair: Pair, ratio: float) -> str:
+    return f"{PAIRS[pair]}, at {ratio_title(ratio, study.profile)} ({_photos(study, pair, ratio)})"
+
+
+def _with_figures(study: Study, pair: Pair, ratio: float) -> dict[str, list[Cell]]:
+    cells = study.by_method(pair, ratio)
+    return {method: own for method, own in cells.items() if any(cell.result for cell in own)}
 
 
 def _spreads(study: Study, pair: Pair, ratio: float, figure: str) -> Spreads:

@@ -9,7 +9,7 @@ from rich.table import Table as TerminalTable
 from rich.text import Text
 
 from fscl.report.published import published_recalls
-from fscl.report.spread import Spread, kept_spread, leaders, spread
+from fscl.report.spread import Spread, kept_spread, leading, spread
 from fscl.report.study import Cell, Figures, Pair, Study
 
 FIGURES = {
@@ -24,6 +24,7 @@ FIGURES = {
 }
 BINS = {"<10": "<10", "10-99": "10–99", "100-999": "100–999", ">=1000": "≥1000"}
 SHOTS = {"many": ">100", "medium": "20–100", "few": "<20"}
+EPOCHS = {"last": "the last one", "best": "the best one on validation"}
 LOWER_IS_BETTER = {"ece"}
 TERMINAL_FIGURES = ("minority_recall", "majority_recall", "balanced_accuracy", "auroc")
 MOST_CLASSES_LISTED = 4
@@ -97,7 +98,7 @@ def study_table(study: Study, pair: Pair) -> Table:
     for ratio in study.ratios(pair):
         cells = study.by_method(pair, ratio)
         recalls = {method: kept_spread(own, "minority_recall") for method, own in cells.items()}
-        best = leaders(recalls)
+        best = leading(cells, "minority_recall")
         entries = tuple(
             Entry(
                 str(recall or _status(cells[method])),
@@ -123,7 +124,7 @@ def figures_table(study: Study, pair: Pair) -> Table:
     for ratio in study.ratios(pair):
         cells = study.by_method(pair, ratio)
         columns = {name: {method: kept_spread(own, name) for method, own in cells.items()} for name in names}
-        best = {name: leaders(column, name in LOWER_IS_BETTER) for name, column in columns.items()}
+        best = {name: leading(cells, name, name in LOWER_IS_BETTER) for name in names}
         rows = []
         for method, own in cells.items():
             entries = tuple(_figure_entry(columns[name][method], method in best[name]) for name in names)
@@ -133,7 +134,7 @@ def figures_table(study: Study, pair: Pair) -> Table:
         counts = [f"{count:,} {name}" for name, count in _train_counts(study.select(pair, ratio)).items()]
         trained_on = counts if len(counts) <= MOST_CLASSES_LISTED else [_train_photos(study.select(pair, ratio))]
         sections.append(Section(" · ".join([ratio_title(ratio, study.profile), *trained_on]), tuple(rows)))
-    caption = "All figures at argmax and at the epoch that the recipe keeps; mean over seeds, sd beneath."
+    caption = f"All figures at argmax and at the epoch kept, {_kept(study, pair)}; mean over seeds, sd beneath."
     return Table(caption, "method", tuple(names.values()), tuple(sections))
 
 
@@ -160,7 +161,10 @@ def choices_table(study: Study, pair: Pair) -> Table | None:
             if any(cell.result for cell in cells)
         ]
         sections += [Section(ratio_title(ratio, study.profile), tuple(rows))] if rows else []
-    caption = "Balanced accuracy by epoch and threshold chosen on validation; minority | majority recall beneath."
+    caption = (
+        "Balanced accuracy by epoch and threshold, chosen on validation where it has 20 photos of each class or "
+        "more; minority | majority recall beneath."
+    )
     return Table(caption, "method", tuple(columns), tuple(sections))
 
 
@@ -221,11 +225,11 @@ def terminal_table(study: Study) -> RenderableType:
             table.add_column("published\nminority", justify="right", no_wrap=True, style="dim")
         for ratio in study.ratios(pair):
             cells = study.by_method(pair, ratio)
-            columns = [{m: kept_spread(own, name) for m, own in cells.items()} for name in TERMINAL_FIGURES]
+            best = {name: leading(cells, name) for name in TERMINAL_FIGURES}
             for place, (method, own) in enumerate(cells.items()):
                 figures = [
-                    Text(str(column[method] or DASH).replace(" ", ""), "bold" if method in leaders(column) else "")
-                    for column in columns
+                    Text(str(kept_spread(own, name) or DASH).replace(" ", ""), "bold" if method in best[name] else "")
+                    for name in TERMINAL_FIGURES
                 ]
                 if not any(cell.result for cell in own):
                     figures = [Text(_status(own), style="dim"), *[Text("")] * (len(TERMINAL_FIGURES) - 1)]
@@ -257,6 +261,18 @@ def _study_detail(cells: list[Cell], published: float | None) -> str:
     parts = [_seed_count(cells)] if any(cell.result for cell in cells) else []
     parts += [f"published {published:.2f}"] if published is not None else []
     return " · ".join(parts)
+
+
+def _kept(study: Study, pair: Pair) -> str:
+    """Say which epoch each method kept; names are left out where all kept the same."""
+    keepers: dict[str, list[str]] = {}
+    for method, title in ((method, study.title(method)) for method in study.methods):
+        kept = {cell.kept for cell in study.select(pair, method=method) if cell.result}
+        if kept:
+            keepers.setdefault(" or ".join(EPOCHS[epoch] for epoch in EPOCHS if epoch in kept), []).append(title)
+    if len(keepers) == 1:
+        return next(iter(keepers))
+    return "; ".join(f"{epoch}: {', '.join(titles)}" for epoch, titles in keepers.items()) or EPOCHS["last"]
 
 
 def _train_counts(cells: Iterable[Cell]) -> dict[str, int]:

@@ -22,6 +22,8 @@ BINS: dict[str, tuple[float, float]] = {
 """Classes by training regions (boxes, or photos without): name → from, and below. The bins of Cunha et al. 2023."""
 SHOTS: dict[str, tuple[float, float]] = {"many": (101, inf), "medium": (20, 101), "few": (0, 20)}
 """The same of the long-tail benchmarks (Liu et al. 2019): more than 100, 20 to 100, fewer than 20 photos."""
+OVER_ALL_CLASSES = ("balanced_accuracy", "macro_f1", "balanced_log_loss")
+"""Figures in which every class has the same say: another figure where photos of a class are lacking."""
 
 
 def figures(
@@ -101,6 +103,15 @@ def decision_figures(
         "recall_by_bin": _recall_by_bin(recall, train_counts, BINS),
         "recall_by_shot": _recall_by_bin(recall, train_counts, SHOTS),
     }
+
+
+def lacking(measured: Mapping[str, Any]) -> list[str]:
+    """Return the classes that the photos of these figures do not show.
+
+    >>> lacking({"recall_by_class": {"bear": None, "boar": 0.0}})
+    ['bear']
+    """
+    return [name for name, recall in measured["recall_by_class"].items() if recall is None]
 
 
 def confusion(predicted: NDArray[np.integer], labels: NDArray[np.integer], num_classes: int) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """What several seeds say: mean, spread, and whether two methods differ."""
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +11,16 @@ from fscl.errors import ConfigurationError
 
 
 class PairedT(NamedTuple):
-    """A paired t test: mean of the differences, its confidence interval, two-sided p-value."""
+    """A paired t test: mean of the differences, its confidence interval, two-sided p-value.
+
+    Where nothing varies the interval has no width; p is 1 then for a mean of 0, and None for another: that
+    differences are equal says nothing of how far the next ones may lie.
+    """
 
     difference: float
     low: float
     high: float
-    p: float
+    p: float | None
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
@@ -31,8 +36,6 @@ def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
 
 def paired_t(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> PairedT:
     """Test whether `a` and `b`, figures of two methods on the same seeds, differ in the mean.
-
-    Differences that are all equal leave an interval of no width, and p = 1 where they are 0, else p = 0.
 
     Args:
         a: a figure per seed.
@@ -50,11 +53,21 @@ def paired_t(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -
     if len(a) < 2:
         raise ConfigurationError(f"expected at least 2 seeds for a paired t test, got {len(a)}; run more seeds")
     differences = np.subtract(a, b)
-    mean, error = float(differences.mean()), float(stats.sem(differences))
-    if error == 0:
-        return PairedT(mean, mean, mean, float(mean == 0))
-    # By hand, for ttest_rel warns where differences are nearly equal.
-    freedom = len(a) - 1
+    rounding = 4 * np.finfo(np.float64).eps * float(np.abs([a, b]).max())  # of differences that are equal
+    varies = bool(np.ptp(differences) > rounding)
+    variance = float(np.var(differences, ddof=1)) / len(a) if varies else 0.0
+    return t_test(float(differences.mean()), variance, len(a) - 1, confidence)
+
+
+def t_test(mean: float, variance: float, freedom: float, confidence: float = 0.95) -> PairedT:
+    """Return the test of a mean against 0 from its variance, known to `freedom` degrees of freedom.
+
+    >>> t_test(0.25, 0.0, 2).p is None
+    True
+    """
+    if variance == 0:
+        return PairedT(mean, mean, mean, None if mean else 1.0)
+    error = sqrt(variance)
     margin = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
     return PairedT(mean, mean - margin, mean + margin, float(2 * stats.t.sf(abs(mean) / error, freedom)))
 

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+MIN_VALIDATION_PHOTOS = 20  # of every class, to choose an epoch or a threshold on: with fewer, the best is luck
+
 
 def choose_threshold(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float | None:
     """Return the threshold at which `scores > threshold` has the highest balanced accuracy, on validation.

@@ -20,7 +20,8 @@ from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.models.classifier import first_line, read_weights
-from fscl.scoring.metrics import figures
+from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
+from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
 from fscl.training.descent import Descent
 from fscl.training.interrupt import Interrupt
@@ -32,7 +33,6 @@ from fscl.training.run_folder import RunFolder
 from fscl.training.runtime import Runtime
 from fscl.training.subset import Subset, subset
 
-MIN_VALIDATION_PHOTOS = 20  # of every class, that can be read; with fewer, the best of many epochs is luck
 FLUSH_STEPS = 50  # between looks at the losses, where a look makes the device wait
 
 
@@ -78,6 +78,8 @@ def fit(
     with folder.held():
         folder.open(config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
         if not folder.finished:
+            for caution in plan.cautions():
+                listener.note(caution)
             store = store or _own_store(config, plan, photos, folder, listener)
             if store is not None:
                 plan.use(store)
@@ -259,16 +261,18 @@ def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: 
             f"step {step}: a logit of a validation photo is not finite at learning rate {descent.learning_rate:.3g}"
         )
     labels = validation.labels[found.rows]
-    read = figures(
+    measured = figures(
         found.logits,
         labels,
         classes=bundle.classes,
         minority=bundle.minority,
         train_counts=bundle.train_counts,
     )
+    # Over the other classes alone these would say more than the photos do.
+    measured |= dict.fromkeys(OVER_ALL_CLASSES) if lacking(measured) else {}
     photos = {(label, validation.paths[row]) for label, row in zip(labels.tolist(), found.rows.tolist(), strict=True)}
     counts = Counter(label for label, _ in photos)
-    return _Validation(read, min(counts[label] for label in range(len(bundle.classes))))
+    return _Validation(measured, min(counts[label] for label in range(len(bundle.classes))))
 
 
 def _is_best(found: _Validation, step: int, bundle: Bundle, plan: Plan, checkpoint: Checkpoint) -> bool:

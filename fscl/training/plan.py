@@ -18,7 +18,7 @@ from fscl.errors import ConfigurationError
 from fscl.loading.device import DevicePhotos
 from fscl.loading.loader import Batch, Failure, Regions, TrainingPhotos, training_loader
 from fscl.loading.mixing import MIXINGS, Mixing
-from fscl.loading.samplers import SAMPLERS, Batches, Sampler
+from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
 from fscl.losses import LOSSES, Loss, Objective, Term
 from fscl.registry import build
@@ -95,13 +95,14 @@ class Plan:
 
     def __init__(self, config: Config, bundle: Bundle, photos: Subset, runtime: Runtime) -> None:
         self.runtime = runtime
+        self.classes = photos.classes
         self.train, self.validation = (
             Regions.of(photos.rows(split), photos.manifest.root, photos.classes) for split in ("train", "val")
         )
         minority = [bundle.classes.index(name) for name in bundle.minority]
         self.photos = TrainingPhotos(self.train, bundle.preprocessing, config.augmentation, minority)
         self.on_device: DevicePhotos | None = None
-        self.batches_per_epoch = -(-len(self.train) // config.training.batch_size)
+        self.batches_per_epoch = batches_per_epoch(len(self.train), config.training.batch_size)
         self.steps = config.training.length(self.batches_per_epoch)
         shares = list(accumulate((recipe.share for recipe in config.stage), initial=0.0))
         ends = [round(self.steps * share / shares[-1]) for share in shares]
@@ -148,6 +149,22 @@ class Plan:
             else None,
             partners=drawn,
         )
+
+    def cautions(self) -> Iterator[str]:
+        """Say what the user should know before the run: what validation cannot tell, and what misleads the model."""
+        shown = np.bincount(self.validation.labels, minlength=len(self.classes))
+        lacking = [name for name, photos in zip(self.classes, shown, strict=True) if not photos]
+        if lacking and len(self.validation):
+            yield (
+                f"validation lacks {', '.join(lacking)}: it gives no balanced accuracy, and no epoch or threshold is "
+                "chosen on it"
+            )
+        if self.photos.augmented_classes < set(self.train.labels.tolist()):
+            yield (
+                'only the rare class is augmented ([augmentation] classes = "minority"): the model can come to tell '
+                "it by the augmentation, which new photos do not have, and then misses it in them; compare with "
+                'classes = "all"'
+            )
 
     def epoch(self, step: int) -> int:
         """Return the epoch of a step, counted from 0; steps are counted from 1."""

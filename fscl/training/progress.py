@@ -37,6 +37,27 @@ class Silent:
         """Say nothing."""
 
 
+class NotesOnce:
+    """Passes on to a listener, the notes only that are not among those of earlier runs.
+
+    Args:
+        listener: of this run.
+        noted: notes of the runs before; those of this one are added.
+    """
+
+    def __init__(self, listener: Listener, noted: set[str]) -> None:
+        self.advance = listener.advance
+        self.prepare = listener.prepare
+        self._note = listener.note
+        self._noted = noted
+
+    def note(self, text: str) -> None:
+        """Pass it on, once."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
+
+
 class TerminalProgress:
     """A progress bar with photos/s, loss terms and time left, on stderr.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fscl.bundle import Bundle
+from fscl.scoring.metrics import lacking
 from fscl.training.log import read_metrics
 from fscl.training.run_folder import METRICS, SOURCE
 from fscl.training.subset import imbalance_line
@@ -36,6 +37,9 @@ def run_summary(folder: Path) -> str:
         }
         figures = ", ".join(f"{name} {'–' if v is None else f'{v:.2f}'}" for name, v in shown.items())
         lines.append(f"validation, last epoch: {figures}")
+        without = lacking(last["validation"])
+        if without:
+            lines.append(f"validation lacks {', '.join(without)}: recall is of the other classes alone")
     lines += _unreadable(problems, "train", "training", "replaced by others of their class")
     lines += _unreadable(problems, "val", "validation", "the figures are without them")
     lines.append(f"model: {folder}; next: fscl evaluate {folder}")

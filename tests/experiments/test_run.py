@@ -20,7 +20,7 @@ from fscl.experiments.ledger import Ledger, curve
 from fscl.experiments.run import compare, failures, pairs_of
 from fscl.manifest.imbalance import profile_sizes
 from fscl.manifest.table import Manifest
-from fscl.report import read_study
+from fscl.report import paired_frame, read_study
 from fscl.report.study import Curve
 from fscl.report.tables import figures_table, study_table
 from fscl.training.progress import Silent
@@ -61,6 +61,25 @@ def test_every_cell_is_one_file_with_what_the_schema_says(study):
         assert list(scores) == ["region_id", "label", "logit:boar", "logit:deer"]
         recall = (scores["logit:deer"] > scores["logit:boar"])[scores["label"] == "deer"].mean()
         assert record["evaluations"]["last"]["figures"]["minority_recall"] == pytest.approx(recall)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_the_user_should_know_of_several_cells_is_said_once(tmp_path, photos, quick, capsys, jobs):
+    augmented = {
+        name: config.model_copy(
+            update={"augmentation": config.augmentation.model_copy(update={"classes": "minority"})}
+        )
+        for name, config in configs(quick, "baseline", "oversampling").items()
+    }
+    compare(photos, augmented, tmp_path / "s", **AXES | {"ratios": [1.0], "jobs": jobs, "quiet": False})
+    assert capsys.readouterr().err.count("only the rare class is augmented") == 1
+
+
+def test_the_report_tests_methods_on_the_scores_of_a_real_study(tmp_path, photos, quick):
+    out = compare(photos, configs(quick, "baseline", "fscl"), tmp_path / "s", **AXES | {"seeds": [0, 1, 2]})
+    tests = paired_frame(read_study(out))
+    assert len(tests) == 2 * 3
+    assert set(tests["covers"]) == {"seeds and test photos"}
 
 
 def test_methods_share_photos_and_the_test_set_is_never_thinned(study):

@@ -14,6 +14,7 @@ from fscl.loading.samplers import (
     OversamplingSampler,
     PowerSampler,
     ProgressiveSampler,
+    batches_per_epoch,
 )
 from fscl.registry import build
 
@@ -43,7 +44,7 @@ def chi_square_p(labels, drawn, probabilities):
 def test_an_epoch_has_every_place_and_no_batch_of_one(name, per_class, batch_size, seed, epoch):
     labels = labels_of(per_class)
     smallest = len(labels) // -(-len(labels) // batch_size)
-    assume(smallest >= {"every_class": 2 * len(per_class), "m_per_class": 4}.get(name, 2))
+    assume(smallest >= {"every_class": 2 * len(per_class), "m_per_class": 4}.get(name, 0))
     sampler = made(name, labels, batch_size, seed)
     batches = sampler.batches(epoch)
     sizes = [len(batch) for batch in batches]
@@ -53,6 +54,20 @@ def test_an_epoch_has_every_place_and_no_batch_of_one(name, per_class, batch_siz
     assert min(sizes) >= 2
     assert 0 <= min(map(min, batches)) <= max(map(max, batches)) < len(labels)
     assert sampler.probabilities.sum() == pytest.approx(1)
+
+
+@given(name=names, photos=st.integers(2, 300), batch_size=st.integers(1, 70), epoch=st.integers(0, 3))
+def test_no_batch_is_of_one_photo_whatever_their_number_and_the_batch_size(name, photos, batch_size, epoch):
+    options = {"every_class": {"places": 1}, "m_per_class": {"m": 1}}.get(name, {})
+    sampler = made(name, np.arange(photos) % 2, batch_size, **options)
+    sizes = [len(batch) for batch in sampler.batches(epoch)]
+    assert sum(sizes) == photos
+    assert min(sizes) >= 2
+    assert max(sizes) <= max(batch_size, 2) + 1
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == sampler.batches_per_epoch == batches_per_epoch(photos, batch_size)
+    as_before = -(-photos // batch_size)
+    assert len(sizes) == as_before or photos // as_before < 2  # other numbers of photos keep their batches
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
@@ -145,6 +160,20 @@ def test_resuming_changes_nothing(name, start, seed):
     whole = list(Batches(sampler, start=0, stop=13))
     assert list(Batches(sampler, start=start, stop=13)) == whole[start:]
     assert len(Batches(sampler, start=start, stop=13)) == 13 - start
+
+
+@given(
+    photos=st.integers(2, 60), batch_size=st.integers(2, 20), world_size=st.integers(1, 5), views=st.integers(1, 2)
+)
+def test_no_process_has_a_batch_of_one(photos, batch_size, world_size, views):
+    sampler = NaturalSampler(np.arange(photos) % 2, batch_size, 0)
+    run = {"start": 0, "stop": 2 * sampler.batches_per_epoch, "views": views, "world_size": world_size}
+    smallest = photos // sampler.batches_per_epoch
+    if smallest // world_size * views < 2:
+        with pytest.raises(ConfigurationError, match=rf"{world_size} processes need 2 photos .*got {smallest}"):
+            Batches(sampler, **run)
+        return
+    assert all(len(draws) >= 2 for rank in range(world_size) for draws in Batches(sampler, rank=rank, **run))
 
 
 @given(world_size=st.integers(1, 5), seed=st.integers(0, 5))

@@ -74,6 +74,14 @@ def test_seeds_keep_different_rows_of_the_same_number():
     assert len(first) == len(second)
 
 
+def test_classes_and_splits_of_one_size_are_drawn_each_for_itself():
+    rows = table(deer=(200, 200, 0), horse=(200, 200, 0), boar=(200, 200, 0))
+    rows["place"] = rows.groupby(["label", "split"]).cumcount()
+    thinned = thin(rows, minority=["deer"], ratio=1.0, base=50, seed=3)
+    places = {frozenset(part["place"]) for _, part in thinned.groupby(["label", "split"])}
+    assert len(places) == 6
+
+
 def test_the_draw_is_not_the_first_rows_of_the_list():
     rows = thin(DEER_AND_HORSE, minority=["deer"], ratio=0.01, base=4500, seed=0)
     deer = rows[(rows["label"] == "deer") & (rows["split"] == "train")].index

@@ -21,6 +21,14 @@ def test_every_recipe_resolves_and_names_what_exists(name):
         assert all(term.name in LOSSES for term in stage.loss)
 
 
+def test_every_recipe_keeps_the_epoch_of_the_one_default():
+    own = {"method": {"name": "mine", "title": "", "summary": "", "source": ""}}
+    own |= {"stage": [{"loss": [{"name": "cross_entropy"}]}]}
+    recipes = {name: methods.read(name) for name in methods.names()} | {"mine": own}
+    assert {config.resolve([(name, recipe)]).training.keep for name, recipe in recipes.items()} == {"last"}
+    assert not any("training" in recipe for recipe in recipes.values())
+
+
 @pytest.mark.parametrize("name", methods.names())
 def test_every_recipe_trains_two_epochs_and_predicts(name, quick, photos, tmp_path):
     few = Manifest(photos.rows[::3].reset_index(drop=True), photos.root)

@@ -6,7 +6,7 @@ import pytest
 
 from fscl.report.drawing import METHOD_STYLES, OTHER_STYLES, method_styles
 from fscl.report.figures import draw_figures
-from fscl.report.panels import _mean_curve
+from fscl.report.panels import _mean_curve, validation_note
 from fscl.report.study import read_study
 
 SMALL = {"methods": ("baseline", "fscl"), "pairs": {"fine": ["water_deer", "roe_deer"]}, "seeds": (0, 1)}
@@ -121,6 +121,34 @@ def test_curves_of_different_length_are_averaged_where_the_first_is_defined():
     x, y = _mean_curve([([0, 2, 4], [0.0, None, 4.0]), ([0, 1, 2, 3, 4], [2.0, 2.0, 2.0, 2.0, 2.0])])
     np.testing.assert_allclose(x, [0, 4])
     np.testing.assert_allclose(y, [1, 3])
+
+
+def lines_of_validation(study):
+    drawing = next((drawing for drawing in draw_figures(study) if drawing.name == "validation-fine"), None)
+    return {text for text in texts(drawing.svg) if text.startswith("1:")} if drawing else None
+
+
+def test_validation_that_lacks_a_class_is_not_drawn_and_that_is_said(write_study):
+    def without(names, curve):
+        def change(cell):
+            rare = cell["cell"]["ratio"] < 1
+            return {**cell, "validation_curve": cell["validation_curve"] | (curve if rare else {"lacking": []})}
+
+        return read_study(write_study(**SMALL, change=change)), names
+
+    epochs = len(range(20))
+    of_old = {"minority_recall": [None] * epochs}  # an earlier version knew no `lacking`
+    for study, names in (without("roe_deer", {"lacking": ["roe_deer"]}), without("roe_deer", of_old)):
+        assert lines_of_validation(study) == {"1:1"}
+        assert f"Validation lacks photos of {names} at 1:0.01." in validation_note(study, "fine")
+    whole = read_study(write_study(**SMALL))
+    assert lines_of_validation(whole) == {"1:1", "1:0.01"}
+    assert validation_note(whole, "fine") == ""
+    nowhere = read_study(
+        write_study(**SMALL, change=lambda c: {**c, "validation_curve": c["validation_curve"] | {"lacking": ["b"]}})
+    )
+    assert lines_of_validation(nowhere) is None
+    assert "at 1:1, 1:0.01. Its balanced accuracy" in validation_note(nowhere, "fine")
 
 
 def test_charts_carry_no_date_and_no_address(drawings):

@@ -86,6 +86,54 @@ def test_several_common_classes_and_generated_photos_are_named(tell):
     assert caution.endswith("the figures show that the program works, not how well it knows animals.")
 
 
+def guessing(methods, write_study, *, auroc=0.51, balanced=0.5, **options):
+    """Return the summary's first paragraph where some methods only guess."""
+
+    def change(cell):
+        figures = cell["evaluations"]["last"]["figures"]
+        if cell["cell"]["method"] in methods:
+            figures |= {"auroc": auroc, "balanced_accuracy": balanced}
+        return cell
+
+    study = write_study(**{**PAIR, "ratios": (0.02,), "seeds": (0, 1, 2)} | options, change=change)
+    return summary(read_study(study))[0]
+
+
+def test_where_nothing_was_learnt_no_method_is_said_to_lead(write_study):
+    text = guessing(("baseline", "oversampling", "contrastive", "fscl"), write_study)
+    assert text.startswith(
+        "Fine pair, at 1:0.02 (20 roe_deer against 1,000 water_deer in training): nothing was learnt. In AUROC and "
+        "balanced accuracy no method is above guessing by more than chance may give on these test photos and seeds; "
+        "the highest AUROC is 0.51 ± 0.00."
+    )
+    assert "found the most" not in text
+    assert text.endswith("leads neither in minority recall nor in balanced accuracy here.")
+
+
+def test_a_method_that_only_guesses_is_named(write_study):
+    text = guessing(("baseline", "contrastive"), write_study)
+    assert "Not above guessing in AUROC: the baseline and contrastive." in text
+    assert "nothing was learnt" not in text
+
+
+def test_scores_that_tell_the_classes_are_not_nothing(write_study):
+    everyone = ("baseline", "oversampling", "contrastive", "fscl")
+    text = guessing(everyone, write_study, auroc=0.8)
+    assert (
+        "In balanced accuracy no method is above guessing: the scores tell the classes, the decisions do not." in text
+    )
+    assert "nothing was learnt" not in text
+
+
+def test_means_over_fewer_seeds_are_said_to_be(write_study):
+    def change(cell):
+        return None if cell["cell"]["seed"] > 2 and cell["cell"]["method"] == "fscl" else cell
+
+    caution = summary(read_study(write_study(**PAIR, seeds=(0, 1, 2, 3, 4), change=change)))[-1]
+    assert caution.startswith("Means over 3 to 5 seeds, which differ by")
+    assert "fewer than 5 seeds are a trial" in caution
+
+
 def test_cells_without_figures_are_counted(write_study):
     none = {"status": "failed", "reason": "stopped", "evaluations": {}, "curve": None, "validation_curve": None}
     study = read_study(write_study(**PAIR, seeds=(0,), change=lambda cell: {**cell, **none}))

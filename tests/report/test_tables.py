@@ -73,11 +73,52 @@ def test_every_figure_of_the_second_table_is_the_cells_mean(write_study):
         assert "recall at <10" not in shown
 
 
+def test_the_epoch_that_each_method_kept_is_said(write_study):
+    def caption(kept):
+        def change(cell):
+            key = cell["cell"]
+            return {**cell, "kept": kept.get((key["method"], key["seed"]), kept.get(key["method"], "last"))}
+
+        study = read_study(write_study(methods=("baseline", "focal", "fscl"), change=change))
+        return figures_table(study, "fine").caption
+
+    assert "at the epoch kept, the last one; mean over seeds" in caption({})
+    assert "the last one: baseline, FSCL; the best one on validation: focal;" in caption({"focal": "best"})
+    mixed = caption({"fscl": "best", ("fscl", 1): "last"})  # too few validation photos with one seed
+    assert "the last one: baseline, focal; the last one or the best one on validation: FSCL;" in mixed
+
+
 def test_ece_leads_where_it_is_lowest(write_study):
     table = figures_table(read_study(write_study(seeds=(0,))), "fine")
     rows, place = table.sections[1].rows, list(FIGURES).index("ece")
     lowest = min(rows, key=lambda row: float(row.entries[place].text))
     assert [row.title for row in rows if row.entries[place].best] == [lowest.title]
+
+
+def test_a_method_that_only_guesses_is_never_marked(write_study):
+    def change(cell):
+        figures = cell["evaluations"]["last"]["figures"]
+        if cell["cell"]["method"] == "fscl":  # all photos are called rare
+            everything = {"water_deer": 0.0, "roe_deer": 1.0}
+            figures |= {"minority_recall": 1.0, "majority_recall": 0.0, "recall_by_class": everything}
+            figures |= {"balanced_accuracy": 0.5, "auroc": 1.0}
+        elif cell["cell"]["method"] == "contrastive":
+            figures |= {"auroc": 0.515, "average_precision": 1.0, "ece": 0.0}
+        return cell
+
+    study = read_study(write_study(change=change))
+    columns = ["ratio", *(study.title(method) for method in METHODS)]
+    for row in study_table(study, "fine").sections[0].rows:
+        marked = {title for title, entry in zip(columns[1:], row.entries, strict=True) if entry.best}
+        assert "FSCL" not in marked
+        assert marked
+    names = list(FIGURES)
+    for section in figures_table(study, "fine").sections:
+        rows = {row.title: dict(zip(names, row.entries[: len(names)], strict=True)) for row in section.rows}
+        assert rows["FSCL"]["auroc"].best
+        assert not any(rows["FSCL"][name].best for name in ("minority_recall", "balanced_accuracy", "accuracy"))
+        assert not any(rows["contrastive"][name].best for name in ("auroc", "average_precision", "ece"))
+        assert any(row["ece"].best for row in rows.values())
 
 
 def test_cells_without_figures_are_rows_with_their_reason(write_study):

@@ -28,9 +28,13 @@ def test_paired_t_uses_the_pairs():
     assert stats.ttest_ind(a_little_better, easy_and_hard).pvalue > 0.8
 
 
-def test_equal_differences_leave_no_doubt():
+def test_equal_differences_prove_nothing():
     assert paired_t([0.5, 0.7], [0.5, 0.7]) == (0, 0, 0, 1)
-    assert paired_t([0.75, 1.0], [0.5, 0.75]) == (0.25, 0.25, 0.25, 0)
+    assert paired_t([0.75, 1.0], [0.5, 0.75]) == (0.25, 0.25, 0.25, None)
+    for differences in (0.1, -0.3, 1e-3, 0.7):  # equal up to their rounding
+        seeds = np.array([0.1, 0.25, 0.7, 0.3])
+        assert paired_t(list(seeds + differences), list(seeds)).p is None
+    assert paired_t([0.5 + 1e-9, 0.7, 0.6], [0.4, 0.6, 0.5]).p is not None  # as good as equal, and not equal
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 
 from fscl.bundle import Bundle
 from fscl.errors import BundleError, ConfigurationError, DivergenceError, PhotosError
+from fscl.experiments.ledger import validation_curve
 from fscl.formats.scan import scan
+from fscl.manifest.splits import assign_splits
 from fscl.manifest.table import Manifest
 from fscl.training import descent, log, loop
 from fscl.training.log import read_metrics
@@ -56,6 +58,14 @@ def test_epochs_are_as_long_as_the_photos(tmp_path, photos, quick):
     assert len(steps_of(out)) == 2 * -(-trained // 16)
 
 
+def test_an_odd_number_of_photos_leaves_none_alone_with_batch_normalisation(tmp_path, photos, quick):
+    rows = photos.rows.groupby("label").head(4).iloc[:7]
+    few = Manifest(rows.assign(split="train").reset_index(drop=True), photos.root)
+    config = quick("oversampling", batch_size=2, val_fraction=0.0, test_fraction=0.0)
+    config = config.model_copy(update={"training": config.training.model_copy(update={"steps": None, "epochs": 3})})
+    assert len(steps_of(fit(config, few, tmp_path / "run"))) == 3 * 3  # an epoch is 3 + 2 + 2 photos
+
+
 def test_last_and_best_are_both_kept_where_validation_can_be_trusted(tmp_path, photos, quick):
     many = quick(steps=12, val_fraction=0.7, test_fraction=0.1, keep="best")
     out = fit(many, photos, tmp_path / "best")
@@ -66,6 +76,41 @@ def test_last_and_best_are_both_kept_where_validation_can_be_trusted(tmp_path, p
     few = fit(quick(steps=12, keep="best"), photos, tmp_path / "last")
     assert Bundle.open(few).step == 12
     assert not (few / "best").exists()
+
+
+class Told(Silent):
+    """Keeps what a run says."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_what_validation_lacks_is_said_and_gives_no_balanced_figure(tmp_path, photos, quick):
+    rows = assign_splits(photos.rows, by="photo", val_fraction=0.3)
+    lacking = Manifest(rows[(rows["label"] != "hare") | (rows["split"] != "val")].reset_index(drop=True), photos.root)
+    told = Told()
+    out = fit(quick(steps=6), lacking, tmp_path / "run", listener=told)
+    assert [note.partition(":")[0] for note in told.notes] == ["validation lacks hare"]
+    [*_, last] = (line for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "epoch")
+    over_all = ("balanced_accuracy", "macro_f1", "balanced_log_loss")
+    assert {last["validation"][name] for name in over_all} == {None}
+    assert last["validation"]["majority_recall"] is not None
+    assert validation_curve(read_metrics(out / "metrics.jsonl"))["lacking"] == ["hare"]
+    summary = run_summary(out)
+    assert "balanced accuracy –\nvalidation lacks hare: " in summary
+    whole = Told()
+    assert "validation lacks" not in run_summary(fit(quick(steps=6), photos, tmp_path / "whole", listener=whole))
+    assert whole.notes == []
+
+
+def test_augmenting_the_rare_class_alone_is_warned_of(tmp_path, photos, quick):
+    config, told = quick(steps=1), Told()
+    only = config.augmentation.model_copy(update={"classes": "minority"})
+    fit(config.model_copy(update={"augmentation": only}), photos, tmp_path / "run", listener=told)
+    assert [note.partition(" (")[0] for note in told.notes] == ["only the rare class is augmented"]
 
 
 def test_recipes_of_the_study_keep_the_last_epoch_and_show_the_best(tmp_path, photos, quick):

@@ -1,4 +1,4 @@
-"""Matrix products in full float32, as large sums that cancel need them: long sums halved, and without TF32.
+"""Matrix products in full float32, as large sums that cancel need them: long sums in parts, and without TF32.
 
 Their gradients are without TF32, too: the backward pass runs outside of any context around the forward pass, so it
 has its own. In a compiled graph products keep the precision that the user chose: the setting cannot be changed there.
@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 LONGEST_SUM = 512  # terms that are added one by one; half of it is more exact still, and a third slower
+MOST_PARTS = 16  # of a sum in one product: their memory is that of as many results
 
 
 def product(left: Float[Tensor, "n m"], right: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:
@@ -69,16 +70,30 @@ class Gram(torch.autograd.Function):
 def full_product(left: Float[Tensor, "n m"], right: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:
     """Return left · right for use in a forward or backward pass, where `product` would not hold.
 
-    A long sum is halved until it is short: added one by one, 65,536 like terms lose half of float32's digits.
+    A long sum is taken in parts that are added afterwards: one by one, 65,536 like terms lose half of float32's
+    digits. The parts are one product of stacked matrices: as many small ones would each wait for the slowest thread.
     """
     terms = left.shape[1]
-    if terms > LONGEST_SUM:
+    if terms > MOST_PARTS * LONGEST_SUM:
         half = terms // 2
         return full_product(left[:, :half], right[:half]) + full_product(left[:, half:], right[half:])
     if left.is_cuda and not torch.compiler.is_compiling():
         with full_precision():
-            return left @ right
-    return left @ right
+            return _in_parts(left, right)
+    return _in_parts(left, right)
+
+
+def _in_parts(left: Float[Tensor, "n m"], right: Float[Tensor, "m k"]) -> Float[Tensor, "n k"]:
+    terms = left.shape[1]
+    if terms <= LONGEST_SUM:
+        return left @ right
+    parts = -(-terms // LONGEST_SUM)
+    length = terms // parts
+    whole = parts * length
+    stacked_left = left[:, :whole].view(len(left), parts, length).transpose(0, 1)
+    stacked_right = right[:whole].view(parts, length, right.shape[1])
+    total = torch.bmm(stacked_left, stacked_right).sum(dim=0)
+    return total if whole == terms else total + left[:, whole:] @ right[whole:]
 
 
 @contextmanager

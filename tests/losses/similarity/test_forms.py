@@ -146,6 +146,43 @@ def test_a_single_photo_has_no_other_pairs():
         assert value.grad.item() == 0
 
 
+class Products(TorchDispatchMode):
+    """Counts matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function.overloadpacket.__name__ in {"mm", "mv", "dot", "bmm", "baddbmm", "addmm", "matmul"}
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize(("n", "dim", "most"), [(8192, 512, 8), (1000, 64, 8), (1001, 64, 12), (4096, 2048, 8)])
+def test_a_long_sum_takes_few_products(n, dim, most):  # each of them waits for its slowest thread
+    with Products() as products:
+        gradient_of(sum_form, *random_case(n, dim, 3, 0, dtype=torch.float32))
+    assert products.count <= most
+
+
+@pytest.mark.parametrize("start", ["random", "collapsed", "optimum"])
+@pytest.mark.parametrize(("n", "dim"), [(8192, 64), (1537, 100), (9000, 16), (700, 600)])
+def test_long_sums_in_float32_have_the_value_and_gradient_of_float64(n, dim, start):
+    features, roots, labels, _ = random_case(n, dim, 3, 0, dtype=torch.float32)
+    if start == "collapsed":
+        features = features.abs() + 2
+    if start == "optimum":
+        features = torch.eye(dim)[labels] + 0.01 * features
+    affinity = torch.eye(3)
+    value, gradient = gradient_of(sum_form, features, roots, labels, affinity)
+    exact_rows = rows_of_length(features.double(), roots.double())
+    exact, exact_gradient = gradient_of(sum_form, features.double(), roots.double(), labels, affinity.double())
+    m, g, p = sums_of(exact_rows, roots.double(), labels, 3)
+    cancelling = m.square().sum() + 2 * (g * g).sum() + p.square().sum()
+    assert value == pytest.approx(exact, abs=1e-6 * cancelling.item())
+    assert (gradient - exact_gradient).abs().max() <= 1e-5 * exact_gradient.abs().max()
+
+
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("form", [pairwise_form, sum_form])
 def test_every_product_is_a_full_precision_one(form, soft, monkeypatch):

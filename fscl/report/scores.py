@@ -1,0 +1,80 @@
+"""The stored scores of a study's test photos, for tests that ask what other test photos would have given."""
+
+from collections.abc import Sequence
+from functools import lru_cache, reduce
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fscl.report.study import Cell, Study
+from fscl.scoring.crossed import photo_parts
+
+LOGIT = "logit:"
+
+
+class Parts(NamedTuple):
+    """What each test photo of a cell adds to its figures; regions in sorted order."""
+
+    regions: NDArray[np.object_]
+    labels: NDArray[np.integer]
+    by_figure: dict[str, NDArray[np.float64]]
+
+    def of(self, regions: NDArray[np.object_], figure: str) -> NDArray[np.float64]:
+        """Return the parts of some of the regions, in sorted order."""
+        return self.by_figure[figure][self.places(regions)]
+
+    def places(self, regions: NDArray[np.object_]) -> NDArray[np.intp] | slice:
+        """Return where some of the regions are, in sorted order."""
+        return slice(None) if len(regions) == len(self.regions) else np.searchsorted(self.regions, regions)
+
+
+def read_parts(study: Study, cell: Cell) -> Parts | None:
+    """Return what each test photo adds to the figures of a cell; None where its scores are missing or do not fit."""
+    classes = cell.result.classes if cell.result else []
+    if study.folder is None or not classes:
+        return None
+    columns = ["region_id", "label", *(f"{LOGIT}{name}" for name in classes)]
+    scores = _read(study.folder / "scores" / f"{cell.cell}.parquet", columns)
+    if scores is None or scores.empty or not scores["label"].isin(classes).all():
+        return None
+    scores = scores.sort_values("region_id")
+    labels = scores["label"].map({name: place for place, name in enumerate(classes)}).to_numpy(dtype=np.int64)
+    logits = scores[columns[2:]].to_numpy(dtype=np.float64)
+    if not np.isfinite(logits).all():
+        return None
+    found = photo_parts(logits, labels, np.isin(classes, cell.cell.minority))
+    return Parts(scores["region_id"].to_numpy(dtype=object), labels, found)
+
+
+def common_regions(parts: Sequence[Parts]) -> NDArray[np.object_]:
+    """Return the regions that all of them have: a photo may have been unreadable once."""
+    first, *others = (part.regions for part in parts)
+    if all(np.array_equal(first, other) for other in others):
+        return first
+    return reduce(np.intersect1d, others, first)
+
+
+def bursts(study: Study, regions: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Return a number for the burst of each region: its sequence where it is known, else its photo."""
+    photos = pd.Series([str(region).rpartition("#")[0] for region in regions])
+    sequences = _sequences(study)
+    if sequences is not None:
+        known = sequences.reindex(regions).reset_index(drop=True)
+        photos = ("sequence " + known).fillna("photo " + photos)
+    return pd.factorize(photos)[0].astype(np.int64)
+
+
+@lru_cache(maxsize=1)
+def _sequences(study: Study) -> "pd.Series[str] | None":
+    table = None if study.folder is None else _read(study.folder / "photos.parquet", ["region_id", "sequence"])
+    return None if table is None else table.drop_duplicates("region_id").set_index("region_id")["sequence"]
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame | None:
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (OSError, ValueError, KeyError):  # missing, cut short, or of other columns
+        return None
