@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from fscl.errors import PhotosError
 from fscl.formats import boxes, reasons
-from fscl.formats.folders import SPLIT_NAMES
+from fscl.formats.layouts import SPLIT_NAMES
 from fscl.manifest.table import BOX, COLUMNS, Manifest
 
 NAMES = {
