@@ -82,8 +82,8 @@ def named_failures(path: Path) -> Iterator[list[str]]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[ImageFile, io.BufferedReader]]:
-    """Open a photo, a file or in a zip archive: what Pillow makes of it, and the file.
+def opened(path: Path) -> Iterator[tuple[ImageFile, io.BufferedReader, list[str]]]:
+    """Open a photo, a file or in a zip archive: what Pillow makes of it, the file, and what Pillow complained of.
 
     Raises:
         UnreadableError: no photo, or none that Pillow knows.
@@ -91,9 +91,9 @@ def opened(path: Path) -> Iterator[tuple[ImageFile, io.BufferedReader]]:
     with named_failures(path):
         file = archives.open_binary(path)
     with file:
-        with named_failures(path):
+        with named_failures(path) as complaints:
             image = Image.open(file, formats=FORMATS)
-        yield image, file
+        yield image, file, complaints
 
 
 def _reason_unidentified(path: Path) -> str:

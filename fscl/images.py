@@ -2,6 +2,8 @@
 
 import io
 import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +33,7 @@ UPRIGHT = {
 }
 INVERSE = {6: 8, 8: 6}  # the other orientations undo themselves
 
+OF_EXIF = re.compile(r"\bEXIF\b|\btag\b", re.IGNORECASE)  # what Pillow says of damaged EXIF
 END_BYTES = 1024  # of a file, where its format's end mark is looked for
 Exif = dict[int, Any]
 """Tag → value, of the first directory and the EXIF directory."""
@@ -64,7 +67,7 @@ def read_header(path: Path) -> Header:
     Raises:
         UnreadableError: no photo, or none that Pillow knows.
     """
-    with QUIET, opened(path) as (image, _):
+    with QUIET, opened(path) as (image, *_):
         return _header(image, _exif(image, whole=False)[0])
 
 
@@ -85,8 +88,8 @@ def read_facts(path: Path, *, decode: bool = False) -> Facts:
     >>> read_facts(photo)
     Facts(header=Header(width=40, height=30, orientation=1), exif={}, problem=None, notes=(), decoded=False)
     """
-    with QUIET, opened(path) as (image, file):
-        exif, damage = _exif(image, whole=True)
+    with QUIET, opened(path) as (image, file, complaints):
+        exif, damage = _exif(image, whole=True, complaints=complaints)
         header = _header(image, exif)
         decode = decode or pixels.is_deep(image) or not _ends(image, file)
         problem, notes = _looked_at(image, file, path) if decode else (None, [])
@@ -134,7 +137,7 @@ def read_region(
     >>> region.mode, region.size
     ('RGB', (24, 14))
     """
-    with QUIET, opened(path) as (image, file):
+    with QUIET, opened(path) as (image, file, _):
         header = _header(image, _exif(image, whole=False)[0])
         # Pillow turns a TIFF itself while loading it.
         orientation = 1 if image.format == "TIFF" else header.orientation
@@ -173,18 +176,19 @@ def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:
     return (y, x, h, w) if orientation >= 5 else (x, y, w, h)
 
 
-def _exif(image: ImageFile, *, whole: bool) -> tuple[Exif, list[str]]:
+def _exif(image: ImageFile, *, whole: bool, complaints: Sequence[str] = ()) -> tuple[Exif, list[str]]:
     """What EXIF says, with its second directory or not; and a note where it is damaged: no reason to lose a photo."""
     exif: Exif = {}
-    with messages() as complaints:
+    with messages() as more:
         try:
             # Not image.getexif(): that of a PNG decodes all pixels to look for EXIF behind them.
             found = Image.Image.getexif(image)
             exif |= found
             exif |= found.get_ifd(ExifTags.IFD.Exif) if whole else {}
         except Exception as error:  # corrupt EXIF raises almost anything
-            complaints.append(str(error))
-    return exif, ["EXIF is damaged: its time may be missing, and how the photo is turned"] if complaints else []
+            more.append(f"EXIF: {error}")
+    damaged = any(OF_EXIF.search(complaint) for complaint in [*complaints, *more])
+    return exif, ["EXIF is damaged: its time may be missing, and how the photo is turned"] if damaged else []
 
 
 def _header(image: ImageFile, exif: Exif) -> Header:

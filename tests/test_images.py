@@ -439,9 +439,21 @@ class TestWarnings:
             image.getexif()
         return photo
 
-    def test_corrupt_exif_is_ignored_in_silence(self, corrupt_exif):
+    def test_corrupt_exif_is_no_warning_but_a_note(self, corrupt_exif):
         assert read_size(corrupt_exif) == (32, 16)
         assert read_region(corrupt_exif).size == (32, 16)
+        assert read_facts(corrupt_exif).notes == (
+            "EXIF is damaged: its time may be missing, and how the photo is turned",
+        )
+
+    def test_other_warnings_are_shown_as_ever(self, tmp_path, monkeypatch):
+        def decode(image, file):
+            warnings.warn("of somebody else", stacklevel=1)
+            return image, None
+
+        monkeypatch.setattr("fscl.pixels.decode", decode)
+        with pytest.warns(UserWarning, match="of somebody else"):
+            read_facts(saved(four_quarters(), tmp_path / "a.jpg"), decode=True)
 
     def test_many_threads_leave_the_filters_as_they_were(self, corrupt_exif):
         filters = list(warnings.filters)
@@ -453,6 +465,7 @@ class TestWarnings:
         photo = tmp_path / "a.png"
         photo.write_bytes(png_header(12_000, 9_000))
         assert read_size(photo) == (12_000, 9_000)
+        assert read_facts(photo).notes == ()
 
 
 class TestFacts:

@@ -80,11 +80,12 @@ def guess(root: Path, folders: Collection[Folders]) -> Layout:
     above = _folders_above(folders)
     inner = [inner[above:] for inner in folders if len(inner) > above]
     words = ["-"] * above
+    by_split = _is_by_split(root, {names[0] for names in inner})
     remarks = []
     if above:
         name = "/".join(next(iter(folders))[:above])
-        remarks.append(f"{name} holds all photos: what counts is the folders in it")
-    if _is_by_split(root, {names[0] for names in inner}):
+        remarks.append(f"{name}/ holds all photos: the folders in it are the {'splits' if by_split else 'classes'}")
+    if by_split:
         words.append("split")
         inner = [names[1:] for names in inner]
         if _holds_inner(inner, folders, above):

@@ -60,8 +60,8 @@ def assign_splits(
 
     Raises:
         ConfigurationError: unknown `by`, or fractions out of range.
-        PhotosError: no usable row, no training photo, no site to split by, splits of the source that part a
-            group, or, with `strict`, classes that miss a part.
+        PhotosError: no usable row, no training photo, no site or sequence to split by, splits of the source that
+            part a group, or, with `strict`, classes that miss a part.
 
     >>> rows = pd.DataFrame({"photo_id": list("abcdefgh"), "label": "roe deer", "sequence": list("11223344")})
     >>> rows["region_id"] = rows["photo_id"] + "#0"
@@ -311,4 +311,9 @@ def _check_usable(usable: pd.DataFrame, by: By) -> None:
         raise PhotosError(
             "expected sites to split by, but no photo has one; fill the column `site` with the camera or"
             " place of each photo, or split by sequence or photo"
+        )
+    if by == "sequence" and usable["sequence"].isna().all():
+        raise PhotosError(
+            "expected sequences to split by, but no photo has one; fill the column `sequence` with the burst of each"
+            " photo, or `datetime` and `site`, of which `fscl scan` makes them, or split by site or photo"
         )

@@ -111,9 +111,9 @@ def test_splits_beside_classes_are_refused_with_a_way_out(paths, message):
 
 def test_folders_that_hold_all_and_classes_called_as_cameras_are_said():
     paths = [("photos", "cam01"), ("photos", "cam02")]
-    assert layouts.guess(ROOT, [("a", "fox"), ("a", "hare")]).remarks == (
-        "a holds all photos: what counts is the folders in it",
-    )
+    for folders_in_it, what in ((["fox", "hare"], "classes"), (["train", "test"], "splits")):
+        [remark] = layouts.guess(ROOT, [("a", name, "deep") for name in folders_in_it]).remarks
+        assert remark == f"a/ holds all photos: the folders in it are the {what}"
     [remark] = layouts.guess(ROOT, [path[1:] for path in paths]).remarks
     assert remark == "the class folders are called as cameras are (cam01, cam02): are these the classes?"
     for names in (["camel", "cat"], ["siteless", "stationary"], ["plover", "ct"]):
