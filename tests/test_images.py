@@ -256,7 +256,9 @@ class TestDepth:
         assert (read_grey(upper) == RAMP >> 4).all(), "the upper 12 bits, as the specification has it: a dark photo"
         lower = with_significant_bits(saved(Image.fromarray(RAMP * 16 + 15), tmp_path / "lower.png"), [12])
         assert (read_grey(lower) == RAMP).all()
-        assert notes_of(upper) == notes_of(lower) == ()
+        repeated = with_significant_bits(saved(Image.fromarray(RAMP * 257), tmp_path / "repeated.png"), [12])
+        assert (read_grey(repeated) == RAMP).all(), "lower bits are set, as they repeat the upper ones"
+        assert notes_of(upper) == notes_of(lower) == notes_of(repeated) == ()
 
     @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
     @pytest.mark.parametrize("name", ["a.tif", "deflate.tif", "a.png", "alpha.png"])
@@ -265,6 +267,12 @@ class TestDepth:
         photo = deep_colours(tmp_path / name, colours)
         assert (np.asarray(read_region(photo)) == colours >> (bits - 8)).all()
         assert notes_of(photo) == (() if bits == 16 else (f"{bits} bits in a 16-bit file",))
+
+    @pytest.mark.parametrize(("alpha", "opaque"), [(65535, 1), (32768, 128 / 255), (4095, 1), (2048, 128 / 255)])
+    def test_alpha_has_a_depth_of_its_own(self, tmp_path, alpha, opaque):
+        colours = np.stack([RAMP] * 3, axis=-1) << 4
+        photo = deep_colours(tmp_path / "alpha.png", colours, alpha)
+        assert np.abs(read_grey(photo) - (RAMP * opaque + 255 * (1 - opaque))).max() <= 1
 
     @pytest.mark.parametrize(
         ("values", "expected", "note"),
@@ -293,12 +301,12 @@ class TestDepth:
         assert close(read_region(saved(image, tmp_path / "a.tif")), muted, tolerance=3)
 
 
-def deep_colours(path, colours):
+def deep_colours(path, colours, opacity=65535):
     """Write colours of 16 bits, which Pillow cannot: a TIFF (perhaps compressed) or a PNG (perhaps with alpha)."""
     height, width, _ = colours.shape
     if path.suffix == ".png":
         alpha = "alpha" in path.name
-        samples = np.concatenate([colours, np.full((height, width, 1), 65535)], axis=-1) if alpha else colours
+        samples = np.concatenate([colours, np.full((height, width, 1), opacity)], axis=-1) if alpha else colours
         rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
         chunks = [
             (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 6 if alpha else 2, 0, 0, 0)),
@@ -484,6 +492,13 @@ class TestFacts:
         photo.write_bytes(content[: int(len(content) * fraction)])
         found = reason(read_facts, photo) or read_facts(photo).problem
         assert found is not None
+
+    def test_a_photo_whose_end_is_empty_is_found_too(self, tmp_path):
+        content = jpeg_bytes()
+        for name, end in (("jpg", content[:1500]), ("padded.jpg", content)):
+            (tmp_path / f"a.{name}").write_bytes(end + b"\0" * 5000)
+        assert read_facts(tmp_path / "a.jpg").problem == "truncated file"
+        assert read_facts(tmp_path / "a.padded.jpg").problem is None
 
     def test_what_a_camera_adds_behind_is_no_damage(self, tmp_path):
         photo = tmp_path / "a.jpg"

@@ -95,7 +95,7 @@ def scan(
         problem=reasons.added(rows["problem"], found["problem"]),
         content_hash=rows["path"].map(_hashes(looks["bytes"], manifest)),
         note=reasons.added(rows.get("note", found["note"]), found["note"]),
-        clock=as_read["clock"] if "clock" in as_read else sequences.clocks(as_read, found),
+        clock=as_read["clock"].astype("str") if "clock" in as_read else sequences.clocks(as_read, found),
     )
     rows = sequences.with_sequences(_clipped(rows), gap_s)
     return Manifest.build(rows, manifest.root, (*manifest.remarks, *sequences.remarks(rows, gap_s)))

@@ -116,7 +116,7 @@ def regrouped(rows: pd.DataFrame, gap_s: float) -> pd.DataFrame:
             "expected photos whose sequences are made of their times, got none: they have no times, the source names"
             " the sequences, or it was scanned before times were read; leave out --gap, or scan the photos again"
         )
-    return with_sequences(rows, gap_s)
+    return with_sequences(rows.assign(clock=rows["clock"].astype("str"), note=rows.get("note")), gap_s)
 
 
 def check_gap(gap_s: float) -> None:

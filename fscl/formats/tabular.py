@@ -26,7 +26,7 @@ NAMES = {
 }
 """Our column → what others call it; the first found is taken. Case, spaces, `_` and `-` do not count."""
 
-OURS = {*COLUMNS, "note"}
+OURS = {*COLUMNS, "note", "clock"}
 ZONE = re.compile(r"(:\d\d(?:\.\d+)?)\s*(?:Z|[+-]\d\d:?\d\d)$")
 EXIF_DATE = re.compile(r"^(\d{4}):(\d\d):(\d\d)")
 

@@ -165,6 +165,11 @@ class TestTables:
         with pytest.raises(PhotosError, match="sequences are made of their times, got none"):
             open_photos(tmp_path / "p.parquet", gap_s=5)
 
+    def test_a_column_that_is_called_as_ours_is_kept_aside(self, table):
+        manifest = table("file,label,clock\n1.jpg,fox,5\n2.jpg,fox,6\n3.jpg,fox,\n4.jpg,fox,\n")
+        assert manifest.rows["sequence"].nunique() == 2
+        assert manifest.rows["source_clock"].tolist()[:2] == ["5", "6"]
+
     def test_several_boxes_of_a_photo_have_its_sequence(self, table):
         manifest = table("file,label,x,y,w,h\n1.jpg,fox,0,0,2,2\n1.jpg,fox,3,3,2,2\n2.jpg,fox,,,,\n")
         assert manifest.rows["sequence"].nunique() == 1
