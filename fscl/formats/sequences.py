@@ -142,6 +142,12 @@ def remarks(rows: pd.DataFrame, gap_s: float) -> Iterator[str]:
                 f"one sequence holds {sizes.iloc[0]:,} of {len(ours):,} photos: if these are of several cameras, give"
                 " their sites (--layout, or a table with the column site), or a smaller --gap"
             )
+        crossing = (timed.groupby("sequence")["split"].nunique() > 1).sum()
+        if crossing:
+            yield (
+                f"the split of the source parts {crossing:,} of these sequences: draw it anew (fscl split --redraw), or "
+                "keep it with --by photo"
+            )
         told = minute_clocks(timed)
         if told:
             names = ", ".join(name or "the photos" for name in told[:LISTED]) + (", …" if len(told) > LISTED else "")

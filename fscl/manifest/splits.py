@@ -18,6 +18,7 @@ KEPT_WHOLE: dict[str, list[str]] = {
     "sequence": ["sequence", "photo_id", "content_hash"],
     "site": ["site", "sequence", "photo_id", "content_hash"],
 }
+FINER = {"photo": "", "sequence": ", or keep it with --by photo", "site": ", or keep it with --by sequence or photo"}
 LONG_NAME = {"train": "training", "val": "validation", "test": "test"}
 BYTE_COPY, HELD_OUT = "byte copy", "held out"  # the problems that a split gives begin with these
 DEALS = 20  # the best of these counts
@@ -129,7 +130,7 @@ def check_disjoint(rows: pd.DataFrame, by: By) -> None:
             parts = " and ".join(name for part, name in LONG_NAME.items() if part in found)
             raise PhotosError(
                 f"expected splits that share no {column}, but {column} '{shared.iloc[0]}' is in {parts}"
-                f" ({len(shared)} such); draw the split anew (fscl split --redraw), or choose a finer `by`"
+                f" ({len(shared)} such); draw the split anew (fscl split --redraw){FINER[by]}"
             )
 
 

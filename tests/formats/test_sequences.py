@@ -199,6 +199,19 @@ def test_what_was_found_is_said(shoot):
     assert scan(manifest.root, gap_s=0).remarks == ("bursts are not looked for (--gap 0)",)
 
 
+def test_bursts_that_cross_the_split_of_the_source_are_said(shoot):
+    manifest = scan(
+        shoot(dict.fromkeys(["train/fox/1.jpg", "test/fox/2.jpg"], "08:00:00") | {"train/hare/1.jpg": ""})
+    )
+    assert manifest.remarks[-1] == (
+        "the split of the source parts 1 of these sequences: draw it anew (fscl split --redraw), or keep it with --by "
+        "photo"
+    )
+    with pytest.raises(PhotosError, match=r"is in training and test \(1 such\); draw .* or keep it with --by photo"):
+        assign_splits(manifest.rows, by="sequence")
+    assert set(assign_splits(manifest.rows, by="photo")["split"]) >= {"train", "test"}
+
+
 def test_manifests_of_before_have_no_clock(shoot, tmp_path):
     manifest = scan(shoot({"fox/1.jpg": "08:00:00", "fox/2.jpg": "08:00:01"}))
     old = manifest.rows.drop(columns="clock").assign(sequence=None, datetime=pd.NaT)
