@@ -145,8 +145,8 @@ def remarks(rows: pd.DataFrame, gap_s: float) -> Iterator[str]:
         crossing = (timed.groupby("sequence")["split"].nunique() > 1).sum()
         if crossing:
             yield (
-                f"the split of the source parts {crossing:,} of these sequences: draw it anew (fscl split --redraw), or "
-                "keep it with --by photo"
+                f"the split of the source parts {crossing:,} of these sequences: draw it anew (fscl split --redraw)"
+                ", or keep it with --by photo"
             )
         told = minute_clocks(timed)
         if told:

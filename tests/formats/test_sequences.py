@@ -204,8 +204,8 @@ def test_bursts_that_cross_the_split_of_the_source_are_said(shoot):
         shoot(dict.fromkeys(["train/fox/1.jpg", "test/fox/2.jpg"], "08:00:00") | {"train/hare/1.jpg": ""})
     )
     assert manifest.remarks[-1] == (
-        "the split of the source parts 1 of these sequences: draw it anew (fscl split --redraw), or keep it with --by "
-        "photo"
+        "the split of the source parts 1 of these sequences: draw it anew (fscl split --redraw), or keep it "
+        "with --by photo"
     )
     with pytest.raises(PhotosError, match=r"is in training and test \(1 such\); draw .* or keep it with --by photo"):
         assign_splits(manifest.rows, by="sequence")
