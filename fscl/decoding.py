@@ -23,6 +23,7 @@ MOST_PIXELS = 100_000_000
 """Decoded at once in one process: 400 MB at Pillow's four bytes a pixel. A larger photo is decoded alone."""
 
 LONGEST = 200  # bytes of a message of libtiff
+PILLOWS_NAME = "tempfile.tif"  # of every file that libtiff reads for it
 
 _caught = threading.local()
 
@@ -181,7 +182,9 @@ def _tell_libtiff_error(module: bytes | None, template: bytes, values: Any) -> N
     """Called by libtiff in the thread that decodes. `values` is a va_list, which only C can fill in."""
     text = ctypes.create_string_buffer(LONGEST)
     ctypes.CDLL(None).vsnprintf(text, ctypes.c_size_t(LONGEST), template, ctypes.c_void_p(values))
-    _catch(f"{(module or b'').decode(errors='replace')}: {text.value.decode(errors='replace')}")
+    where = (module or b"").decode(errors="replace")
+    said = text.value.decode(errors="replace").strip()
+    _catch(said if where == PILLOWS_NAME else f"{where}: {said}")
 
 
 _on_libtiff_error = _Handler(_tell_libtiff_error)  # libtiff holds no reference to it

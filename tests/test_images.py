@@ -535,6 +535,13 @@ class TestLibtiff:
         assert note.startswith("damaged in part: Fax4Decode: ")
         assert capfd.readouterr() == ("", "")
 
+    def test_they_name_no_file_that_nobody_knows(self, tmp_path):
+        photo = saved(Image.effect_noise((64, 64), 60), tmp_path / "a.tif", compression="tiff_lzw")
+        content = bytearray(photo.read_bytes())
+        content[400:440] = b"\xff" * 40
+        photo.write_bytes(content)
+        assert reason(read_region, photo) == "damaged file (Using code not yet in table)"
+
     def test_each_thread_gets_its_own(self, damaged, tmp_path):
         good = saved(four_quarters(), tmp_path / "good.tif", compression="tiff_lzw")
         with ThreadPoolExecutor(8) as threads:

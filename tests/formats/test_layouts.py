@@ -1,6 +1,10 @@
 from pathlib import Path
+from zipfile import ZipFile
 
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats import folders, layouts
@@ -174,6 +178,46 @@ def test_names_differing_in_white_space_are_one(draw):
     assert set(manifest.rows["label"].dropna()) == {"fox", "roe deer"}
     assert manifest.rows.set_index("path")["problem"].dropna().to_dict() == {" /1.jpg": "no label"}
     assert all((root / path).exists() for path in manifest.rows["path"])
+
+
+NAMES = [
+    "fox",
+    "hare",
+    "Fox ",
+    "train",
+    "Test",
+    "seg_train",
+    "seg_val",
+    "cam1",
+    "cam 2",
+    "2021",
+    "100RECNX",
+    "images",
+]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.lists(st.sampled_from(NAMES), max_size=4).map("/".join), min_size=1, max_size=12, unique=True),
+    st.sampled_from([None, "class", "site/class", "-/class"]),
+)
+def test_any_tree_is_read_whole_or_is_a_question(tmp_path_factory, places, layout):
+    root = tmp_path_factory.mktemp("tree") / "mine"
+    for place in places:
+        (root / place).mkdir(parents=True, exist_ok=True)
+        (root / place / "1.jpg").touch()
+    with ZipFile(root.with_suffix(".zip"), "w") as packed:
+        for place in places:
+            packed.writestr(f"{place}/1.jpg".lstrip("/"), "")
+    try:
+        rows = folders.read(root, layout=layout).rows
+    except PhotosError:
+        with pytest.raises(PhotosError):
+            folders.read(root.with_suffix(".zip"), layout=layout)
+        return
+    assert rows["path"].tolist() == sorted(f"{place}/1.jpg".lstrip("/") for place in places)
+    assert (rows["problem"].isna() == rows["label"].notna()).all()
+    pd.testing.assert_frame_equal(folders.read(root.with_suffix(".zip"), layout=layout).rows, rows)
 
 
 def test_real_stations(shared_data):
