@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from fscl import __version__
-from fscl.errors import FsclError
+from fscl.errors import FsclError, PhotosError
 
 if TYPE_CHECKING:
     from fscl.config import Config
@@ -137,6 +137,8 @@ def scan(
     out: Path = Path("photos.parquet"),
     verify: Literal["none", "header", "decode"] = "header",
     class_map: Path | None = None,
+    layout: str | None = None,
+    gap: float | None = None,
     overwrite: Annotated[bool, On] = False,
 ) -> None:
     """List the photos of a folder or table: how many per class, site and split, and what is wrong with them.
@@ -146,16 +148,24 @@ def scan(
         out: the manifest to write
         verify: look at no photo, at each one's header, or decode each one
         class_map: a CSV `label,class` that renames or merges classes; an empty class drops the label
+        layout: what the folders from the source on mean: class, site/class, split/site/class; - is any folder
+        gap: seconds up to which photos of one camera are of one burst (30); 0 looks for none
         overwrite: replace an existing manifest
     """
     from fscl.formats.scan import scan_with_bar, summary
+    from fscl.formats.sequences import GAP_S
     from fscl.manifest.table import check_new
 
     check_new(out, overwrite=overwrite)
-    photos = scan_with_bar(source, verify=verify, class_map=class_map)
+    gap_s = GAP_S if gap is None else gap
+    photos = scan_with_bar(source, verify=verify, class_map=class_map, layout=layout, gap_s=gap_s)
     photos.write(out)
-    _print(summary(photos))
-    _print(f"{len(photos.rows)} rows written to {out}; next: fscl train {out} --method fscl --out runs/first")
+    _print(summary(photos, verify))
+    if photos.usable.empty:
+        raise PhotosError(f"expected photos to train on, got none: {out} says of each of {len(photos.rows)} rows why")
+    trainable = photos.usable["label"].nunique() > 1
+    advice = f"; next: fscl train {out} --method fscl --out runs/first" if trainable else ""
+    _print(f"{len(photos.rows)} rows written to {out}{advice}")
 
 
 @app.command
@@ -164,6 +174,8 @@ def split(
     *,
     by: By | None = None,
     out: Path | None = None,
+    layout: str | None = None,
+    gap: float | None = None,
     strict: Annotated[bool, On] = False,
     val_fraction: float | None = None,
     test_fraction: float | None = None,
@@ -176,6 +188,8 @@ def split(
         source: a manifest, or photos in any format
         by: what must not cross: photo, sequence or site (by sequence where known, else by photo)
         out: the manifest to write (the source itself if it is one, else photos.parquet)
+        layout: of the source, where that is no manifest: see `fscl scan`
+        gap: seconds up to which photos of one camera are of one burst (30); 0 looks for none
         strict: a class that cannot be split is an error
         val_fraction: of each class for validation (0.15)
         test_fraction: of each class for test (0.15)
@@ -183,18 +197,23 @@ def split(
         overwrite: replace an existing manifest other than the source
     """
     from fscl.config import section
-    from fscl.manifest.table import check_new, is_manifest
+    from fscl.formats.scan import is_manifest_file
+    from fscl.formats.sequences import untimed
+    from fscl.manifest.table import check_new
     from fscl.training.subset import balance_table, split_notes, split_photos
 
-    in_place = source.suffix == ".parquet" and source.exists() and is_manifest(source)
+    in_place = is_manifest_file(source)
     target = out or (source if in_place else Path("photos.parquet"))
     check_new(target, overwrite=overwrite or (in_place and target == source))
     settings = section("split", by=by, strict=strict, val_fraction=val_fraction, test_fraction=test_fraction)
-    photos = _photos(source)
+    photos = _photos(source, layout=layout, gap_s=gap)
     divided = split_photos(photos, settings, redraw=redraw)
     divided.write(target)
     _print(balance_table(divided))
-    for note in split_notes(photos, divided, settings, redraw=redraw):
+    notes = split_notes(photos, divided, settings, redraw=redraw)
+    if by != "site" and (note := untimed(divided.rows)) is not None:
+        notes.append(note)
+    for note in notes:
         _print(note)
     _print(f"written to {target}")
 
@@ -247,6 +266,7 @@ def train(
         bundle=from_,
     )
     photos = _photos(source)
+    _say_untimed(photos, source, config.split.by)
     config = _class_names(photos).configured(config)
     with TerminalProgress(f"{config.method.title} → {out}") as listener:
         fit(config, photos, out, resume=resume, overwrite=overwrite, listener=listener)
@@ -308,11 +328,13 @@ def compare(
     from fscl.experiments.grid import STUDY_RATIOS
     from fscl.methods import STUDY
 
+    configs = settings.resolve_all(methods or STUDY)
     photos = _photos(source)
+    _say_untimed(photos, source, next(iter(configs.values())).split.by)
     names = _class_names(photos)
     run.compare(
         photos,
-        settings.resolve_all(methods or STUDY),
+        configs,
         out,
         pairs=run.pairs_of(
             photos,
@@ -360,10 +382,25 @@ def methods() -> None:
     _print(table())
 
 
-def _photos(source: Path) -> "Manifest":
-    from fscl.formats.scan import open_photos
+def _photos(source: Path, *, layout: str | None = None, gap_s: float | None = None) -> "Manifest":
+    """Open photos, and say on stderr in a few lines what is wrong with them."""
+    from fscl.formats.scan import in_short, is_manifest_file, open_photos
 
-    return open_photos(source)
+    photos = open_photos(source, layout=layout, gap_s=gap_s)
+    for line in in_short(photos, source, scanned=not is_manifest_file(source)):
+        print(line, file=sys.stderr)
+    return photos
+
+
+def _say_untimed(photos: "Manifest", source: Path, by: By | None) -> None:
+    """Say, where a split is about to be drawn, which photos it may part from others of their burst."""
+    from fscl.formats.scan import is_manifest_file
+    from fscl.formats.sequences import untimed
+    from fscl.manifest.splits import has_split
+
+    divided = is_manifest_file(source) and has_split(photos.rows)
+    if by != "site" and not divided and (note := untimed(photos.rows)) is not None:
+        print(note, file=sys.stderr)
 
 
 def _class_names(photos: "Manifest") -> "ClassNames":

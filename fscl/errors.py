@@ -16,6 +16,10 @@ class PhotosError(FsclError):
     """Photos, labels or tables that cannot be used."""
 
 
+class UnreadableError(PhotosError):
+    """A photo that cannot be read; the message is a short reason, such as `truncated file`."""
+
+
 class OutputError(FsclError):
     """An output folder or file that holds something else, or cannot be written."""
 

@@ -1,26 +1,25 @@
 """Read a photo: upright, RGB, cropped to a box; or say in a few words why it cannot be read."""
 
+import io
 import math
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
+from PIL.ImageFile import ImageFile
 
-from fscl import archives
-from fscl.errors import PhotosError
+from fscl import pixels
+from fscl.decoding import PIXELS, QUIET, messages, named_failures, opened
+from fscl.errors import UnreadableError
+
+__all__ = ["UnreadableError", "read_facts", "read_header", "read_region", "read_size", "turn_box"]
 
 Box = tuple[float, float, float, float]
 """x, y, w, h in pixels, origin top left."""
 
 BACKGROUND = "white"  # what shows through transparent pixels
-
-# Photos only: without this list Pillow would also start Ghostscript on an EPS that is named .jpg.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")  # JPEG includes MPO
 
 # EXIF orientation → how the stored pixels become upright (EXIF 2.32, tag 0x0112).
 UPRIGHT = {
@@ -34,9 +33,10 @@ UPRIGHT = {
 }
 INVERSE = {6: 8, 8: 6}  # the other orientations undo themselves
 
-
-class UnreadableError(PhotosError):
-    """A photo that cannot be read; the message is a short reason, such as `truncated file`."""
+OF_EXIF = re.compile(r"\bEXIF\b|\btag\b", re.IGNORECASE)  # what Pillow says of damaged EXIF
+END_BYTES = 1024  # of a file, where its format's end mark is looked for
+Exif = dict[int, Any]
+"""Tag → value, of the first directory and the EXIF directory."""
 
 
 class Header(NamedTuple):
@@ -48,14 +48,52 @@ class Header(NamedTuple):
     """EXIF orientation, 1 (as stored) to 8."""
 
 
+class Facts(NamedTuple):
+    """What a look at a photo finds."""
+
+    header: Header
+    exif: Exif
+    problem: str | None
+    """Why its pixels cannot be read, where they were looked at."""
+    notes: tuple[str, ...]
+    """What is strange about it, such as `12 bits in a 16-bit file`."""
+    decoded: bool
+    """Whether its pixels were looked at."""
+
+
 def read_header(path: Path) -> Header:
     """Read size and orientation of a photo without decoding its pixels.
 
     Raises:
         UnreadableError: no photo, or none that Pillow knows.
     """
-    with _QUIET, _open(path) as image:
-        return _header(image)
+    with QUIET, opened(path) as (image, *_):
+        return _header(image, _exif(image, whole=False)[0])
+
+
+def read_facts(path: Path, *, decode: bool = False) -> Facts:
+    """Read all that a photo tells of itself, in one opening.
+
+    Args:
+        path: the photo, a file or in a zip archive.
+        decode: look at all pixels, too; else only at those of a photo whose file seems cut off (its format's end
+            mark is missing) or has more than 8 bits a band.
+
+    Raises:
+        UnreadableError: no photo, or none that Pillow knows.
+
+    >>> import tempfile
+    >>> photo = Path(tempfile.mkdtemp()) / "fox.png"
+    >>> Image.new("L", (40, 30)).save(photo)
+    >>> read_facts(photo)
+    Facts(header=Header(width=40, height=30, orientation=1), exif={}, problem=None, notes=(), decoded=False)
+    """
+    with QUIET, opened(path) as (image, file, complaints):
+        exif, damage = _exif(image, whole=True, complaints=complaints)
+        header = _header(image, exif)
+        decode = decode or pixels.is_deep(image) or not _ends(image, file)
+        problem, notes = _looked_at(image, file, path) if decode else (None, [])
+    return Facts(header, exif, problem, tuple(filter(None, [*damage, *notes])), decode)
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -99,8 +137,8 @@ def read_region(
     >>> region.mode, region.size
     ('RGB', (24, 14))
     """
-    with _QUIET, _open(path) as image:
-        header = _header(image)
+    with QUIET, opened(path) as (image, file, _):
+        header = _header(image, _exif(image, whole=False)[0])
         # Pillow turns a TIFF itself while loading it.
         orientation = 1 if image.format == "TIFF" else header.orientation
         region = _grown(box, margin, header)
@@ -110,11 +148,12 @@ def read_region(
             fraction = min_side / min(region[2:])
             image.draft(None, (math.ceil(full_width * fraction), math.ceil(full_height * fraction)))
         scale_x, scale_y = image.width / full_width, image.height / full_height
-        with _named_failures(path):
-            image.load()
-        edges = _pixel_edges(stored, scale_x, scale_y, image.size)
-        upright = _rgb(image if edges == (0, 0, *image.size) else image.crop(edges))
-    return upright.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else upright
+        with PIXELS.of(_pixels(image, full_width * full_height)):
+            with named_failures(path):
+                decoded, _ = pixels.decode(image, file)
+            edges = _pixel_edges(stored, scale_x, scale_y, decoded.size)
+            upright = _rgb(decoded if edges == (0, 0, *decoded.size) else decoded.crop(edges))
+            return upright.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else upright
 
 
 def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:
@@ -137,61 +176,68 @@ def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:
     return (y, x, h, w) if orientation >= 5 else (x, y, w, h)
 
 
-@contextmanager
-def _named_failures(path: Path) -> Iterator[None]:
-    """Turn whatever Pillow raises into a short reason."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise UnreadableError("missing file") from None
-    except PermissionError:
-        raise UnreadableError("permission denied") from None
-    except IsADirectoryError:
-        raise UnreadableError("a folder, not a file") from None
-    except archives.ArchiveError as error:
-        raise UnreadableError(str(error)) from None
-    except UnidentifiedImageError:
-        raise UnreadableError(_reason_unidentified(path)) from None
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise UnreadableError(f"more than {limit} megapixels (decompression bomb?)") from None
-    except MemoryError:
-        raise UnreadableError("larger than the memory") from None
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, …
-        reason = "truncated file" if "truncated" in str(error).lower() else f"damaged file ({error})"
-        raise UnreadableError(reason) from error
+def _exif(image: ImageFile, *, whole: bool, complaints: Sequence[str] = ()) -> tuple[Exif, list[str]]:
+    """What EXIF says, with its second directory or not; and a note where it is damaged: no reason to lose a photo."""
+    exif: Exif = {}
+    with messages() as more:
+        try:
+            # Not image.getexif(): that of a PNG decodes all pixels to look for EXIF behind them.
+            found = Image.Image.getexif(image)
+            exif |= found
+            exif |= found.get_ifd(ExifTags.IFD.Exif) if whole else {}
+        except Exception as error:  # corrupt EXIF raises almost anything
+            more.append(f"EXIF: {error}")
+    damaged = any(OF_EXIF.search(complaint) for complaint in [*complaints, *more])
+    return exif, ["EXIF is damaged: its time may be missing, and how the photo is turned"] if damaged else []
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
-    with _named_failures(path):
-        file = archives.open_binary(path)
-    with file:
-        with _named_failures(path):
-            image = Image.open(file, formats=FORMATS)
-        yield image
-
-
-def _reason_unidentified(path: Path) -> str:
-    if archives.size(path) == 0:
-        return "empty file"
-    if path.suffix.lower() in (".heic", ".heif"):
-        return "HEIC is not supported, convert it to JPEG"
-    return "not an image"
-
-
-def _header(image: Image.Image) -> Header:
-    try:
-        # Not image.getexif(): that of a PNG decodes all pixels to look for EXIF behind them.
-        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-    except Exception:  # corrupt EXIF raises almost anything, and is no reason to lose the photo
-        orientation = 1
+def _header(image: ImageFile, exif: Exif) -> Header:
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
     if orientation not in UPRIGHT:
         orientation = 1
     width, height = image.size
     if orientation >= 5 and image.format != "TIFF":
         width, height = height, width
     return Header(width, height, orientation)
+
+
+def _ends(image: ImageFile, file: io.BufferedReader) -> bool:
+    """Tell whether a file ends as its format does, where that can be seen; what a camera adds behind is no matter.
+
+    Not of a member of an archive: all of it would have to be unpacked.
+    """
+    if not isinstance(file.raw, io.FileIO):
+        return True
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(size - END_BYTES, 0))
+    end = file.read().rstrip(b"\0")
+    if image.format in ("JPEG", "MPO"):
+        return b"\xff\xd9" in end
+    if image.format == "PNG":
+        return b"IEND" in end
+    if image.format == "GIF":
+        return end.endswith(b";")
+    if image.format == "WEBP":
+        file.seek(4)
+        return size >= int.from_bytes(file.read(4), "little") + 8
+    return True
+
+
+def _looked_at(image: ImageFile, file: io.BufferedReader, path: Path) -> tuple[str | None, list[str]]:
+    """Decode a photo, a JPEG as small as can be: why that fails, and what is strange."""
+    full = image.width * image.height
+    image.draft(None, (1, 1))
+    try:
+        with PIXELS.of(_pixels(image, full)), named_failures(path) as complaints:
+            _, note = pixels.decode(image, file)
+    except UnreadableError as error:
+        return str(error), []
+    return None, [*filter(None, [note]), *(f"damaged in part: {complaint}" for complaint in complaints[:1])]
+
+
+def _pixels(image: ImageFile, full: int) -> int:
+    """How many pixels are decoded at once: of a progressive JPEG all, also where few of them are asked for."""
+    return full if image.info.get("progressive") else image.width * image.height
 
 
 def _grown(box: Box | None, margin: float, header: Header) -> Box:
@@ -217,43 +263,11 @@ def _pixel_edges(box: Box, scale_x: float, scale_y: float, size: tuple[int, int]
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # 16 bits a pixel: Pillow's own conversion clips everything above 255 to white.
-        eight_bits = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-        return Image.fromarray(eight_bits).convert("RGB")
-    if image.mode in ("F", "LAB"):
-        raise UnreadableError(f"pixels of kind {image.mode} are not supported")
     if image.has_transparency_data:
-        with_alpha = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, BACKGROUND)
-        return Image.alpha_composite(background, with_alpha).convert("RGB")
+        return pixels.by_strips(image, "RGB", _on_background)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-class _Quiet:
-    """While any thread is inside, Pillow's warnings (corrupt EXIF, large photos) are not shown.
-
-    `warnings.catch_warnings` alone is not safe in threads: it restores the filters that it met, which
-    may be those of another thread.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._filters.__exit__(None, None, None)
-
-
-_QUIET = _Quiet()
+def _on_background(image: Image.Image) -> Image.Image:
+    background = Image.new("RGBA", image.size, BACKGROUND)
+    return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")

@@ -9,10 +9,11 @@ import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from shutil import copytree
+from shutil import copyfile, copytree
 from zipfile import ZipFile
 
 import pytest
+from PIL import Image
 
 from fscl.cli import Flags, main
 
@@ -111,6 +112,94 @@ def test_what_a_split_does_unasked_is_said(fscl, photos, tmp_path):
     assert said not in out + err
 
 
+@pytest.fixture
+def stained(class_folders, tmp_path):
+    """Return class folders in which a few things are wrong."""
+    copytree(class_folders, tmp_path / "mine")
+    (tmp_path / "mine/deer/zero.jpg").touch()
+    (tmp_path / "mine/Deer").mkdir()
+    copyfile(tmp_path / "mine/deer/000.jpg", tmp_path / "mine/Deer/x.jpg")
+    (tmp_path / "mine/wolf").mkdir()
+    (tmp_path / "mine/wolf/1.CR2").touch()
+    return tmp_path / "mine"
+
+
+WRONG = [
+    "mine, in short (fscl scan mine shows all):",
+    "  1 of 122 rows cannot be used: 1 unreadable: empty file",
+    "  labels that may be misspelt: Deer (like deer)",
+    "  1 photo with different labels on its copies",
+    "  class folders without a photo: wolf (1 .cr2)",
+    "  passed over: 1 .cr2; camera raw is not read, convert it to JPEG",
+]
+NO_TIME = "121 photos have no time and no sequence: bursts among such photos may cross from training to test"
+
+
+def test_what_is_wrong_with_photos_is_said_by_each_command_that_scans_them(fscl, stained):
+    names = ["--classes", "boar", "deer", "--by", "photo"]
+    code, _, err = fscl("train", "mine", "--out", "runs/x", *names, *QUICK)
+    assert (code, err.splitlines()[:7]) == (0, [*WRONG, NO_TIME])
+    code, out, err = fscl("split", "mine", "--out", "split.parquet")
+    assert (code, err.splitlines()) == (0, WRONG)
+    assert NO_TIME in out
+    pair = ["--fine", "boar:deer", "--ratios", "1", "--methods", "baseline", "--jobs", "1"]
+    code, _, err = fscl("compare", "mine", *pair, "--out", "study", *QUICK)
+    assert (code, err.splitlines()[:7]) == (0, [*WRONG, NO_TIME])
+    code, _, err = fscl("evaluate", "runs/x", "mine")
+    assert err.splitlines()[:6] == WRONG
+
+
+def test_of_a_manifest_the_rows_that_cannot_be_used_are_said(fscl, stained):
+    code, _, err = fscl("scan", "mine", "--out", "photos.parquet")
+    assert (code, err) == (0, "")
+    said = ["photos.parquet, in short (fscl scan photos.parquet shows all):", *WRONG[1:3]]
+    code, _, err = fscl("train", "photos.parquet", "--classes", "boar", "deer", "--out", "runs/x", *QUICK)
+    assert (code, err.splitlines()[:4]) == (0, [*said, NO_TIME])
+    code, _, err = fscl("split", "photos.parquet", "--out", "split.parquet")
+    assert err.splitlines() == said
+    code, _, err = fscl("train", "split.parquet", "--classes", "boar", "deer", "--out", "runs/y", *QUICK)
+    assert err.splitlines()[1] == said[1]
+    assert NO_TIME not in err
+
+
+def test_sites_from_folders_and_bursts_from_times(fscl, tmp_path):
+    for site in ("cam1", "cam2", "cam3"):
+        for number in range(24):
+            label = ("fox", "hare")[number % 2]
+            exif = Image.Exif()
+            exif.get_ifd(0x8769)[0x9003] = f"2021:05:{number // 4 + 1:02} 08:00:{number % 4 * 9:02}"
+            target = tmp_path / "mine" / site / label / f"{number}.jpg"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 8), (number, len(site), ord(site[3]))).save(target, exif=exif)
+    code, _, err = fscl("train", "mine", "--out", "runs/x", *QUICK)
+    assert code == 2
+    assert "--layout site/class: classes such as fox, hare, at the sites cam1, cam2, cam3" in err
+    code, out, _ = fscl("scan", "mine", "--layout", "site/class", "--out", "photos.parquet")
+    assert code == 0
+    assert re.search(r"cam2 +24 +2", out)
+    assert "72 photos with a time are 18 sequences" in out
+    code, out, err = fscl("split", "photos.parquet", "--gap", "0", "--by", "sequence")
+    assert (code, "no photo has one" in err) == (2, True)
+    for gap, sequences in ([], 18), (["--gap", "8"], 36):
+        code, out, err = fscl("split", "photos.parquet", *gap, "--redraw", "--by", "sequence")
+        assert (code, err) == (0, "")
+        assert re.search(rf"fox .* {sequences} ", out)
+        assert "no time" not in out
+    assert fscl("split", "mine", "--layout", "site/class", "--by", "site", "--out", "sites.parquet")[0] == 0
+
+
+def test_nothing_that_can_be_used_is_an_error_without_advice(fscl, tmp_path):
+    (tmp_path / "mine/fox").mkdir(parents=True)
+    for number in range(3):
+        (tmp_path / f"mine/fox/{number}.jpg").touch()
+    code, out, err = fscl("scan", "mine")
+    assert code == 2
+    assert "3 rows cannot be used: unreadable: empty file" in out
+    assert "next:" not in out
+    assert "expected photos to train on, got none" in err
+    assert (tmp_path / "photos.parquet").exists()
+
+
 def tables(tmp_path):
     (tmp_path / "nolabel.csv").write_text("filepath,size\na.jpg,1\n")
     (tmp_path / "empty").mkdir()
@@ -163,7 +252,24 @@ BAD = {
         ["scan", "{photos}", "--out", "nolabel.csv"],
         "a manifest is a .parquet file",
     ),
-    "by site without sites": (["split", "{photos}", "--by", "site"], "no photo has one"),
+    "by site without sites": (
+        ["split", "{photos}", "--by", "site"],
+        "expected sites to split by, but no photo has one",
+    ),
+    "by sequence without sequences": (
+        ["split", "{photos}", "--by", "sequence"],
+        "expected sequences to split by, but no photo has one",
+    ),
+    "a layout of other words": (
+        ["scan", "empty", "--layout", "species", "--out", "m.parquet"],
+        "unknown word 'species'",
+    ),
+    "a layout of a manifest": (["split", "{photos}", "--layout", "class"], "--layout says what folders mean"),
+    "a gap below zero": (["scan", "empty", "--gap", "-1", "--out", "m.parquet"], "expected seconds of 0 or more"),
+    "a gap of photos without times": (
+        ["split", "{photos}", "--gap", "5"],
+        "sequences are made of their times, got none",
+    ),
 }
 
 
@@ -210,7 +316,7 @@ def test_a_full_disk_keeps_what_was_done(fscl, photos, monkeypatch, tmp_path):
     monkeypatch.setattr(os, "fsync", fsync)
     code, _, err = fscl(*command)
     assert code == 2
-    assert err.startswith("fscl: No space left on device: runs/x/checkpoint.pt; what was done is kept")
+    assert "\nfscl: No space left on device: runs/x/checkpoint.pt; what was done is kept" in err
     monkeypatch.setattr(os, "fsync", real)
     assert [p.name for p in (tmp_path / "runs/x").glob("*.pt")] == ["checkpoint.pt"]
     code, _, err = fscl(*command, "--resume")

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
-    {"config", "registry", "images", "errors", "atomic", "archives", "lock"},
+    {"config", "registry", "images", "pixels", "decoding", "errors", "atomic", "archives", "lock"},
     {"manifest", "scoring", "models", "losses", "methods"},
     {"formats", "loading"},
     {"bundle", "inference"},
@@ -41,7 +41,9 @@ def test_imports_only_go_down(path):
         assert not (FLOOR[own] == FLOOR[other] == 1), f"siblings on floor 1: {own} imports {other}"
 
 
-@pytest.mark.parametrize("room", ["manifest", "scoring", "report", "formats", "images.py", "config.py"])
+@pytest.mark.parametrize(
+    "room", ["manifest", "scoring", "report", "formats", "images.py", "pixels.py", "decoding.py", "config.py"]
+)
 def test_scanning_scoring_and_reporting_do_not_import_torch(room):
     paths = [PACKAGE / room] if room.endswith(".py") else sorted((PACKAGE / room).rglob("*.py"))
     for path in paths:

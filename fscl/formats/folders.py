@@ -1,9 +1,8 @@
 """Class folders: root/CLASS/…/photo.jpg, or root/{train,val,test}/CLASS/…/photo.jpg; the root may be a zip."""
 
 import os
-import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -11,7 +10,11 @@ import pandas as pd
 
 from fscl import archives
 from fscl.errors import PhotosError
+from fscl.formats import layouts, passed_over
+from fscl.formats.layouts import SPLIT_NAMES
 from fscl.manifest.table import Manifest
+
+__all__ = ["NOT_UTF8", "PHOTO_SUFFIXES", "SPLIT_NAMES", "Found", "escaped", "not_utf8", "read", "walk"]
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif"),
@@ -20,11 +23,8 @@ PHOTO_SUFFIXES = (
 NOT_UTF8 = "file name is not UTF-8, rename it"
 UNREADABLE_FOLDER = "unreadable folder"
 ZIP_IN_ZIP = "unreadable: a zip in a zip is not opened"
-# Folders that cameras, archives and systems leave behind; they hold thumbnails and forks, no photos.
-PASSED_OVER = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
-
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""How sources call a split → how we do. Compared in lower case."""
+# Folders that cameras, archives, systems and programs leave behind; they hold thumbnails, forks and copies.
+JUNK_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__")
 
 
 class Found(NamedTuple):
@@ -36,21 +36,43 @@ class Found(NamedTuple):
     """Further ones, in archives, that cannot be read, with the reason."""
     closed: dict[str, str]
     """Folders and archives that cannot be opened, with the reason."""
-    others: Counter[str]
-    """How many other files there are of each suffix."""
+    passed_over: Counter[tuple[str, str]]
+    """How many other files there are in each folder of each suffix, or, without one, of each name; or hidden."""
+    empty: list[str]
+    """Folders without any file or folder."""
+    hidden: list[str]
+    """Folders whose names begin with a point, which are not entered."""
+    links: dict[str, str]
+    """Linked folders that are not entered, as what they lead to is read elsewhere → where that is."""
+
+    @property
+    def others(self) -> Counter[str]:
+        """How many other files there are of each suffix."""
+        counts: Counter[str] = Counter()
+        for (_, suffix), count in self.passed_over.items():
+            counts[suffix] += count
+        return counts
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, *, layout: str | None = None) -> Manifest:
     """Read a folder of class folders, or a zip archive of them, in sorted path order. Labels are the folder names.
 
-    A folder that holds all others of an archive is passed over. A photo beside the class folders, one that its
-    archive does not yield, a folder that may not be opened and a name that is not UTF-8 become rows with a
-    `problem`.
+    Folders that hold all others are looked through. A photo beside the class folders, one that its archive does not
+    yield, a folder that may not be opened and a name that is not UTF-8 become rows with a `problem`. What is passed
+    over, and how the folders were understood, is said in the manifest's `remarks`.
+
+    Args:
+        root: the folder or archive.
+        layout: what the folders from the root on mean, such as `site/class`; by default classes, or splits that hold
+            classes. See `fscl.formats.layouts`.
 
     Raises:
-        PhotosError: no photos, no class folders, or class folders beside split folders; a damaged archive.
+        PhotosError: no photos, no class folders, class folders beside split folders, or folders of which several hold
+            folders of the same names; a damaged archive.
+        ConfigurationError: a layout that is none.
     """
     root = root.resolve()
+    given = None if layout is None else layouts.parse(layout)
     found = walk(root)
     if not (found.files or found.unreadable or found.closed):
         others = ", ".join(f"{count} {suffix}" for suffix, count in found.others.most_common(5))
@@ -59,24 +81,23 @@ def read(root: Path) -> Manifest:
             f"{root}: expected photos in {root.name}/CLASS/photo.jpg, got none ({others or 'it is empty'}){fix}"
         )
     problems = dict.fromkeys(found.files) | found.unreadable | found.closed
-    folders = {path: _folders(path, why) for path, why in problems.items()}
-    levels = int(root.is_file() and _has_one_top(folders.values()))
-    by_split = _is_by_split(root, {inner[levels] for inner in folders.values() if len(inner) > levels})
+    folders = {path: _folders(escaped(path), why) for path, why in problems.items()}
+    understood = given or layouts.guess(root, folders.values())
     rows = [
-        (escaped(path), *_label_and_split(folders[path][levels:], by_split), why or not_utf8(path))
+        (escaped(path), *layouts.place(root, folders[path], understood), why or not_utf8(path))
         for path, why in problems.items()
     ]
-    columns = pd.DataFrame(rows, columns=["path", "label", "split", "problem"]).sort_values("path")
+    columns = pd.DataFrame(rows, columns=["path", "label", "site", "split", "problem"]).sort_values("path")
     if columns["label"].isna().all():
-        example = f"{root.name}/train/CLASS/photo.jpg" if by_split else f"{root.name}/CLASS/photo.jpg"
         path, problem = columns[["path", "problem"]].iloc[0]
         raise PhotosError(
-            f"{root}: expected {example}, got {len(columns)} photos without a class folder, such as "
-            f"{path if pd.isna(problem) else f'{path} ({problem})'}; make a folder for each class, or give a table "
-            "(CSV) with the columns filepath,label"
+            f"{root}: expected {_example(root, understood)}, got {len(columns)} photos without a class folder, "
+            f"such as {path if pd.isna(problem) else f'{path} ({problem})'}; make a folder for each class, or give a "
+            "table (CSV) with the columns filepath,label"
         )
     columns.loc[columns["label"].isna() & columns["problem"].isna(), "problem"] = "no label"
-    return Manifest.build(columns, root)
+    remarks = (*understood.remarks, *passed_over.remarks(found, columns["label"], understood))
+    return Manifest.build(columns, root, remarks)
 
 
 def walk(root: Path, suffixes: tuple[str, ...] = PHOTO_SUFFIXES, *, into_zips: bool = False) -> Found:
@@ -90,10 +111,10 @@ def walk(root: Path, suffixes: tuple[str, ...] = PHOTO_SUFFIXES, *, into_zips: b
     Raises:
         ArchiveError: the root is a damaged archive.
     """
-    found = Found([], {}, {}, Counter())
-    listed = _in_archive(root) if archives.is_archive(root) else _in_folder(root, found.closed, into_zips)
+    found = Found([], {}, {}, Counter(), [], [], {})
+    listed = _in_archive(root) if archives.is_archive(root) else _in_folder(root, found, into_zips)
     for path, problem in listed:
-        name = path.rsplit("/", 1)[-1]
+        folder, _, name = path.rpartition("/")
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - of each file; a Path takes ten times as long
         wanted = suffix in suffixes and not name.startswith(".")
         if problem == ZIP_IN_ZIP:
@@ -103,7 +124,7 @@ def walk(root: Path, suffixes: tuple[str, ...] = PHOTO_SUFFIXES, *, into_zips: b
         elif wanted:
             found.files.append(path)
         else:
-            found.others[suffix or name] += 1
+            found.passed_over[escaped(folder), _kind(name, hides=suffix in suffixes)] += 1
     found.files.sort()
     return found
 
@@ -118,33 +139,56 @@ def not_utf8(path: str) -> str | None:
     return None if escaped(path) == path else NOT_UTF8
 
 
-def _in_folder(root: Path, closed: dict[str, str], into_zips: bool) -> Iterator[tuple[str, str | None]]:
-    """The files below a folder, and why they cannot be read; notes in `closed` what cannot be opened."""
-    entered: set[str] = set()
+def _in_folder(root: Path, found: Found, into_zips: bool) -> Iterator[tuple[str, str | None]]:
+    """The files below a folder, and why they cannot be read; notes what is not entered.
 
-    def note(error: OSError) -> None:
-        folder = escaped(Path(error.filename).relative_to(root).as_posix())
-        closed[folder] = f"{UNREADABLE_FOLDER}: {(error.strerror or 'unknown').lower()}"
-
-    for folder, subfolders, files in os.walk(root, onerror=note, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in entered:  # a link in a circle, or to photos that are read already
-            subfolders.clear()
+    What is linked comes last, so that photos keep the names of the folders that they really lie in.
+    """
+    entered: dict[str, str] = {}  # real path → path below the root
+    waiting = [root]
+    while waiting:
+        start = waiting.pop(0)
+        place = _below(root, start)
+        if start != root and (real := os.path.realpath(start)) in entered:
+            found.links[place] = entered[real]
             continue
-        entered.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not _is_passed_over(name))
-        place = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        for name in files:
-            path = str(place / name)
-            if into_zips and not name.startswith(".") and archives.is_archive(Path(folder, name)):
-                try:
-                    yield from ((f"{path}/{member}", why) for member, why in _in_archive(Path(folder, name)))
-                except archives.ArchiveError as error:
-                    closed[escaped(path)] = f"unreadable archive: {error}"
-                except OSError as error:
-                    closed[escaped(path)] = f"unreadable archive: {(error.strerror or 'unknown').lower()}"
-            else:
-                yield path, None
+        for folder, subfolders, files in os.walk(start, onerror=lambda error: _note(error, root, found)):
+            real, place = os.path.realpath(folder), _below(root, Path(folder))
+            if real in entered:  # a link leads to a folder that holds the root
+                subfolders.clear()
+                continue
+            entered[real] = place
+            if not (subfolders or files):
+                found.empty.append(place)
+            found.hidden.extend(str(PurePosixPath(place) / name) for name in subfolders if name.startswith("."))
+            subfolders[:] = sorted(name for name in subfolders if not _is_passed_over(name))
+            waiting += [Path(folder, name) for name in subfolders if Path(folder, name).is_symlink()]
+            yield from _in_files(Path(folder), place, files, found.closed, into_zips)
+
+
+def _in_files(
+    folder: Path, place: str, files: list[str], closed: dict[str, str], into_zips: bool
+) -> Iterator[tuple[str, str | None]]:
+    for name in files:
+        path = str(PurePosixPath(place) / name)
+        if into_zips and not name.startswith(".") and archives.is_archive(folder / name):
+            try:
+                yield from ((f"{path}/{member}", why) for member, why in _in_archive(folder / name))
+            except archives.ArchiveError as error:
+                closed[escaped(path)] = f"unreadable archive: {error}"
+            except OSError as error:
+                closed[escaped(path)] = f"unreadable archive: {(error.strerror or 'unknown').lower()}"
+        else:
+            yield path, None
+
+
+def _below(root: Path, folder: Path) -> str:
+    return folder.relative_to(root).as_posix()
+
+
+def _note(error: OSError, root: Path, found: Found) -> None:
+    folder = escaped(_below(root, Path(error.filename)))
+    found.closed[folder] = f"{UNREADABLE_FOLDER}: {(error.strerror or 'unknown').lower()}"
 
 
 def _in_archive(archive: Path) -> Iterator[tuple[str, str | None]]:
@@ -165,34 +209,17 @@ def _folders(path: str, problem: str | None) -> tuple[str, ...]:
 
 
 def _is_passed_over(folder: str) -> bool:
-    return folder.startswith(".") or folder in PASSED_OVER
+    return folder.startswith(".") or folder in JUNK_FOLDERS
 
 
-def _has_one_top(folders: Collection[tuple[str, ...]]) -> bool:
-    """Tell whether one folder holds all others: the classes, or the splits, and not just what is in one class."""
-    tops = {inner[0].lower() for inner in folders if inner}
-    seconds = {inner[1].lower() for inner in folders if len(inner) > 1}
-    return (
-        all(folders)
-        and len(tops) == 1
-        and not tops & SPLIT_NAMES.keys()
-        and (len(seconds) > 1 or bool(seconds & SPLIT_NAMES.keys()))
-    )
+def _kind(name: str, *, hides: bool) -> str:
+    """What a file that is passed over counts as: its suffix, else its name; or a photo that is hidden, or a fork."""
+    if name.startswith("."):
+        return passed_over.HIDDEN if hides and not name.startswith("._") else passed_over.FORK
+    return escaped(PurePosixPath(name).suffix.lower() or name)
 
 
-def _is_by_split(root: Path, tops: set[str]) -> bool:
-    splits = sorted(top for top in tops if top.lower() in SPLIT_NAMES)
-    classes = sorted(top for top in tops if top.lower() not in SPLIT_NAMES)
-    if splits and classes:
-        raise PhotosError(
-            f"{root}: expected class folders, or split folders that hold class folders, got both: "
-            f"{', '.join(splits)} beside {', '.join(classes[:3])}; move one kind elsewhere"
-        )
-    return bool(splits)
-
-
-def _label_and_split(folders: tuple[str, ...], by_split: bool) -> tuple[str | None, str | None]:
-    split = SPLIT_NAMES[folders[0].lower()] if by_split and folders else None
-    classes = folders[1:] if by_split else folders
-    # macOS stores names decomposed: the same label must be the same text everywhere.
-    return (unicodedata.normalize("NFC", escaped(classes[0])) if classes else None), split
+def _example(root: Path, layout: layouts.Layout) -> str:
+    """The path of a photo under a layout, its class and split in capitals unless the user did not name them."""
+    names = {"class": "CLASS", "site": "SITE", "split": "train", "-": "FOLDER"}
+    return "/".join([root.name, *(names[word] for word in layout.words), "photo.jpg"])

@@ -1,5 +1,6 @@
 """Why a row cannot be used, in the words of the manifest's column `problem`; several are joined by `; `."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -30,7 +31,7 @@ def added(reasons: pd.Series, more: pd.Series) -> pd.Series:
     >>> added(pd.Series(["no label", "no label"]), pd.Series(["missing file", None])).tolist()
     ['no label; missing file', 'no label']
     """
-    both = [_joined(old, new) for old, new in zip(reasons, more, strict=True)]
+    both = [joined([old, new]) for old, new in zip(reasons, more, strict=True)]
     return pd.Series(both, index=reasons.index, dtype="str")
 
 
@@ -61,6 +62,11 @@ def tally(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _joined(old: object, new: object) -> str | None:
-    said = [reason for text in (old, new) if isinstance(text, str) for reason in text.split(SEPARATOR)]
+def joined(reasons: Iterable[object]) -> str | None:
+    """Return reasons as one, each said once; what is no text is passed over.
+
+    >>> joined(["no label", None, "no label; missing file"])
+    'no label; missing file'
+    """
+    said = [reason for text in reasons if isinstance(text, str) for reason in text.split(SEPARATOR)]
     return SEPARATOR.join(dict.fromkeys(said)) or None

@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import pandas as pd
 from rich.console import Console
@@ -13,16 +14,17 @@ from rich.progress import Progress
 
 from fscl import archives, formats
 from fscl.errors import PhotosError
-from fscl.formats import reasons
+from fscl.formats import reasons, sequences
 from fscl.formats.folders import NOT_UTF8
 from fscl.formats.labels import apply_class_map, read_class_map
-from fscl.formats.summary import summary
-from fscl.images import UnreadableError, read_region, read_size
+from fscl.formats.photo_times import taken
+from fscl.formats.sequences import GAP_S
+from fscl.formats.summary import Verify, in_short, summary
+from fscl.images import UnreadableError, read_facts
 from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest
 
-__all__ = ["Verify", "open_photos", "scan", "scan_with_bar", "summary"]
+__all__ = ["Verify", "in_short", "is_manifest_file", "open_photos", "scan", "scan_with_bar", "summary"]
 
-Verify = Literal["none", "header", "decode"]
 Found = TypeVar("Found")
 BATCH = 64  # photos per task of the pool: a header takes less time than to hand out a task
 ROUNDING_PX = 1.0  # detectors round: a box that leaves the photo by less is clipped without a note
@@ -35,6 +37,13 @@ class Look(NamedTuple):
     width: int | None = None
     height: int | None = None
     problem: str | None = None
+    note: str | None = None
+    time: datetime | None = None
+    model: str | None = None
+    camera: str | None = None
+
+
+LOOK_DTYPES = {name: COLUMNS.get(name, "str") for name in Look._fields} | {"time": COLUMNS["datetime"]}
 
 
 def scan(
@@ -42,24 +51,33 @@ def scan(
     *,
     verify: Verify = "header",
     class_map: Path | None = None,
+    layout: str | None = None,
+    gap_s: float = GAP_S,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
     """Read photos and labels of any known format and check every photo.
 
     A bad photo does not end the scan: its row gets a `problem`. A column `note` says what was changed or
-    left out in a row that can be used.
+    left out in a row that can be used. Where the source has no time or sequence, EXIF and file names give the times,
+    and times the sequences.
 
     Args:
         source: class folders (a folder or a zip of them), a table (CSV, Parquet) or a manifest.
         verify: "none" asks for the size of the files only; "header" also opens each photo, which gives
-            width and height; "decode" also reads all its pixels, and so finds truncated files.
+            width, height and time, and finds JPEG, PNG, WebP and GIF files that are cut off; "decode" also reads
+            all pixels, and so finds every damaged photo.
         class_map: CSV `label,class` that renames or merges labels; rows whose class is blank are left out.
+        layout: what the folders of class folders mean, such as `site/class`; by default classes, in splits or not.
+        gap_s: seconds up to which a photo is of the same sequence as the one before of the same camera; 0 makes no
+            sequences.
         progress: called with (photos looked at, photos) as the scan goes on.
 
     Raises:
         PhotosError: the source or the class map cannot be understood, or no photo can be opened.
+        ConfigurationError: a layout that is none, or a negative gap.
     """
-    manifest = formats.read(source)
+    sequences.check_gap(gap_s)
+    manifest = formats.read(source, layout=layout)
     rows = manifest.rows if class_map is None else _mapped(manifest.rows, class_map)
     known_unreadable = rows["problem"].str.startswith(("unreadable", NOT_UTF8), na=False)
     paths = rows.loc[~known_unreadable, "path"].unique().tolist()
@@ -70,27 +88,50 @@ def scan(
             f"({looks['problem'].iloc[0]}); paths are relative to the folder of the table"
         )
     found = rows[["path"]].join(looks, on="path")
+    as_read = manifest.rows.loc[rows.index]  # with the labels that the folders have
     rows = rows.assign(
         **{column: found[column].fillna(rows[column]) for column in ("bytes", "width", "height")},
+        datetime=rows["datetime"].fillna(found["time"]),
         problem=reasons.added(rows["problem"], found["problem"]),
         content_hash=rows["path"].map(hashes(manifest, _sharing(looks["bytes"]))),
-        note=rows.get("note"),
+        note=reasons.added(rows.get("note", found["note"]), found["note"]),
+        clock=as_read["clock"].astype("str") if "clock" in as_read else sequences.clocks(as_read, found),
     )
-    return Manifest.build(_clipped(rows), manifest.root)
+    rows = sequences.with_sequences(_clipped(rows), gap_s)
+    return Manifest.build(rows, manifest.root, (*manifest.remarks, *sequences.remarks(rows, gap_s)))
 
 
-def open_photos(source: Path) -> Manifest:
+def open_photos(source: Path, *, layout: str | None = None, gap_s: float | None = None) -> Manifest:
     """Return a manifest as it is, or scan another source on the fly, with a progress bar on stderr.
 
+    Args:
+        source: a manifest, or photos in any format.
+        layout: as of `scan`; not of a manifest.
+        gap_s: as of `scan`; of a manifest whose sequences are made of times they are made anew, unless it is None.
+
     Raises:
-        PhotosError: as `scan`.
+        PhotosError: as `scan`; a gap for a manifest whose sequences are not made of times.
+        ConfigurationError: as `scan`; a layout for a manifest.
     """
-    if source.suffix == ".parquet" and source.exists() and is_manifest(source):
-        return Manifest.read(source)
-    return scan_with_bar(source)
+    if not is_manifest_file(source):
+        return scan_with_bar(source, layout=layout, gap_s=GAP_S if gap_s is None else gap_s)
+    manifest = Manifest.read(source) if layout is None else formats.read(source, layout=layout)
+    return manifest if gap_s is None else Manifest(sequences.regrouped(manifest.rows, gap_s), manifest.root)
 
 
-def scan_with_bar(source: Path, *, verify: Verify = "header", class_map: Path | None = None) -> Manifest:
+def is_manifest_file(source: Path) -> bool:
+    """Tell whether a source is a manifest, which is opened as it is."""
+    return source.suffix == ".parquet" and source.exists() and is_manifest(source)
+
+
+def scan_with_bar(
+    source: Path,
+    *,
+    verify: Verify = "header",
+    class_map: Path | None = None,
+    layout: str | None = None,
+    gap_s: float = GAP_S,
+) -> Manifest:
     """Scan with a progress bar on stderr, where that is a terminal."""
     console = Console(stderr=True)
     bar = Progress(console=console, transient=True, disable=not console.is_terminal)
@@ -100,6 +141,8 @@ def scan_with_bar(source: Path, *, verify: Verify = "header", class_map: Path | 
             source,
             verify=verify,
             class_map=class_map,
+            layout=layout,
+            gap_s=gap_s,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
@@ -121,8 +164,7 @@ def _look_at_all(
         looks += batch
         if progress is not None:
             progress(len(looks), len(paths))
-    dtypes = {name: COLUMNS[name] for name in Look._fields}
-    return pd.DataFrame(looks, index=paths, columns=list(dtypes)).astype(dtypes)
+    return pd.DataFrame(looks, index=paths, columns=list(LOOK_DTYPES)).astype(LOOK_DTYPES)
 
 
 def _in_threads(work: Callable[[str], Found], paths: list[str]) -> Iterator[list[Found]]:
@@ -141,15 +183,18 @@ def _look(photo: Path, verify: Verify) -> Look:
         return Look(problem=f"unreadable: {error}")
     except OSError as error:
         return Look(problem=f"unreadable: {(error.strerror or str(error)).lower()}")
-    try:
-        if verify != "none":
-            width, height = read_size(photo)
-            look = look._replace(width=width, height=height)
-        if verify == "decode":
-            read_region(photo, min_side=1)
-    except UnreadableError as error:
-        look = look._replace(problem=reasons.of_unreadable(error))
-    return look
+    exif = {}
+    if verify != "none":
+        try:
+            facts = read_facts(photo, decode=verify == "decode")
+        except UnreadableError as error:
+            return look._replace(problem=reasons.of_unreadable(error))
+        exif = facts.exif
+        problem = facts.problem and reasons.of_unreadable(UnreadableError(facts.problem))
+        width, height, _ = facts.header
+        look = look._replace(width=width, height=height, problem=problem, note=reasons.joined(facts.notes))
+    time, note, model, camera = taken(exif, photo.name)
+    return look._replace(time=time, note=reasons.joined([look.note, note]), model=model, camera=camera)
 
 
 def hashes(manifest: Manifest, paths: list[str]) -> dict[str, str | None]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from fscl.errors import PhotosError
 from fscl.formats import boxes, reasons
-from fscl.formats.folders import SPLIT_NAMES
+from fscl.formats.layouts import SPLIT_NAMES
 from fscl.manifest.table import BOX, COLUMNS, Manifest
 
 NAMES = {
@@ -26,7 +26,7 @@ NAMES = {
 }
 """Our column → what others call it; the first found is taken. Case, spaces, `_` and `-` do not count."""
 
-OURS = {*COLUMNS, "note"}
+OURS = {*COLUMNS, "note", "clock"}
 ZONE = re.compile(r"(:\d\d(?:\.\d+)?)\s*(?:Z|[+-]\d\d:?\d\d)$")
 EXIF_DATE = re.compile(r"^(\d{4}):(\d\d):(\d\d)")
 

@@ -11,6 +11,7 @@ from fscl.manifest.balance import balance_report
 from fscl.manifest.groups import KEPT_WHOLE, By, groups
 from fscl.manifest.table import is_usable
 
+FINER = {"photo": "", "sequence": ", or keep it with --by photo", "site": ", or keep it with --by sequence or photo"}
 LONG_NAME = {"train": "training", "val": "validation", "test": "test"}
 BYTE_COPY, HELD_OUT = "byte copy", "held out"  # the problems that a split gives begin with these
 SURPLUS = {
@@ -59,8 +60,8 @@ def assign_splits(
 
     Raises:
         ConfigurationError: unknown `by`, or fractions out of range.
-        PhotosError: no usable row, no training photo, no site to split by, splits of the source that part a
-            group, or, with `strict`, classes that miss a part.
+        PhotosError: no usable row, no training photo, no site or sequence to split by, splits of the source that
+            part a group, or, with `strict`, classes that miss a part.
 
     >>> rows = pd.DataFrame({"photo_id": list("abcdefgh"), "label": "roe deer", "sequence": list("11223344")})
     >>> rows["region_id"] = rows["photo_id"] + "#0"
@@ -135,7 +136,7 @@ def check_disjoint(rows: pd.DataFrame, by: By) -> None:
             parts = " and ".join(name for part, name in LONG_NAME.items() if part in found)
             raise PhotosError(
                 f"expected splits that share no {column}, but {column} '{shared.iloc[0]}' is in {parts}"
-                f" ({len(shared)} such); draw the split anew (fscl split --redraw), or choose a finer `by`"
+                f" ({len(shared)} such); draw the split anew (fscl split --redraw){FINER[by]}"
             )
 
 
@@ -276,4 +277,9 @@ def _check_usable(usable: pd.DataFrame, by: By) -> None:
         raise PhotosError(
             "expected sites to split by, but no photo has one; fill the column `site` with the camera or"
             " place of each photo, or split by sequence or photo"
+        )
+    if by == "sequence" and usable["sequence"].isna().all():
+        raise PhotosError(
+            "expected sequences to split by, but no photo has one; fill the column `sequence` with the burst of each"
+            " photo, or `datetime` and `site`, of which `fscl scan` makes them, or split by site or photo"
         )

@@ -2,11 +2,14 @@ import shutil
 import threading
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from fscl.errors import PhotosError
+from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats.scan import open_photos, scan, scan_with_bar
+from fscl.images import Facts, Header
 from fscl.manifest import Manifest
 
 
@@ -38,22 +41,35 @@ class TestVerify:
             "unreadable: empty file",
             "unreadable: not an image",
             None,
-            None,
+            "unreadable: truncated file",
         ]
         assert column(manifest, "width") == [60, 60, None, None, 60, 300]
         assert column(manifest, "height") == [40, 40, None, None, 40, 200]
         assert column(manifest, "bytes") == [(animals / path).stat().st_size for path in manifest.rows["path"]]
 
-    def test_decode_also_finds_truncated_photos(self, animals):
-        manifest = scan(animals, verify="decode")
-        assert column(manifest, "problem")[-1] == "unreadable: truncated file"
-        assert column(manifest, "width")[-1] == 300
-        assert len(manifest.usable) == 3
+    def test_decode_also_finds_damage_within(self, draw):
+        root = draw("fox/1.png", "hare/1.png", size=(300, 200))
+        content = bytearray((root / "hare/1.png").read_bytes())
+        content[100:140] = b"\xaa" * 40
+        (root / "hare/1.png").write_bytes(content)
+        assert column(scan(root), "problem") == [None, None]
+        assert column(scan(root, verify="decode"), "problem")[1].startswith("unreadable: damaged file")
+        assert column(scan(root, verify="decode"), "width") == [300, 300]
 
     def test_none_opens_no_photo(self, animals):
         manifest = scan(animals, verify="none")
         assert manifest.rows[["problem", "width", "height"]].isna().all(axis=None)
         assert manifest.rows["bytes"].notna().all()
+
+    def test_none_still_reads_times_in_names(self, draw):
+        root = draw("fox/20210531_082538.jpg", "fox/20210531_082540.jpg")
+        assert scan(root, verify="none").rows["sequence"].nunique() == 1
+
+    @pytest.mark.parametrize("verify", ["header", "decode"])
+    def test_how_pixels_are_understood_is_a_note(self, draw, verify):
+        root = draw("fox/1.jpg")
+        Image.fromarray(np.full((8, 12), 4000, np.uint16)).save(root / "fox" / "2.tif")
+        assert column(scan(root, verify=verify), "note") == [None, "12 bits in a 16-bit file"]
 
     def test_missing_files(self, draw):
         root = draw("a.jpg")
@@ -187,12 +203,12 @@ def test_an_interrupt_does_not_wait_for_the_rest(draw, monkeypatch):
         (root / "fox" / f"x{number}.jpg").touch()
     looked_at = []
 
-    def slow(photo):
+    def slow(photo, decode):
         looked_at.append(photo)
         time.sleep(0.001)
-        return 1, 1
+        return Facts(Header(1, 1, 1), {}, None, (), decode)
 
-    monkeypatch.setattr("fscl.formats.scan.read_size", slow)
+    monkeypatch.setattr("fscl.formats.scan.read_facts", slow)
 
     def interrupt(done, total):
         raise KeyboardInterrupt
@@ -215,6 +231,16 @@ def test_a_manifest_is_opened_as_it_is_and_other_sources_are_scanned(animals):
     opened = open_photos(animals / "photos.parquet")
     assert set(column(opened, "site")) == {"C1"}
     assert set(column(opened, "width")) == {None}
+
+
+def test_a_layout_is_for_folders_alone(draw):
+    root = draw("a.jpg")
+    (root / "t.csv").write_text("file,label\na.jpg,fox\n")
+    scan(root / "t.csv").write(root / "photos.parquet")
+    for source in ("t.csv", "photos.parquet"):
+        for read in (scan, open_photos):
+            with pytest.raises(ConfigurationError, match=r"--layout says what folders mean, and .* is none"):
+                read(root / source, layout="class")
 
 
 def test_a_bar_is_only_shown_in_a_terminal(animals, capfd):

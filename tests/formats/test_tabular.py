@@ -211,9 +211,9 @@ class TestRefused:
 
     def test_all_is_said_at_once(self, csv):
         with pytest.raises(
-            PhotosError, match=r"(?s)1 rows name no photo.*split: expected train.*got 'dev' \(2 rows\)"
+            PhotosError, match=r"(?s)1 rows name no photo.*split: expected train.*got 'maybe' \(2 rows\)"
         ):
-            tabular.read(csv("file,label,split\na.jpg,fox,dev\n,fox,dev\n"))
+            tabular.read(csv("file,label,split\na.jpg,fox,maybe\n,fox,maybe\n"))
 
     def test_another_encoding(self, csv):
         with pytest.raises(PhotosError, match="expected UTF-8; in Excel"):
