@@ -170,7 +170,7 @@ def test_sites_from_folders_and_bursts_from_times(fscl, tmp_path):
             exif.get_ifd(0x8769)[0x9003] = f"2021:05:{number // 4 + 1:02} 08:00:{number % 4 * 9:02}"
             target = tmp_path / "mine" / site / label / f"{number}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (12, 8), (number, len(site), ord(site[3]))).save(target, exif=exif)
+            Image.new("RGB", (12, 8), (9 * number, 99, 50 * int(site[3]))).save(target.with_suffix(".png"), exif=exif)
     code, _, err = fscl("train", "mine", "--out", "runs/x", *QUICK)
     assert code == 2
     assert "--layout site/class: classes such as fox, hare, at the sites cam1, cam2, cam3" in err
