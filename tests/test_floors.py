@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
-    {"config", "registry", "images", "errors", "atomic", "archives"},
+    {"config", "registry", "images", "errors", "atomic", "archives", "zip_names", "code_pages"},
     {"manifest", "scoring", "models", "losses", "methods"},
     {"formats", "loading"},
     {"bundle", "inference"},
