@@ -135,7 +135,7 @@ LANGUAGES = {
 
 
 def guess(texts: Iterable[bytes], code_pages: Mapping[str, float]) -> Guess | None:
-    """Return the code page that suits all texts best, the first of those that suit alike; None where none decodes.
+    """Return the code page that suits all texts best, the first of those that give the same; None where none decodes.
 
     Args:
         texts: such as the parts of file names; those in ASCII say nothing.
@@ -148,18 +148,28 @@ def guess(texts: Iterable[bytes], code_pages: Mapping[str, float]) -> Guess | No
     'cp949'
     """
     telling = list(dict.fromkeys(text for text in texts if not text.isascii()))
+    judged = telling[:: 1 + len(telling) // MOST_TEXTS]
     best, most = None, float("-inf")
     for code_page, usual in code_pages.items():
-        try:
-            decoded = [text.decode(code_page) for text in telling]
-        except UnicodeDecodeError:
-            continue
-        judged = decoded[:: 1 + len(decoded) // MOST_TEXTS]
-        total, mean = _likelihood(judged, code_page)
-        total += log(usual)
-        if best is None or total > most + 1e-6:  # the same letters, added up in another order, are alike
-            best, most = Guess(code_page, mean >= log(PLAUSIBLE)), total
-    return best
+        if (decoded := _decoded(telling, judged, code_page)) is not None:
+            total, mean = _likelihood(decoded, code_page)
+            if best is None or total + log(usual) > most:
+                best, most = Guess(code_page, mean >= log(PLAUSIBLE)), total + log(usual)
+    if best is None:
+        return None
+    suited = _decoded(telling, telling, best.code_page)
+    alike = (code_page for code_page in code_pages if _decoded(telling, telling, code_page) == suited)
+    return best._replace(code_page=next(alike))
+
+
+def _decoded(texts: list[bytes], wanted: list[bytes], code_page: str) -> list[str] | None:
+    """Those wanted as text; None where not all texts are in the code page."""
+    try:
+        for text in texts:
+            text.decode(code_page)
+    except UnicodeDecodeError:
+        return None
+    return [text.decode(code_page) for text in wanted]
 
 
 def _likelihood(texts: list[str], code_page: str) -> tuple[float, float]:
