@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from fscl import __version__
-from fscl.errors import FsclError
+from fscl.errors import FsclError, PhotosError
 
 if TYPE_CHECKING:
     from fscl.config import Config
@@ -140,6 +140,10 @@ def scan(
     out: Path = Path("photos.parquet"),
     verify: Literal["none", "header", "decode"] = "header",
     class_map: Path | None = None,
+    box_unit: Literal["pixel", "fraction", "percent"] | None = None,
+    box_frame: Literal["stored", "upright"] | None = None,
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None,
+    zip_encoding: str | None = None,
     overwrite: Annotated[bool, On] = False,
 ) -> None:
     """List the photos of a folder or table: how many per class, site and split, and what is wrong with them.
@@ -149,15 +153,23 @@ def scan(
         out: the manifest to write
         verify: look at no photo, at each one's header, or decode each one
         class_map: a CSV `label,class` that renames or merges classes; an empty class drops the label
+        box_unit: of the boxes of a table (pixels, or fractions where nearly all are)
+        box_frame: boxes were drawn on the pixels as stored, or on the photo upright as EXIF turns it (stored)
+        date_order: of dates in a table that do not begin with the year, which are left out otherwise
+        zip_encoding: of names in zips that do not say theirs, e.g. cp949 (what suits all of them best)
         overwrite: replace an existing manifest
     """
+    from fscl.formats.reading import Reading
     from fscl.formats.scan import scan_with_bar, summary
     from fscl.manifest.table import check_new
 
     check_new(out, overwrite=overwrite)
-    photos = scan_with_bar(source, verify=verify, class_map=class_map)
+    reading = Reading(box_unit=box_unit, box_frame=box_frame, date_order=date_order, zip_encoding=zip_encoding)
+    photos = scan_with_bar(source, verify=verify, class_map=class_map, reading=reading)
     photos.write(out)
     _print(summary(photos))
+    if photos.usable.empty:
+        raise PhotosError(f"expected photos to train on, got none: {out} says of each of {len(photos.rows)} rows why")
     _print(f"{len(photos.rows)} rows written to {out}; next: fscl train {out} --method fscl --out runs/first")
 
 
@@ -223,7 +235,7 @@ def train(
         method: a method of `fscl methods`, or a recipe file of your own
         out: folder of the run
         classes: those to tell apart, by label or by any name of the species (all)
-        minority: the rare classes (the one with the fewest training photos)
+        minority: the rare classes (the one with the fewest training photos; none where several have the fewest)
         ratio: thin to majority : minority = 1 : ratio
         profile: thin to a long tail: photos fall exponentially over --classes as given, or by name
         imbalance: of the profile, largest class : smallest class
@@ -293,7 +305,7 @@ def compare(
     Args:
         source: a manifest, or photos in any format
         out: folder of the study
-        fine: MAJORITY:MINORITY, two classes that look alike
+        fine: MAJORITY:MINORITY, two classes that look alike; a colon that belongs to a name is \\:
         coarse: MAJORITY:MINORITY, two classes that do not
         minority: rare classes among all classes, in place of pairs
         methods: of `fscl methods`, or recipe files (the study's four)

@@ -40,18 +40,22 @@ class Found(NamedTuple):
     """How many other files there are of each suffix."""
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, *, code_page: str | None = None) -> Manifest:
     """Read a folder of class folders, or a zip archive of them, in sorted path order. Labels are the folder names.
 
     A folder that holds all others of an archive is passed over. A photo beside the class folders, one that its
     archive does not yield, a folder that may not be opened and a name that is not UTF-8 become rows with a
     `problem`.
 
+    Args:
+        root: the folder or zip.
+        code_page: of names in a zip, see `fscl.archives.members`.
+
     Raises:
         PhotosError: no photos, no class folders, or class folders beside split folders; a damaged archive.
     """
     root = root.resolve()
-    found = walk(root)
+    found = walk(root, code_page=code_page)
     if not (found.files or found.unreadable or found.closed):
         others = ", ".join(f"{count} {suffix}" for suffix, count in found.others.most_common(5))
         fix = "; give one zip at a time, or unpack them" if found.others[".zip"] else ""
@@ -79,19 +83,27 @@ def read(root: Path) -> Manifest:
     return Manifest.build(columns, root)
 
 
-def walk(root: Path, suffixes: tuple[str, ...] = PHOTO_SUFFIXES, *, into_zips: bool = False) -> Found:
+def walk(
+    root: Path,
+    suffixes: tuple[str, ...] = PHOTO_SUFFIXES,
+    *,
+    into_zips: bool = False,
+    code_page: str | None = None,
+) -> Found:
     """Find all files of some kinds below a folder, linked folders included, or in a zip archive.
 
     Args:
         root: the folder or archive.
         suffixes: of the files to find, in lower case.
         into_zips: also look into the archives below a folder.
+        code_page: of names in zips, see `fscl.archives.members`.
 
     Raises:
         ArchiveError: the root is a damaged archive.
     """
     found = Found([], {}, {}, Counter())
-    listed = _in_archive(root) if archives.is_archive(root) else _in_folder(root, found.closed, into_zips)
+    packed = archives.is_archive(root)
+    listed = _in_archive(root, code_page) if packed else _in_folder(root, found.closed, into_zips, code_page)
     for path, problem in listed:
         name = path.rsplit("/", 1)[-1]
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - of each file; a Path takes ten times as long
@@ -118,7 +130,9 @@ def not_utf8(path: str) -> str | None:
     return None if escaped(path) == path else NOT_UTF8
 
 
-def _in_folder(root: Path, closed: dict[str, str], into_zips: bool) -> Iterator[tuple[str, str | None]]:
+def _in_folder(
+    root: Path, closed: dict[str, str], into_zips: bool, code_page: str | None
+) -> Iterator[tuple[str, str | None]]:
     """The files below a folder, and why they cannot be read; notes in `closed` what cannot be opened."""
     entered: set[str] = set()
 
@@ -138,7 +152,9 @@ def _in_folder(root: Path, closed: dict[str, str], into_zips: bool) -> Iterator[
             path = str(place / name)
             if into_zips and not name.startswith(".") and archives.is_archive(Path(folder, name)):
                 try:
-                    yield from ((f"{path}/{member}", why) for member, why in _in_archive(Path(folder, name)))
+                    yield from (
+                        (f"{path}/{member}", why) for member, why in _in_archive(Path(folder, name), code_page)
+                    )
                 except archives.ArchiveError as error:
                     closed[escaped(path)] = f"unreadable archive: {error}"
                 except OSError as error:
@@ -147,9 +163,9 @@ def _in_folder(root: Path, closed: dict[str, str], into_zips: bool) -> Iterator[
                 yield path, None
 
 
-def _in_archive(archive: Path) -> Iterator[tuple[str, str | None]]:
+def _in_archive(archive: Path, code_page: str | None) -> Iterator[tuple[str, str | None]]:
     """The files in an archive, and why they cannot be read."""
-    for name, why in archives.members(archive):
+    for name, why in archives.members(archive, code_page):
         if any(map(_is_passed_over, name.split("/")[:-1])):
             continue
         if name.lower().endswith(".zip"):

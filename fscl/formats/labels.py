@@ -1,6 +1,7 @@
-"""Labels renamed and merged by a class map, and labels that look like a slip of the pen."""
+"""Names in one form, labels renamed and merged by a class map, and labels that look like a slip of the pen."""
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fscl.errors import PhotosError, did_you_mean
-from fscl.formats.tabular import read_csv
+from fscl.formats import delimited
 
 # A slip is rare beside the label it was meant to be. Real rare species resemble a common one by name, too
 # (roe deer, red deer): this is a warning for the eye, and nothing is changed.
@@ -16,6 +17,12 @@ MOST_SLIPS = 5
 SLIPS_PER_PHOTO = 0.05
 LONG_LABEL = 8  # letters from which on two slips count
 LETTERS = 32  # columns of letter counts: an alphabet
+
+
+# What takes no place: joiners, marks of direction, soft hyphens, a byte-order mark within text.
+NO_WIDTH = dict.fromkeys(
+    [0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
+)
 
 
 class Suspicion(NamedTuple):
@@ -27,16 +34,29 @@ class Suspicion(NamedTuple):
     meant_rows: int
 
 
+def tidy(text: str) -> str:
+    """Return a name in the one form that it is compared in, and no more: case, signs and zeros stay.
+
+    Letters are composed (NFC), white space of every kind and length becomes one space, none is left around the name,
+    and what has no width is dropped.
+
+    >>> tidy(" roe\u00a0 deer\u200b"), tidy("Fu\u0308chse")
+    ('roe deer', 'Füchse')
+    """
+    return " ".join(unicodedata.normalize("NFC", text.translate(NO_WIDTH)).split())
+
+
 def read_class_map(path: Path) -> dict[str, str | None]:
     """Read a CSV with the columns `label,class`: what each label is called from now on, None to drop it.
 
     Raises:
         PhotosError: other columns, a row without label, or one label twice.
     """
-    table = read_csv(path)
+    table = delimited.read(path).rows
     if not {"label", "class"} <= set(table.columns):
         raise PhotosError(f"{path}: expected the columns label,class, got {','.join(table.columns)}")
-    labels, classes = table["label"].str.strip(), table["class"].str.strip()
+    labels, classes = (table[name].map(tidy, na_action="ignore").astype("str") for name in ("label", "class"))
+    labels = labels.mask(labels == "")
     twice = labels[labels.duplicated()]
     if labels.isna().any() or len(twice):
         what = "a row without label" if labels.isna().any() else f"'{twice.iloc[0]}' twice"
@@ -86,8 +106,28 @@ def suspicions(labels: pd.Series) -> list[Suspicion]:
     return found
 
 
+def written_apart(names: pd.Series) -> list[Suspicion]:
+    """Find names, such as sites, that differ from a more frequent one by case, spaces, signs or zeros only.
+
+    >>> [found] = written_apart(pd.Series(["Cam01"] * 9 + ["cam 1"] * 4 + ["cam 11"] * 5))
+    >>> found
+    Suspicion(label='cam 1', rows=4, meant='Cam01', meant_rows=9)
+    """
+    counts = names.value_counts()
+    first_of: dict[str, tuple[str, int]] = {}
+    found = []
+    for name, rows in zip(map(str, counts.index), map(int, counts), strict=True):
+        meant, meant_rows = first_of.setdefault(_plain(name), (name, rows))
+        if meant != name:
+            found.append(Suspicion(name, rows, meant, meant_rows))
+    return found
+
+
 def _plain(label: str) -> str:
-    return re.sub(r"[\W_]+", "", label).casefold()
+    """A name without case, spaces and signs; numbers without zeros that do not count: 001 and 1.0 are 1."""
+    whole = re.sub(r"(?<![\d.,])0+(?=\d)|(?<=\d)[.,]0+(?![\d.,])", "", label)
+    apart = re.sub(r"(?<=\d)[\W_]+(?=\d)", "-", whole)  # 1-12 is not 11-2
+    return re.sub(r"[^\w-]|_|-(?!\d)|(?<!\d)-", "", apart).casefold() or label
 
 
 def _letter_counts(labels: list[str]) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:

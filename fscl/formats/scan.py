@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -16,6 +17,7 @@ from fscl.errors import PhotosError
 from fscl.formats import reasons
 from fscl.formats.folders import NOT_UTF8
 from fscl.formats.labels import apply_class_map, read_class_map
+from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.summary import summary
 from fscl.images import UnreadableError, read_region, read_size
 from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest
@@ -42,6 +44,7 @@ def scan(
     *,
     verify: Verify = "header",
     class_map: Path | None = None,
+    reading: Reading = NOTHING_SAID,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
     """Read photos and labels of any known format and check every photo.
@@ -54,13 +57,15 @@ def scan(
         verify: "none" asks for the size of the files only; "header" also opens each photo, which gives
             width and height; "decode" also reads all its pixels, and so finds truncated files.
         class_map: CSV `label,class` that renames or merges labels; rows whose class is blank are left out.
+        reading: what the user says of the source.
         progress: called with (photos looked at, photos) as the scan goes on.
 
     Raises:
         PhotosError: the source or the class map cannot be understood, or no photo can be opened.
     """
-    manifest = formats.read(source)
-    rows = manifest.rows if class_map is None else _mapped(manifest.rows, class_map)
+    renamed = {} if class_map is None else read_class_map(class_map)
+    manifest = formats.read(source, replace(reading, labels=frozenset(renamed)))
+    rows = manifest.rows if class_map is None else _mapped(manifest.rows, renamed, class_map)
     known_unreadable = rows["problem"].str.startswith(("unreadable", NOT_UTF8), na=False)
     paths = rows.loc[~known_unreadable, "path"].unique().tolist()
     looks = _look_at_all(paths, manifest, verify, progress)
@@ -76,7 +81,7 @@ def scan(
         content_hash=rows["path"].map(_hashes(looks["bytes"], manifest)),
         note=rows.get("note"),
     )
-    return Manifest.build(_clipped(rows), manifest.root)
+    return Manifest.build(_clipped(rows), manifest.root, manifest.remarks)
 
 
 def open_photos(source: Path) -> Manifest:
@@ -90,7 +95,9 @@ def open_photos(source: Path) -> Manifest:
     return scan_with_bar(source)
 
 
-def scan_with_bar(source: Path, *, verify: Verify = "header", class_map: Path | None = None) -> Manifest:
+def scan_with_bar(
+    source: Path, *, verify: Verify = "header", class_map: Path | None = None, reading: Reading = NOTHING_SAID
+) -> Manifest:
     """Scan with a progress bar on stderr, where that is a terminal."""
     console = Console(stderr=True)
     bar = Progress(console=console, transient=True, disable=not console.is_terminal)
@@ -100,12 +107,13 @@ def scan_with_bar(source: Path, *, verify: Verify = "header", class_map: Path | 
             source,
             verify=verify,
             class_map=class_map,
+            reading=reading,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
 
-def _mapped(rows: pd.DataFrame, class_map: Path) -> pd.DataFrame:
-    label = apply_class_map(rows["label"], read_class_map(class_map), class_map)
+def _mapped(rows: pd.DataFrame, renamed: dict[str, str | None], class_map: Path) -> pd.DataFrame:
+    label = apply_class_map(rows["label"], renamed, class_map)
     dropped = rows["label"].notna() & label.isna()
     if dropped.all():
         raise PhotosError(f"{class_map}: leaves no photo; give at least one label a class")

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fscl.formats import reasons
-from fscl.formats.labels import suspicions
+from fscl.formats.labels import suspicions, written_apart
 from fscl.manifest.table import SPLITS, Manifest
 
 FEWEST = 3  # photos of a class below which there is nothing to learn from and test on
@@ -27,10 +27,11 @@ def summary(manifest: Manifest) -> Group:
     rows, usable = manifest.rows, manifest.usable
     title = f"{_number(usable['photo_id'].nunique(), 'usable photo')}, "
     title += f"{_number(usable['label'].nunique(), 'class', 'classes')}, in {manifest.root}"
-    found = [*_problems(rows), *_notes(rows), *_copies(usable), *_labels(rows), *_classes(usable)]
+    found = [*_problems(rows), *_notes(rows), *_copies(usable), *_labels(rows), *_keys(rows), *_classes(usable)]
     heading = Text("\nWorth a look" if found else "\nNothing is wrong.", style="bold")
     tables = [_class_table(rows, usable), *_site_table(usable)]
-    return Group(Text(title, style="bold"), *tables, heading, *map(_shown, found))
+    remarks = [Text(f"  {remark}", overflow="fold") for remark in manifest.remarks]
+    return Group(Text(title, style="bold"), *remarks, *tables, heading, *map(_shown, found))
 
 
 def _class_table(rows: pd.DataFrame, usable: pd.DataFrame) -> Table:
@@ -116,6 +117,17 @@ def _labels(rows: pd.DataFrame) -> Iterable[Finding]:
             "labels that may be misspelt; a class map (label,class) merges them",
             [f"{s.label} ({_number(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in found],
         )
+
+
+def _keys(rows: pd.DataFrame) -> Iterable[Finding]:
+    for column in ("site", "sequence"):
+        found = written_apart(rows[column].dropna())
+        if found:
+            yield (
+                f"{column}s that differ in case, spaces, signs or zeros only, and count as several: a split may part "
+                "what belongs together",
+                [f"{s.label} ({_number(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in found],
+            )
 
 
 def _classes(usable: pd.DataFrame) -> Iterable[Finding]:

@@ -50,6 +50,7 @@ class Manifest:
     Attributes:
         rows: the columns of `COLUMNS`, then those of the source that are not ours.
         root: absolute folder, or zip archive, that the column `path` is relative to.
+        remarks: what a reader understood of the whole source, a sentence each; not written.
 
     >>> columns = pd.DataFrame({"path": ["fox/1.jpg", "hare/1.jpg"], "label": ["fox", None]})
     >>> photos = Manifest.build(columns, Path("."))
@@ -59,9 +60,10 @@ class Manifest:
 
     rows: pd.DataFrame
     root: Path
+    remarks: tuple[str, ...] = ()
 
     @classmethod
-    def build(cls, columns: pd.DataFrame, root: Path) -> Self:
+    def build(cls, columns: pd.DataFrame, root: Path, remarks: tuple[str, ...] = ()) -> Self:
         """Make a manifest of the columns that a source has; only `path` is needed.
 
         Missing columns are filled, `photo_id` with the path, `region_id` by counting the rows of each
@@ -82,7 +84,7 @@ class Manifest:
         name = os.fsencode(root).decode(errors="backslashreplace")
         if name != str(root):
             raise PhotosError(f"{name}: the name of the folder is not UTF-8; rename it")
-        return cls(rows, root)
+        return cls(rows, root, remarks)
 
     @classmethod
     def read(cls, path: Path) -> Self:
