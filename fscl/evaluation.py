@@ -86,7 +86,7 @@ def evaluate(
         "left_out": {},
         "note": None,
     }
-    if validation is not None and len(bundle.classes) == 2 and len(validation.usable):
+    if validation is not None and len(bundle.classes) == 2 and bundle.minority and len(validation.usable):
         held = Regions.of(validation.usable, validation.root, bundle.classes)
         record["threshold"] = _at_threshold(bundle, scored(held), held, found, labels)
     return record, _scores_table(rows, bundle, found)

@@ -5,7 +5,7 @@ from pathlib import Path
 from fscl.bundle import Bundle
 from fscl.training.log import read_metrics
 from fscl.training.run_folder import METRICS
-from fscl.training.subset import imbalance_line
+from fscl.training.subset import imbalance_line, tie
 
 
 def run_summary(folder: Path) -> str:
@@ -21,12 +21,14 @@ def run_summary(folder: Path) -> str:
         f"training photos: {counts}",
         imbalance_line(bundle.train_counts),
     ]
+    if not bundle.minority:
+        lines.append(f"{tie(bundle.train_counts)}; name some with --minority")
     if last["validation"]:
         shown = {
             f"recall of {'/'.join(bundle.minority)}": last["validation"]["minority_recall"],
             "of the others": last["validation"]["majority_recall"],
-            "balanced accuracy": last["validation"]["balanced_accuracy"],
         }
+        shown = (shown if bundle.minority else {}) | {"balanced accuracy": last["validation"]["balanced_accuracy"]}
         figures = ", ".join(f"{name} {'–' if v is None else f'{v:.2f}'}" for name, v in shown.items())
         lines.append(f"validation, last epoch: {figures}")
     if unreadable:
