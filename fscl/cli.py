@@ -305,7 +305,7 @@ def compare(
     Args:
         source: a manifest, or photos in any format
         out: folder of the study
-        fine: MAJORITY:MINORITY, two classes that look alike; a colon that belongs to a name is \\:
+        fine: MAJORITY:MINORITY, two classes that look alike; a colon within a name has a backslash before it
         coarse: MAJORITY:MINORITY, two classes that do not
         minority: rare classes among all classes, in place of pairs
         methods: of `fscl methods`, or recipe files (the study's four)

@@ -1,8 +1,9 @@
 """A table of photos, CSV or Parquet: a row per photo or per box, columns under their usual names."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -50,13 +51,11 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     headings: dict[str, str] = {}
     for name in source.columns:
         headings.setdefault(_plain(name), name)
-    found = {ours: _first(headings, names) for ours, names in NAMES.items()}
+    found = {ours: next(_there(headings, names), None) for ours, names in NAMES.items()}
+    found["site"] = next((site for site in _there(headings, NAMES["site"]) if not _has_urls(source[site])), None)
     label_columns = find_label_columns(headings)
     _check_headings(source, table, found["path"], label_columns)
     assert label_columns is not None, "refused above"
-    if found["site"] is not None and as_text(source[found["site"]]).str.contains("://", na=False).any():
-        found["site"] = _first(headings, NAMES["site"][NAMES["site"].index("location") + 1 :])
-
     columns, of_words = _texts(source, found)
     _check(columns, table)
     labels = read_labels(source, label_columns, reading.labels)
@@ -71,12 +70,14 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
         note=times.notes,
         problem=reasons.added(labels.problems, placed.problems),
     )
-    columns, box_headings, of_boxes = _with_boxes(columns, source, headings, placed.root, reading)
-    columns["problem"] = reasons.added(columns["problem"], _repeats(columns))
-    used = {*found.values(), *box_headings, *([] if label_columns.in_ranks else label_columns.headings)}
+    boxed = _with_boxes(columns, source, headings, placed.root, reading)
+    columns = boxed.columns.assign(problem=reasons.added(boxed.columns["problem"], _repeats(boxed.columns)))
+    if boxed.unit is not None:
+        columns = boxes.turn_upright(columns, boxed.photos, unit=boxed.unit, frame=reading.box_frame or "stored")
+    used = {*found.values(), *boxed.headings, *([] if label_columns.in_ranks else label_columns.headings)}
     others = source[[name for name in source.columns if name not in used]]
     others = others.rename(columns=lambda name: f"source_{name}" if name in OURS else name)
-    remarks = [*remarks, *labels.remarks, *of_boxes, *times.remarks, *of_words]
+    remarks = [*remarks, *labels.remarks, *boxed.remarks, *times.remarks, *of_words]
     return Manifest.build(pd.concat([columns, others], axis="columns"), placed.root, tuple(remarks))
 
 
@@ -86,11 +87,21 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except (pa.ArrowException, OSError) as error:
         raise PhotosError(f"{path} cannot be read as parquet: {error}") from error
     rows = rows.reset_index(drop=rows.index.name is None)  # pandas may have kept the paths as its index
-    return rows.set_axis(rows.columns.map(str), axis="columns")
+    rows = rows.set_axis(rows.columns.map(str), axis="columns")
+    if not rows.columns.is_unique:
+        raise PhotosError(
+            f"{path}: expected each column once, got {', '.join(rows.columns[rows.columns.duplicated()])}"
+        )
+    return rows
 
 
-def _first(headings: Mapping[str, str], names: Iterable[str]) -> str | None:
-    return next((headings[_plain(name)] for name in names if _plain(name) in headings), None)
+def _there(headings: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
+    return (headings[_plain(name)] for name in names if _plain(name) in headings)
+
+
+def _has_urls(column: pd.Series) -> bool:
+    """Tell the column `location` of Wildlife Insights: where a photo is stored, not where it was taken."""
+    return bool(as_text(column).str.contains("://", na=False).any())
 
 
 def _plain(name: str) -> str:
@@ -150,14 +161,24 @@ def _unique_across_sites(sequence: pd.Series, site: pd.Series) -> pd.Series:
     return sequence
 
 
+class _Boxed(NamedTuple):
+    """The columns with boxes in a unit, the headers of their photos, the headings that they are from, and remarks."""
+
+    columns: pd.DataFrame
+    unit: boxes.Unit | None
+    photos: boxes.Headers
+    headings: list[str]
+    remarks: list[str]
+
+
 def _with_boxes(
     columns: pd.DataFrame, source: pd.DataFrame, headings: Mapping[str, str], root: Path, reading: Reading
-) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """The columns with boxes in pixels after EXIF rotation, the headings that they are from, and remarks."""
+) -> _Boxed:
+    """The boxes as the table gives them, x, y, w and h; without those that are none or in another unit."""
     columns = columns.assign(**dict.fromkeys(BOX, float("nan")))
     found = find_box_columns(headings)
     if found is None:
-        return columns, [], incomplete_box(headings)
+        return _Boxed(columns, None, {}, [], incomplete_box(headings))
     numbers, given, remarks = read_box_numbers(source, found)
     named = ", ".join(found.headings)
     columns[BOX] = as_size(numbers, found.form)
@@ -173,7 +194,7 @@ def _with_boxes(
         frame=reading.box_frame or "stored",
     )
     if measured.unit is None:
-        return columns.assign(**dict.fromkeys(BOX, float("nan"))), [], measured.remarks
+        return _Boxed(columns.assign(**dict.fromkeys(BOX, float("nan"))), None, {}, [], measured.remarks)
     flat = boxed & ((columns["w"] <= 0) | (columns["h"] <= 0))
     for problem in (
         reasons.where(
@@ -184,8 +205,7 @@ def _with_boxes(
     ):
         columns["problem"] = reasons.added(columns["problem"], problem)
     columns.loc[flat | measured.problems.reindex(columns.index).notna(), BOX] = float("nan")
-    columns = boxes.turn_upright(columns, photos, unit=measured.unit, frame=reading.box_frame or "stored")
-    return columns, found.headings, remarks + measured.remarks
+    return _Boxed(columns, measured.unit, photos, found.headings, remarks + measured.remarks)
 
 
 def _repeats(columns: pd.DataFrame) -> pd.Series:

@@ -213,6 +213,12 @@ def test_boxes_of_upright_photos_are_not(csv, draw):
     assert boxes(table, box_frame="upright") == [[80, 150, 80, 50]] * 12
 
 
+def test_boxes_of_a_photo_that_is_not_there_are_no_repeats(csv, draw):
+    draw("a.jpg")
+    table = csv("file,label,x,y,w,h\na.jpg,fox,1,1,3,3\nb.jpg,fox,1,1,3,3\nb.jpg,fox,4,4,3,3\nb.jpg,hare,4,4,4,4\n")
+    assert column(table, "problem") == [None, "missing file", "missing file", "missing file"]
+
+
 def test_a_box_on_a_photo_that_cannot_be_read(csv, draw):
     draw("a.jpg")
     table = csv(TABLE.format("1,2,3,4", "0,0,1,1"))
