@@ -153,7 +153,8 @@ def read_box_numbers(source: pd.DataFrame, columns: BoxColumns) -> BoxNumbers:
         text = text.replace(",", ".", regex=True)
     numbers = text.apply(pd.to_numeric, errors="coerce").astype("float64")
     numbers = numbers.mask(~np.isfinite(numbers).all(axis=1))
-    return BoxNumbers(numbers, text.notna().any(axis=1), remarks)
+    telling = text if columns.is_sure else text[NUMBERS[:2]]  # a size alone is that of the photo
+    return BoxNumbers(numbers, telling.notna().any(axis=1), remarks)
 
 
 def _four(cell: object) -> list[float]:

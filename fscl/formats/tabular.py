@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from fscl.errors import PhotosError
+from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats import boxes, delimited, reasons
 from fscl.formats.box_columns import as_size, find_box_columns, incomplete_box, read_box_numbers
 from fscl.formats.box_units import measure
@@ -56,6 +56,9 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     label_columns = find_label_columns(headings)
     _check_headings(source, table, found["path"], label_columns)
     assert label_columns is not None, "refused above"
+    _check_said(
+        reading, table, has_times=found["datetime"] is not None, has_boxes=find_box_columns(headings) is not None
+    )
     columns, of_words = _texts(source, found)
     _check(columns, table)
     labels = read_labels(source, label_columns, reading.labels)
@@ -122,6 +125,17 @@ def _check_headings(source: pd.DataFrame, table: Path, path: str | None, label: 
     raise PhotosError(f"{table}: expected a column for {' and one for '.join(missing)}; got {got}")
 
 
+def _check_said(reading: Reading, table: Path, *, has_times: bool, has_boxes: bool) -> None:
+    """Refuse what is said of columns that are not there."""
+    if reading.date_order is not None and not has_times:
+        raise ConfigurationError(f"--date-order says how times are read, {table} has no column of any: datetime")
+    if (reading.box_unit is not None or reading.box_frame is not None) and not has_boxes:
+        raise ConfigurationError(
+            f"--box-unit and --box-frame say how boxes are read, {table} has no columns of any: x, y, w, h or xmin, "
+            "ymin, xmax, ymax"
+        )
+
+
 def _texts(source: pd.DataFrame, found: Mapping[str, str | None]) -> tuple[pd.DataFrame, list[str]]:
     """Our columns of text in one form, empty where the table has none; and how many words for nothing are in them."""
     columns, remarks = pd.DataFrame(index=source.index), []
@@ -182,8 +196,14 @@ def _with_boxes(
     numbers, given, remarks = read_box_numbers(source, found)
     named = ", ".join(found.headings)
     columns[BOX] = as_size(numbers, found.form)
-    photos = boxes.read_headers(columns, root)
     boxed = columns["x"].notna()
+    four = named if len(found.headings) > 1 else "x, y, w, h"
+    half = reasons.where(given & ~boxed, f"box needs four numbers: {four}")
+    if not boxed.any():
+        columns["problem"] = reasons.added(columns["problem"], half)
+        a_size = not given.any() and bool(source[found.headings].notna().any(axis=None))
+        return _Boxed(columns, None, {}, [] if a_size else found.headings, remarks)
+    photos = boxes.read_headers(columns, root)
     measured = measure(
         columns.loc[boxed, ["path", *BOX]],
         numbers[boxed],
@@ -196,13 +216,7 @@ def _with_boxes(
     if measured.unit is None:
         return _Boxed(columns.assign(**dict.fromkeys(BOX, float("nan"))), None, {}, [], measured.remarks)
     flat = boxed & ((columns["w"] <= 0) | (columns["h"] <= 0))
-    for problem in (
-        reasons.where(
-            given & ~boxed, f"box needs four numbers: {named if len(found.headings) > 1 else 'x, y, w, h'}"
-        ),
-        reasons.where(flat, "box without area"),
-        measured.problems.reindex(columns.index),
-    ):
+    for problem in (half, reasons.where(flat, "box without area"), measured.problems.reindex(columns.index)):
         columns["problem"] = reasons.added(columns["problem"], problem)
     columns.loc[flat | measured.problems.reindex(columns.index).notna(), BOX] = float("nan")
     return _Boxed(columns, measured.unit, photos, found.headings, remarks + measured.remarks)

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from fscl.errors import PhotosError
+from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats import tabular
 from fscl.formats.reading import Reading
 
@@ -162,6 +162,34 @@ def test_a_place_and_the_size_of_the_photo_are_no_box(csv, draw, place, size):
     assert rows.rows["source_x"].tolist() == [place.split(",")[0]] * 12
     [remark] = rows.remarks
     assert remark.startswith("x, y, width, height were not read as boxes: ")
+
+
+def test_a_size_beside_an_empty_place_is_no_half_box(csv, draw):
+    table = tabled(draw, csv, [",,200,160"] * 4, "x,y,width,height")
+    found = tabular.read(table)
+    assert found.rows[["x", "problem"]].isna().all(axis=None)
+    assert found.remarks == ()
+    table = tabled(draw, csv, [",,200,160"] * 4 + ["20,32,100,80"] * 4, "x,y,width,height")
+    assert column(table, "problem") == [None] * 8
+    assert column(table, "x") == [None] * 4 + [20] * 4
+
+
+def test_columns_of_boxes_without_any(csv, draw):
+    found = tabular.read(tabled(draw, csv, [",,,"] * 4))
+    assert found.rows[["x", "problem"]].isna().all(axis=None)
+    assert found.remarks == ()
+    assert column(tabled(draw, csv, ["1,2,3,wide"]), "problem") == ["box needs four numbers: x, y, w, h"]
+
+
+def test_what_is_said_of_boxes_that_are_not_there_is_refused(csv, draw):
+    table = tabled(draw, csv, ["1,2"], "x,y")
+    for said in ({"box_unit": "pixel"}, {"box_frame": "upright"}):
+        with pytest.raises(ConfigurationError, match=r"--box-unit and --box-frame .* has no columns of any"):
+            tabular.read(table, Reading(**said))
+    with pytest.raises(
+        ConfigurationError, match=r"--date-order says how times are read, .* no column of any: datetime"
+    ):
+        tabular.read(table, Reading(date_order="dmy"))
 
 
 def test_the_whole_photo_is_a_box(csv, draw):

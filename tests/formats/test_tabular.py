@@ -185,6 +185,10 @@ class TestPaths:
         with pytest.raises(PhotosError, match=rf"expected files of this machine, got .*b\.jpg: {why}; "):
             tabular.read(csv(f"file,label\n{path},fox\n"))
 
+    @pytest.mark.skipif(os.name == "nt", reason="a path of a network there")
+    def test_two_slashes_begin_a_path(self, csv, tmp_path):
+        assert column(csv(f"file,label\n/{tmp_path.resolve()}/a.jpg,fox\n"), "path") == ["a.jpg"]
+
     def test_a_zero_byte(self, tmp_path):
         pd.DataFrame({"file": ["a.jpg", "b\0.jpg"], "label": "fox"}).to_parquet(tmp_path / "t.parquet")
         assert column(tmp_path / "t.parquet", "problem") == [None, "unreadable: a zero byte in its name"]
