@@ -13,12 +13,12 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
 from fscl.errors import PhotosError
+from fscl.zip_names import CODE_PAGES, decoded, guessed_code_page, known_code_page, says_its_encoding
 
 MAX_BYTES = 512 * 2**20  # of a member, unpacked: the largest photo that `images` takes, uncompressed in RGB
 MAX_RATIO = 200  # unpacked : packed, of members from LARGE_BYTES on; photos are below 10, zip bombs near 1000
@@ -31,7 +31,7 @@ OUTSIDE = "(outside)"  # the folder under which members are listed whose names l
 # Of the zip format (PKWARE's APPNOTE 6.3, 4.3.7 and 4.4.4).
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, bytes of the name and of the extra field that follow
 SIGNATURE = b"PK\x03\x04"
-ENCRYPTED, UTF8 = 0x0001, 0x0800
+ENCRYPTED = 0x0001
 
 # How zipfile tells of damage.
 DAMAGES = (BadZipFile, EOFError, NotImplementedError, ValueError, struct.error, zlib.error)
@@ -41,11 +41,24 @@ class ArchiveError(PhotosError):
     """An archive that is damaged, or a member that is not read; the message is a short reason."""
 
 
-class _Listing(NamedTuple):
-    """The members of an archive by name, and why some of them are not read."""
+class _Member(NamedTuple):
+    """A file in an archive, and why it is not read, or None."""
 
-    members: dict[str, ZipInfo]
-    problems: dict[str, str]
+    info: ZipInfo
+    problem: str | None
+
+
+_Listing = dict[str, _Member]
+"""The members of an archive by name."""
+
+
+class _Directory(NamedTuple):
+    """What an archive holds: its members, the code page of their names, and listings in the code pages asked for."""
+
+    infos: list[ZipInfo]
+    unsaid: bool  # some names do not say their encoding
+    code_page: str | None
+    listings: dict[str | None, _Listing]
 
 
 def is_archive(path: Path) -> bool:
@@ -53,19 +66,37 @@ def is_archive(path: Path) -> bool:
     return path.suffix.lower() == ".zip" and path.is_file()
 
 
-def members(archive: Path) -> Iterator[tuple[str, str | None]]:
+def members(archive: Path, code_page: str | None = None) -> Iterator[tuple[str, str | None]]:
     """Yield the files in an archive, in its order: name with forward slashes, and why it is not read, or None.
 
-    Names without the UTF-8 flag are taken for UTF-8 where they are, else for cp949 (Korean Windows), else for
-    cp437. Of members of one name the last counts. Members whose names lead out of the archive are listed in a
-    folder `(outside)`.
+    Names that do not say their encoding are taken for UTF-8 where they are, else for the code page that suits all
+    names of the archive best. Of members of one name the last counts. Members whose names lead out of the archive
+    are listed in a folder `(outside)`.
+
+    Args:
+        archive: a zip.
+        code_page: of names that do not say theirs, in place of the one that suits best. `open_binary` finds the
+            members under the names that it gives without being told.
 
     Raises:
-        ArchiveError: no zip archive, or a damaged one.
+        ArchiveError: no zip archive, or a damaged one; names that cannot be read in the code page asked for.
+        ConfigurationError: an unknown code page.
         OSError: it is not there, or may not be opened.
     """
-    listing = _listing(str(archive))
-    return ((name, listing.problems.get(name)) for name in listing.members)
+    asked_for = None if code_page is None else known_code_page(code_page)
+    listing = _listing(str(archive), asked_for)
+    if asked_for is not None and any(_found(str(archive), name) != member for name, member in listing.items()):
+        raise ArchiveError(f"{archive.name}: in {code_page} its files are called like others in another one")
+    return ((name, member.problem) for name, member in listing.items())
+
+
+def code_page(archive: Path) -> str | None:
+    """Return the code page that names in an archive are taken for; None where all are UTF-8 or say theirs.
+
+    Raises:
+        ArchiveError, OSError: as `members`.
+    """
+    return _directory(str(archive)).code_page
 
 
 def open_binary(path: Path) -> io.BufferedReader:
@@ -113,62 +144,80 @@ def _through(path: Path) -> tuple[str, str] | None:
 
 
 def _member(archive: str, name: str) -> ZipInfo:
-    listing = _listing(archive)
-    if name not in listing.members:
+    member = _found(archive, name)
+    if member is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{archive}/{name}")
-    if name in listing.problems:
-        raise ArchiveError(listing.problems[name])
-    return listing.members[name]
+    if member.problem is not None:
+        raise ArchiveError(member.problem)
+    return member.info
 
 
-_listings: dict[str, tuple[tuple[int, int], _Listing | str]] = {}  # path → (mtime in ns, bytes), listing or damage
-_listing_one = threading.Lock()
+def _found(archive: str, name: str) -> _Member | None:
+    """The member of a name in the code page that suits best, else in any: whoever reads it need not know which."""
+    listing = _listing(archive)
+    if name in listing or not _directory(archive).unsaid:
+        return listing.get(name)
+    for code_page in CODE_PAGES:
+        try:
+            listing = _listing(archive, code_page)
+        except ArchiveError:  # not the code page of all names
+            continue
+        if name in listing:
+            return listing[name]
+    return None
 
 
-def _listing(archive: str) -> _Listing:
-    """The listing of an archive as it is now; made by one thread, while the others wait for it."""
+_directories: dict[str, tuple[tuple[int, int], _Directory | str]] = {}  # path → (mtime in ns, bytes), found or damage
+_one_at_a_time = threading.Lock()
+
+
+def _directory(archive: str) -> _Directory:
+    """What an archive holds now; read by one thread, while the others wait for it."""
     found = os.stat(archive)  # noqa: PTH116
     version = found.st_mtime_ns, found.st_size
-    known = _listings.get(archive)
+    known = _directories.get(archive)
     if known is None or known[0] != version:
-        with _listing_one:
-            known = _listings.get(archive)
+        with _one_at_a_time:
+            known = _directories.get(archive)
             if known is None or known[0] != version:
-                known = _listings[archive] = version, _listed(archive)
+                known = _directories[archive] = version, _read_directory(archive)
     if isinstance(known[1], str):
         raise ArchiveError(known[1])
     return known[1]
 
 
-def _listed(archive: str) -> _Listing | str:
-    """List an archive, or say what is wrong with it."""
+def _read_directory(archive: str) -> _Directory | str:
+    """Read what an archive holds, or say what is wrong with it."""
     try:
         with open(archive, "rb") as file, ZipFile(file) as opened:  # noqa: PTH123 - ZipFile leaves it open on damage
             infos = [info for info in opened.infolist() if not info.is_dir()]
     except DAMAGES as error:
         name = Path(archive).name
         return f"{name}: expected a whole zip archive, got a damaged one ({error}), copy or download it again"
-    listing = _Listing({}, {})
-    for info in infos:
-        name, leads_out = _safe(_decoded(info))
-        listing.members[name] = info
-        problem = "its name leads out of its zip" if leads_out else _problem(info)
-        if problem is not None:
-            listing.problems[name] = problem
-        else:
-            listing.problems.pop(name, None)
+    found = _Directory(infos, not all(map(says_its_encoding, infos)), guessed_code_page(infos), {})
+    found.listings[None] = _listed(found)
+    return found
+
+
+def _listing(archive: str, code_page: str | None = None) -> _Listing:
+    """The members by their names in a code page, or in the one that suits best."""
+    directory = _directory(archive)
+    if code_page not in directory.listings:
+        try:
+            directory.listings[code_page] = _listed(directory, code_page)
+        except UnicodeDecodeError as error:
+            raise ArchiveError(
+                f"{Path(archive).name}: its names are not in {code_page} ({error}); choose another --zip-encoding"
+            ) from None
+    return directory.listings[code_page]
+
+
+def _listed(directory: _Directory, code_page: str | None = None) -> _Listing:
+    listing: _Listing = {}
+    for info in directory.infos:
+        name, leads_out = _safe(decoded(info, directory.code_page, code_page))
+        listing[name] = _Member(info, "its name leads out of its zip" if leads_out else _problem(info))
     return listing
-
-
-def _decoded(info: ZipInfo) -> str:
-    name = info.orig_filename.partition("\0")[0]
-    if not name.isascii() and not info.flag_bits & UTF8:
-        stored = name.encode("cp437")  # as zipfile has read it
-        for encoding in ("utf-8", "cp949"):
-            with suppress(UnicodeDecodeError):
-                name = stored.decode(encoding)
-                break
-    return name.replace("\\", "/")
 
 
 def _safe(name: str) -> tuple[str, bool]:

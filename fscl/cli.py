@@ -19,6 +19,7 @@ from fscl.errors import FsclError, PhotosError
 if TYPE_CHECKING:
     from fscl.config import Config
     from fscl.formats.class_names import ClassNames
+    from fscl.formats.reading import Reading
     from fscl.manifest.table import Manifest
 
 app = App(
@@ -139,6 +140,10 @@ def scan(
     class_map: Path | None = None,
     layout: str | None = None,
     gap: float | None = None,
+    box_unit: Literal["pixel", "fraction", "percent"] | None = None,
+    box_frame: Literal["stored", "upright"] | None = None,
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None,
+    zip_encoding: str | None = None,
     overwrite: Annotated[bool, On] = False,
 ) -> None:
     """List the photos of a folder or table: how many per class, site and split, and what is wrong with them.
@@ -150,15 +155,23 @@ def scan(
         class_map: a CSV `label,class` that renames or merges classes; an empty class drops the label
         layout: what the folders from the source on mean: class, site/class, split/site/class; - is any folder
         gap: seconds up to which photos of one camera are of one burst (30); 0 looks for none
+        box_unit: of the boxes of a table (pixels, or fractions where nearly all are)
+        box_frame: boxes were drawn on the pixels as stored, or on the photo upright as EXIF turns it (stored)
+        date_order: of dates in a table that do not begin with the year, which are left out otherwise
+        zip_encoding: of names in zips that do not say theirs, e.g. cp949 (what suits all of them best)
         overwrite: replace an existing manifest
     """
+    from fscl.formats.reading import Reading
     from fscl.formats.scan import scan_with_bar, summary
     from fscl.formats.sequences import GAP_S
     from fscl.manifest.table import check_new
 
     check_new(out, overwrite=overwrite)
+    reading = Reading(
+        layout=layout, box_unit=box_unit, box_frame=box_frame, date_order=date_order, zip_encoding=zip_encoding
+    )
     gap_s = GAP_S if gap is None else gap
-    photos = scan_with_bar(source, verify=verify, class_map=class_map, layout=layout, gap_s=gap_s)
+    photos = scan_with_bar(source, verify=verify, class_map=class_map, reading=reading, gap_s=gap_s)
     photos.write(out)
     _print(summary(photos, verify))
     if photos.usable.empty:
@@ -197,6 +210,7 @@ def split(
         overwrite: replace an existing manifest other than the source
     """
     from fscl.config import section
+    from fscl.formats.reading import Reading
     from fscl.formats.scan import is_manifest_file
     from fscl.formats.sequences import untimed
     from fscl.manifest.table import check_new
@@ -206,7 +220,7 @@ def split(
     target = out or (source if in_place else Path("photos.parquet"))
     check_new(target, overwrite=overwrite or (in_place and target == source))
     settings = section("split", by=by, strict=strict, val_fraction=val_fraction, test_fraction=test_fraction)
-    photos = _photos(source, layout=layout, gap_s=gap)
+    photos = _photos(source, Reading(layout=layout), gap_s=gap)
     divided = split_photos(photos, settings, redraw=redraw)
     divided.write(target)
     _print(balance_table(divided))
@@ -242,7 +256,7 @@ def train(
         method: a method of `fscl methods`, or a recipe file of your own
         out: folder of the run
         classes: those to tell apart, by label or by any name of the species (all)
-        minority: the rare classes (the one with the fewest training regions: boxes, or photos without)
+        minority: the rare classes (the one with the fewest training regions; none where several have the fewest)
         ratio: thin to majority : minority = 1 : ratio
         profile: thin to a long tail: photos fall exponentially over --classes as given, or by name
         imbalance: of the profile, largest class : smallest class
@@ -312,7 +326,7 @@ def compare(
     Args:
         source: a manifest, or photos in any format
         out: folder of the study
-        fine: MAJORITY:MINORITY, two classes that look alike
+        fine: MAJORITY:MINORITY, two classes that look alike; a colon within a name has a backslash before it
         coarse: MAJORITY:MINORITY, two classes that do not
         minority: rare classes among all classes, in place of pairs
         methods: of `fscl methods`, or recipe files (the study's four)
@@ -382,11 +396,12 @@ def methods() -> None:
     _print(table())
 
 
-def _photos(source: Path, *, layout: str | None = None, gap_s: float | None = None) -> "Manifest":
+def _photos(source: Path, reading: "Reading | None" = None, *, gap_s: float | None = None) -> "Manifest":
     """Open photos, and say on stderr in a few lines what is wrong with them."""
+    from fscl.formats.reading import NOTHING_SAID
     from fscl.formats.scan import in_short, is_manifest_file, open_photos
 
-    photos = open_photos(source, layout=layout, gap_s=gap_s)
+    photos = open_photos(source, reading or NOTHING_SAID, gap_s=gap_s)
     for line in in_short(photos, source, scanned=not is_manifest_file(source)):
         print(line, file=sys.stderr)
     return photos

@@ -320,7 +320,7 @@ class TestListing:
             for i in range(3000):
                 packed.writestr(f"fox/{i}.jpg", b"")
         listing = archives._listing(str(tmp_path / "a.zip"))
-        assert len(listing.members) == 3000
+        assert len(listing) == 3000
         assert archives._listing(str(tmp_path / "a.zip")) is listing
 
 

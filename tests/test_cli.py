@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from fscl.cli import Flags, main
+from fscl.manifest.table import Manifest
 
 QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
 
@@ -63,6 +64,36 @@ def test_from_photos_to_report(fscl, class_folders, tmp_path):
     assert "1:0.5" in page
     code, out, _ = fscl("report", "study", "--out", "page.html")
     assert (code, (tmp_path / "page.html").exists()) == (0, True)
+
+
+def test_a_scan_says_how_a_table_was_read_and_is_told(fscl, tmp_path):
+    for number in range(12):
+        Image.new("RGB", (200, 160), (number * 20, 9, 9)).save(tmp_path / f"{number}.jpg")
+    rows = "".join(f"{n}.jpg,{'fox' if n % 2 else 'hare'},10,20,50,50,05/06/2021 08:{n + 10}\n" for n in range(12))
+    Path("t.csv").write_text(f"file,label,x,y,w,h,datetime\n{rows}")
+    code, out, _ = fscl("scan", "t.csv")
+    assert code == 0
+    assert "boxes are read from x, y, w, h, in pixels" in out
+    assert "12 rows: day or month first? say so with --date-order dmy or mdy" in out
+    code, out, _ = fscl("scan", "t.csv", "--box-unit", "percent", "--date-order", "mdy", "--overwrite")
+    assert code == 0
+    assert "boxes are read from x, y, w, h, in percent" in out
+    assert "Nothing else found" in out
+    rows = Manifest.read(tmp_path / "photos.parquet").rows
+    assert rows[["x", "y", "w", "h"]].iloc[0].tolist() == [20, 32, 100, 80]
+    assert str(rows["datetime"][0]) == "2021-05-06 08:10:00"
+
+
+def test_a_scan_without_a_usable_photo_says_why_and_is_an_error(fscl, tmp_path):
+    for name in "abc":
+        Image.new("RGB", (20, 16)).save(tmp_path / f"{name}.jpg")
+    Path("t.csv").write_text("file,label\na.jpg,NA\nb.jpg,\nc.jpg,None\n")
+    code, out, err = fscl("scan", "t.csv")
+    assert code == 2
+    assert "1 row cannot be used: no label (NA)" in out
+    assert "next: fscl train" not in out
+    assert "expected photos to train on, got none: photos.parquet says of each of 3 rows why" in err
+    assert len(Manifest.read(tmp_path / "photos.parquet").rows) == 3
 
 
 def test_photos_are_scanned_on_the_fly_and_unreadable_ones_are_no_end(fscl, class_folders, tmp_path):
@@ -170,7 +201,7 @@ def test_sites_from_folders_and_bursts_from_times(fscl, tmp_path):
             exif.get_ifd(0x8769)[0x9003] = f"2021:05:{number // 4 + 1:02} 08:00:{number % 4 * 9:02}"
             target = tmp_path / "mine" / site / label / f"{number}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (12, 8), (9 * number, 99, 50 * int(site[3]))).save(target.with_suffix(".png"), exif=exif)
+            Image.new("RGB", (12, 8), (9 * number, 99, 50 * int(site[3]))).save(target, exif=exif, quality=100)
     code, _, err = fscl("train", "mine", "--out", "runs/x", *QUICK)
     assert code == 2
     assert "--layout site/class: classes such as fox, hare, at the sites cam1, cam2, cam3" in err
@@ -223,6 +254,18 @@ BAD = {
         ["train", "{photos}", "--minority", "deer", "--ratio", "0.001", "--out", "x"],
         "leaves photos of the minority",
     ),
+    "ratio where no class is the rarest": (
+        ["train", "{photos}", "--ratio", "0.5", "--out", "x"],
+        "2 classes have the fewest photos (21 each: deer, hare), so that none is the rare one; name some with",
+    ),
+    "comparison where no class is the rarest": (
+        ["compare", "{photos}", "--out", "x"],
+        "2 classes have the fewest photos (30 each: deer, hare), so that none is the rare one; name some with",
+    ),
+    "unit of boxes where there are none": (
+        ["scan", "{photos}", "--box-unit", "pixel", "--out", "m.parquet"],
+        "--box-unit says nothing of a manifest: leave it out for photos.parquet",
+    ),
     "ratio above one": (["train", "{photos}", "--ratio", "7", "--out", "x"], "imbalance.ratio"),
     "profile without its imbalance": (
         ["train", "{photos}", "--profile", "exp", "--out", "x"],
@@ -264,7 +307,7 @@ BAD = {
         ["scan", "empty", "--layout", "species", "--out", "m.parquet"],
         "unknown word 'species'",
     ),
-    "a layout of a manifest": (["split", "{photos}", "--layout", "class"], "--layout says what folders mean"),
+    "a layout of a manifest": (["split", "{photos}", "--layout", "class"], "--layout says nothing of a manifest"),
     "a gap below zero": (["scan", "empty", "--gap", "-1", "--out", "m.parquet"], "expected seconds of 0 or more"),
     "a gap of photos without times": (
         ["split", "{photos}", "--gap", "5"],

@@ -6,6 +6,7 @@ from itertools import product
 from math import floor
 
 from fscl.errors import ConfigurationError
+from fscl.formats.class_names import parts_of_pair
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, ROUNDING
 
 STUDY_RATIOS = (1.0, 0.1, 0.01, 0.005, 0.001)
@@ -26,7 +27,7 @@ class Pair:
 
     @classmethod
     def parse(cls, name: str, text: str) -> "Pair":
-        """Read `MAJORITY:MINORITY`.
+        """Read `MAJORITY:MINORITY`; a colon that belongs to a name is written `\\:`.
 
         Raises:
             ConfigurationError: not two class names.
@@ -34,10 +35,11 @@ class Pair:
         >>> Pair.parse("fine", "water_deer:roe_deer").minority
         ('roe_deer',)
         """
-        names = [part.strip() for part in text.split(":")]
+        names = parts_of_pair(text)
         if len(names) != 2 or not all(names) or names[0] == names[1]:
             raise ConfigurationError(
-                f"--{name} takes two classes as MAJORITY:MINORITY, e.g. water_deer:roe_deer; got '{text}'"
+                f"--{name} takes two classes as MAJORITY:MINORITY, e.g. water_deer:roe_deer; got '{text}'; write a "
+                r"colon that belongs to a name as \:"
             )
         return cls(name, (names[0], names[1]), (names[1],))
 

@@ -1,6 +1,7 @@
 """Runs the missing cells of a comparison, several at once where cores allow."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -23,7 +24,7 @@ from fscl.manifest.table import Manifest, unit_of
 from fscl.training.progress import Listener, NotesOnce, Silent, TerminalProgress
 from fscl.training.run_folder import STORE
 from fscl.training.runtime import machine
-from fscl.training.subset import source_record, split_photos, tail
+from fscl.training.subset import rarest, source_record, split_photos, tail, tie
 
 
 def compare(
@@ -161,7 +162,8 @@ def pairs_of(
     """Return what to tell apart: the pairs given as MAJORITY:MINORITY, else all classes with their minority.
 
     Raises:
-        ConfigurationError: pairs and a minority or a profile at once, a class that is not there, all classes rare.
+        ConfigurationError: pairs and a minority or a profile at once, a class that is not there, all classes rare,
+            or no minority where several classes have the fewest photos.
     """
     known = sorted(manifest.usable["label"].unique())
     pairs = [Pair.parse(name, text) for name, text in (("fine", fine), ("coarse", coarse)) if text is not None]
@@ -173,9 +175,10 @@ def pairs_of(
             "--profile is for all classes at once and says which are rare: leave out --fine, --coarse and --minority"
         )
     if not pairs:
-        counts = manifest.usable["label"].value_counts().sort_index()
-        rare = minority or ((str(counts.idxmin()),) if len(counts) else ())
-        pairs = [Pair("all", tuple(known), rare)]
+        counts = Counter(manifest.usable["label"])
+        if len(counts) > 1 and not (minority or profile or rarest(counts)):
+            raise ConfigurationError(f"a comparison needs rare classes, and {tie(counts)}; name some with --minority")
+        pairs = [Pair("all", tuple(known), minority or rarest(counts))]
     for name in {name for pair in pairs for name in (*pair.classes, *pair.minority)}:
         if name not in known:
             raise ConfigurationError(f"no usable photo of class '{name}'{did_you_mean(name, known)}")

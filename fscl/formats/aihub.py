@@ -62,7 +62,7 @@ def is_layout(source: Path, levels: int = 4) -> bool:
     return levels > 1 and any(is_layout(inner, levels - 1) for inner in below if ABOVE.search(nfc(inner.name)))
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, *, frame: boxes.Frame = "stored", code_page: str | None = None) -> Manifest:
     """Read photos and labels of the set, in sorted path order: a row per animal that is marked in a photo.
 
     Site is the camera, sequence a clip of it. Further columns: `label_file` (relative to the root), `date`
@@ -74,11 +74,16 @@ def read(root: Path) -> Manifest:
     archives that cannot be opened. The `note` says what a label file lacks; without a name the label is that of
     the folder, without a box it is the whole photo. What lies both packed and unpacked is read unpacked.
 
+    Args:
+        root: the folder or zip.
+        frame: what the boxes were drawn on.
+        code_page: of names in zips, see `fscl.archives.members`.
+
     Raises:
         PhotosError: no photos or no label files.
     """
     root = root.resolve()
-    found = walk(root, (*PHOTO_SUFFIXES, ".json"), into_zips=True)
+    found = walk(root, (*PHOTO_SUFFIXES, ".json"), into_zips=True, code_page=code_page)
     files = _unpacked_first(root, [*found.files, *found.unreadable])
     labels = [path for path in files if path.lower().endswith(".json")]
     photos = sorted(set(files) - set(labels))
@@ -95,7 +100,7 @@ def read(root: Path) -> Manifest:
     columns["split"] = splits[0].fillna(splits[1])
     columns["problem"] = reasons.added(columns["problem"], columns["path"].map(found.unreadable))
     columns = _with_times(_with_name_parts(_without_mixtures(columns)))
-    return Manifest.build(boxes.turn_upright(columns, root, relative=False), root)
+    return Manifest.build(boxes.turn_upright(columns, boxes.read_headers(columns, root), frame=frame), root)
 
 
 def _unpacked_first(root: Path, files: list[str]) -> list[str]:

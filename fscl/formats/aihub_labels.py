@@ -9,9 +9,10 @@ import numpy as np
 
 from fscl import archives
 from fscl.formats import reasons
-from fscl.formats.aihub_species import find_species, nfc, numbered_species, plain
+from fscl.formats.aihub_species import find_species, numbered_species, plain
 from fscl.formats.boxes import NO_BOX
 from fscl.formats.folders import escaped
+from fscl.formats.labels import tidy
 from fscl.images import Box
 from fscl.manifest.table import BOX
 
@@ -102,7 +103,7 @@ def _kept(record: Record, prefix: str) -> Record:
 def _animal(annotation: Record, lacking: list[str], folder_species: str | None) -> Record:
     """Label and box, and what is wrong with them."""
     said = {plain(key): value for key, value in annotation.items()}
-    names = [nfc(said[key]).strip() for key in NAMES if isinstance(said.get(key), str) and said[key].strip()]
+    names = [tidy(said[key]) for key in NAMES if isinstance(said.get(key), str) and said[key].strip()]
     known = [*map(find_species, names), numbered_species(said.get("categoryid"))]
     own = [label for label in known if label is not None] or names[:1]
     labels = list(dict.fromkeys([*own, folder_species] if folder_species else own))

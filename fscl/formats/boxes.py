@@ -1,7 +1,9 @@
-"""Boxes as formats give them (stored pixels, or fractions of them) become boxes of the upright photo."""
+"""Boxes as sources give them, in pixels or shares of stored or upright photos, become pixels of the upright photo."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -9,37 +11,61 @@ from fscl.formats import reasons
 from fscl.images import Box, Header, UnreadableError, read_header, turn_box
 from fscl.manifest.table import BOX
 
+Unit = Literal["pixel", "fraction", "percent"]
+"""What boxes are measured in: pixels, or fractions or percent of the width and height of the photo."""
+Frame = Literal["stored", "upright"]
+"""What boxes were drawn on: the pixels as they are stored, or the photo as EXIF turns it."""
+
 NO_BOX = (float("nan"),) * 4
+WHOLE = {"fraction": 1.0, "percent": 100.0}
+SMALL_PX = 2.0
+
+Headers = Mapping[str, Header | str]
+"""Path → header of the photo, or why there is none."""
 
 
-def turn_upright(columns: pd.DataFrame, root: Path, *, relative: bool) -> pd.DataFrame:
+def turn_upright(
+    columns: pd.DataFrame, headers: Headers, *, unit: Unit = "pixel", frame: Frame = "stored"
+) -> pd.DataFrame:
     """Return the columns with the boxes in pixels after EXIF rotation.
 
-    The headers of the photos with boxes are read for this; where one cannot be, the box is emptied and the
-    row gets a `problem`.
+    A box on a photo whose header cannot be read is emptied, and the row gets a `problem`. One that is smaller than
+    2 px gets a `note`.
 
     Args:
-        columns: `path`, `problem`, and `x`, `y`, `w`, `h` of the stored pixels, missing without box.
-        root: folder that `path` is relative to.
-        relative: boxes are fractions of the stored width and height, not pixels.
+        columns: `path`, `problem`, `note`, and `x`, `y`, `w`, `h`, missing without box.
+        headers: of the photos with boxes, as `read_headers` gives them.
+        unit: of the boxes.
+        frame: what they were drawn on.
     """
     columns = columns.copy()
     boxed = columns[BOX].notna().all(axis=1)
-    headers = _headers(root, columns.loc[boxed, "path"])
     given = columns.loc[boxed, ["path", *BOX]].itertuples(index=False, name=None)
-    upright = [_upright(headers[path], box, relative) for path, *box in given]
+    upright = [_upright(headers[path], box, unit, frame) for path, *box in given]
     placed = pd.DataFrame(upright, columns=BOX, index=columns.index[boxed], dtype="float64")
     columns[BOX] = placed.reindex(columns.index)
     failures = {path: header for path, header in headers.items() if isinstance(header, str)}
     columns["problem"] = reasons.added(columns["problem"], columns["path"].where(boxed).map(failures))
+    small = columns[["w", "h"]].min(axis=1) < SMALL_PX
+    columns["note"] = reasons.added(columns["note"], reasons.where(small, f"box smaller than {SMALL_PX:g} px"))
     return columns
 
 
-def _headers(root: Path, paths: pd.Series) -> dict[str, Header | str]:
-    """The header of each photo, or why there is none."""
-    unique = paths.unique().tolist()
+def read_headers(columns: pd.DataFrame, root: Path) -> Headers:
+    """Read the headers of the photos with boxes, each once.
+
+    Args:
+        columns: `path` and `x`, missing without box.
+        root: folder that `path` is relative to.
+    """
+    unique = columns.loc[columns["x"].notna(), "path"].unique().tolist()
     with ThreadPoolExecutor() as threads:
         return dict(zip(unique, threads.map(lambda path: _header(root / path), unique), strict=True))
+
+
+def stored_size(header: Header) -> tuple[int, int]:
+    """Return the width and height of the pixels as they are stored: a quarter turn swaps them."""
+    return (header.height, header.width) if header.orientation >= 5 else (header.width, header.height)
 
 
 def _header(path: Path) -> Header | str:
@@ -49,13 +75,11 @@ def _header(path: Path) -> Header | str:
         return reasons.of_unreadable(error)
 
 
-def _upright(header: Header | str, box: list[float], relative: bool) -> Box:
+def _upright(header: Header | str, box: list[float], unit: Unit, frame: Frame) -> Box:
     if isinstance(header, str):
         return NO_BOX
-    width, height = header.width, header.height
-    if header.orientation >= 5:  # a quarter turn: the stored photo has its sides swapped
-        width, height = height, width
+    width, height = stored_size(header) if frame == "stored" else (header.width, header.height)
     x, y, w, h = box
-    if relative:
-        x, y, w, h = x * width, y * height, w * width, h * height
-    return turn_box((x, y, w, h), header.orientation, width, height)
+    if unit != "pixel":
+        x, y, w, h = (share * side / WHOLE[unit] for share, side in zip(box, (width, height) * 2, strict=True))
+    return (x, y, w, h) if frame == "upright" else turn_box((x, y, w, h), header.orientation, width, height)

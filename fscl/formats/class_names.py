@@ -1,9 +1,25 @@
 """Classes as people call them: by the photos' labels, or by a Korean, English or scientific name of the species."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from fscl.config import Config
-from fscl.formats.aihub_species import find_species, nfc
+from fscl.formats.aihub_species import find_species
+from fscl.formats.labels import tidy
+
+
+def parts_of_pair(names: str) -> list[str]:
+    r"""Return the names of MAJORITY:MINORITY. A colon that belongs to a name is written \:.
+
+    >>> parts_of_pair(r"mammal\:deer:fox")
+    ['mammal:deer', 'fox']
+    """
+    return [part.replace(r"\:", ":").strip() for part in re.split(r"(?<!\\):", names)]
+
+
+def escaped(name: str) -> str:
+    """Return a name as a part of MAJORITY:MINORITY."""
+    return name.replace(":", r"\:")
 
 
 class ClassNames:
@@ -29,12 +45,12 @@ class ClassNames:
 
     def labels(self, names: Sequence[str]) -> list[str]:
         """Return the labels of names, each of which may be several with commas between them."""
-        words = (part for name in names for part in ([name] if nfc(name) in self._own else name.split(",")))
+        words = (part for name in names for part in ([name] if tidy(name) in self._own else name.split(",")))
         return [self._label(word) for word in words if word.strip()]
 
     def pair(self, names: str | None) -> str | None:
         """Return the labels of MAJORITY:MINORITY, in the same form."""
-        return None if names is None else ":".join(self._label(name) for name in names.split(":"))
+        return None if names is None else ":".join(escaped(self._label(name)) for name in parts_of_pair(names))
 
     def configured(self, config: Config) -> Config:
         """Return a configuration with labels for its classes and rare classes."""
@@ -47,7 +63,7 @@ class ClassNames:
         )
 
     def _label(self, name: str) -> str:
-        name = nfc(name).strip()
+        name = tidy(name)
         species = find_species(name)
         if name in self._own or species is None:
             return name

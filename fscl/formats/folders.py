@@ -54,7 +54,7 @@ class Found(NamedTuple):
         return counts
 
 
-def read(root: Path, *, layout: str | None = None) -> Manifest:
+def read(root: Path, *, layout: str | None = None, code_page: str | None = None) -> Manifest:
     """Read a folder of class folders, or a zip archive of them, in sorted path order. Labels are the folder names.
 
     Folders that hold all others are looked through. A photo beside the class folders, one that its archive does not
@@ -66,6 +66,10 @@ def read(root: Path, *, layout: str | None = None) -> Manifest:
         layout: what the folders from the root on mean, such as `site/class`; by default classes, or splits that hold
             classes. See `fscl.formats.layouts`.
 
+    Args:
+        root: the folder or zip.
+        code_page: of names in a zip, see `fscl.archives.members`.
+
     Raises:
         PhotosError: no photos, no class folders, class folders beside split folders, or folders of which several hold
             folders of the same names; a damaged archive.
@@ -73,7 +77,7 @@ def read(root: Path, *, layout: str | None = None) -> Manifest:
     """
     root = root.resolve()
     given = None if layout is None else layouts.parse(layout)
-    found = walk(root)
+    found = walk(root, code_page=code_page)
     if not (found.files or found.unreadable or found.closed):
         others = ", ".join(f"{count} {suffix}" for suffix, count in found.others.most_common(5))
         fix = "; give one zip at a time, or unpack them" if found.others[".zip"] else ""
@@ -100,19 +104,27 @@ def read(root: Path, *, layout: str | None = None) -> Manifest:
     return Manifest.build(columns, root, remarks)
 
 
-def walk(root: Path, suffixes: tuple[str, ...] = PHOTO_SUFFIXES, *, into_zips: bool = False) -> Found:
+def walk(
+    root: Path,
+    suffixes: tuple[str, ...] = PHOTO_SUFFIXES,
+    *,
+    into_zips: bool = False,
+    code_page: str | None = None,
+) -> Found:
     """Find all files of some kinds below a folder, linked folders included, or in a zip archive.
 
     Args:
         root: the folder or archive.
         suffixes: of the files to find, in lower case.
         into_zips: also look into the archives below a folder.
+        code_page: of names in zips, see `fscl.archives.members`.
 
     Raises:
         ArchiveError: the root is a damaged archive.
     """
     found = Found([], {}, {}, Counter(), [], [], {})
-    listed = _in_archive(root) if archives.is_archive(root) else _in_folder(root, found, into_zips)
+    packed = archives.is_archive(root)
+    listed = _in_archive(root, code_page) if packed else _in_folder(root, found, into_zips, code_page)
     for path, problem in listed:
         folder, _, name = path.rpartition("/")
         suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - of each file; a Path takes ten times as long
@@ -139,7 +151,7 @@ def not_utf8(path: str) -> str | None:
     return None if escaped(path) == path else NOT_UTF8
 
 
-def _in_folder(root: Path, found: Found, into_zips: bool) -> Iterator[tuple[str, str | None]]:
+def _in_folder(root: Path, found: Found, into_zips: bool, code_page: str | None) -> Iterator[tuple[str, str | None]]:
     """The files below a folder, and why they cannot be read; notes what is not entered.
 
     What is linked comes last, so that photos keep the names of the folders that they really lie in.
@@ -163,23 +175,27 @@ def _in_folder(root: Path, found: Found, into_zips: bool) -> Iterator[tuple[str,
             found.hidden.extend(str(PurePosixPath(place) / name) for name in subfolders if name.startswith("."))
             subfolders[:] = sorted(name for name in subfolders if not _is_passed_over(name))
             waiting += [Path(folder, name) for name in subfolders if Path(folder, name).is_symlink()]
-            yield from _in_files(Path(folder), place, files, found.closed, into_zips)
+            if into_zips:
+                yield from _in_files(Path(folder), place, files, found.closed, code_page)
+            else:
+                yield from ((str(PurePosixPath(place) / name), None) for name in files)
 
 
 def _in_files(
-    folder: Path, place: str, files: list[str], closed: dict[str, str], into_zips: bool
+    folder: Path, place: str, files: list[str], closed: dict[str, str], code_page: str | None
 ) -> Iterator[tuple[str, str | None]]:
+    """The files of one folder and those in its archives."""
     for name in files:
         path = str(PurePosixPath(place) / name)
-        if into_zips and not name.startswith(".") and archives.is_archive(folder / name):
-            try:
-                yield from ((f"{path}/{member}", why) for member, why in _in_archive(folder / name))
-            except archives.ArchiveError as error:
-                closed[escaped(path)] = f"unreadable archive: {error}"
-            except OSError as error:
-                closed[escaped(path)] = f"unreadable archive: {(error.strerror or 'unknown').lower()}"
-        else:
+        if name.startswith(".") or not archives.is_archive(folder / name):
             yield path, None
+            continue
+        try:
+            yield from ((f"{path}/{member}", why) for member, why in _in_archive(folder / name, code_page))
+        except archives.ArchiveError as error:
+            closed[escaped(path)] = f"unreadable archive: {error}"
+        except OSError as error:
+            closed[escaped(path)] = f"unreadable archive: {(error.strerror or 'unknown').lower()}"
 
 
 def _below(root: Path, folder: Path) -> str:
@@ -191,9 +207,9 @@ def _note(error: OSError, root: Path, found: Found) -> None:
     found.closed[folder] = f"{UNREADABLE_FOLDER}: {(error.strerror or 'unknown').lower()}"
 
 
-def _in_archive(archive: Path) -> Iterator[tuple[str, str | None]]:
+def _in_archive(archive: Path, code_page: str | None) -> Iterator[tuple[str, str | None]]:
     """The files in an archive, and why they cannot be read."""
-    for name, why in archives.members(archive):
+    for name, why in archives.members(archive, code_page):
         if any(map(_is_passed_over, name.split("/")[:-1])):
             continue
         if name.lower().endswith(".zip"):

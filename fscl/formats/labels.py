@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fscl.errors import PhotosError, did_you_mean
+from fscl.formats import delimited
 
 # A slip is rare beside the label it was meant to be. Real rare species resemble a common one by name, too
 # (roe deer, red deer): this is a warning for the eye, and nothing is changed.
@@ -50,12 +51,11 @@ def read_class_map(path: Path) -> dict[str, str | None]:
     Raises:
         PhotosError: other columns, a row without label, or one label twice.
     """
-    from fscl.formats.tabular import read_csv
-
-    table = read_csv(path)
+    table = delimited.read(path).rows
     if not {"label", "class"} <= set(table.columns):
         raise PhotosError(f"{path}: expected the columns label,class, got {','.join(table.columns)}")
-    labels, classes = table["label"].str.strip(), table["class"].str.strip()
+    labels, classes = (table[name].map(tidy, na_action="ignore").astype("str") for name in ("label", "class"))
+    labels = labels.mask(labels == "")
     twice = labels[labels.duplicated()]
     if labels.isna().any() or len(twice):
         what = "a row without label" if labels.isna().any() else f"'{twice.iloc[0]}' twice"
@@ -105,8 +105,28 @@ def suspicions(labels: pd.Series) -> list[Suspicion]:
     return found
 
 
+def written_apart(names: pd.Series) -> list[Suspicion]:
+    """Find names, such as sites, that differ from a more frequent one by case, spaces, signs or zeros only.
+
+    >>> [found] = written_apart(pd.Series(["Cam01"] * 9 + ["cam 1"] * 4 + ["cam 11"] * 5))
+    >>> found
+    Suspicion(label='cam 1', rows=4, meant='Cam01', meant_rows=9)
+    """
+    counts = names.value_counts()
+    first_of: dict[str, tuple[str, int]] = {}
+    found = []
+    for name, rows in zip(map(str, counts.index), map(int, counts), strict=True):
+        meant, meant_rows = first_of.setdefault(_plain(name), (name, rows))
+        if meant != name:
+            found.append(Suspicion(name, rows, meant, meant_rows))
+    return found
+
+
 def _plain(label: str) -> str:
-    return re.sub(r"[\W_]+", "", label).casefold()
+    """A name without case, spaces and signs; numbers without zeros that do not count: 001 and 1.0 are 1."""
+    whole = re.sub(r"(?<![\d.,])0+(?=\d)|(?<=\d)[.,]0+(?![\d.,])", "", label)
+    apart = re.sub(r"(?<=\d)[\W_]+(?=\d)", "-", whole)  # 1-12 is not 11-2
+    return re.sub(r"[^\w-]|_|-(?!\d)|(?<!\d)-", "", apart).casefold() or label
 
 
 def _letter_counts(labels: list[str]) -> np.ndarray[tuple[int, int], np.dtype[np.int16]]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -18,6 +19,7 @@ from fscl.formats import reasons, sequences
 from fscl.formats.folders import NOT_UTF8
 from fscl.formats.labels import apply_class_map, read_class_map
 from fscl.formats.photo_times import taken
+from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.sequences import GAP_S
 from fscl.formats.summary import Verify, in_short, summary
 from fscl.images import UnreadableError, read_facts
@@ -51,7 +53,7 @@ def scan(
     *,
     verify: Verify = "header",
     class_map: Path | None = None,
-    layout: str | None = None,
+    reading: Reading = NOTHING_SAID,
     gap_s: float = GAP_S,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
@@ -67,7 +69,7 @@ def scan(
             width, height and time, and finds JPEG, PNG, WebP and GIF files that are cut off; "decode" also reads
             all pixels, and so finds every damaged photo.
         class_map: CSV `label,class` that renames or merges labels; rows whose class is blank are left out.
-        layout: what the folders of class folders mean, such as `site/class`; by default classes, in splits or not.
+        reading: what the user says of the source.
         gap_s: seconds up to which a photo is of the same sequence as the one before of the same camera; 0 makes no
             sequences.
         progress: called with (photos looked at, photos) as the scan goes on.
@@ -77,8 +79,9 @@ def scan(
         ConfigurationError: a layout that is none, or a negative gap.
     """
     sequences.check_gap(gap_s)
-    manifest = formats.read(source, layout=layout)
-    rows = manifest.rows if class_map is None else _mapped(manifest.rows, class_map)
+    renamed = {} if class_map is None else read_class_map(class_map)
+    manifest = formats.read(source, replace(reading, labels=frozenset(renamed)))
+    rows = manifest.rows if class_map is None else _mapped(manifest.rows, renamed, class_map)
     known_unreadable = rows["problem"].str.startswith(("unreadable", NOT_UTF8), na=False)
     paths = rows.loc[~known_unreadable, "path"].unique().tolist()
     looks = _look_at_all(paths, manifest, verify, progress)
@@ -101,21 +104,21 @@ def scan(
     return Manifest.build(rows, manifest.root, (*manifest.remarks, *sequences.remarks(rows, gap_s)))
 
 
-def open_photos(source: Path, *, layout: str | None = None, gap_s: float | None = None) -> Manifest:
+def open_photos(source: Path, reading: Reading = NOTHING_SAID, *, gap_s: float | None = None) -> Manifest:
     """Return a manifest as it is, or scan another source on the fly, with a progress bar on stderr.
 
     Args:
         source: a manifest, or photos in any format.
-        layout: as of `scan`; not of a manifest.
+        reading: what the user says of the source; a manifest needs nothing.
         gap_s: as of `scan`; of a manifest whose sequences are made of times they are made anew, unless it is None.
 
     Raises:
         PhotosError: as `scan`; a gap for a manifest whose sequences are not made of times.
-        ConfigurationError: as `scan`; a layout for a manifest.
+        ConfigurationError: as `scan`.
     """
     if not is_manifest_file(source):
-        return scan_with_bar(source, layout=layout, gap_s=GAP_S if gap_s is None else gap_s)
-    manifest = Manifest.read(source) if layout is None else formats.read(source, layout=layout)
+        return scan_with_bar(source, reading=reading, gap_s=GAP_S if gap_s is None else gap_s)
+    manifest = formats.read(source, reading)
     return manifest if gap_s is None else Manifest(sequences.regrouped(manifest.rows, gap_s), manifest.root)
 
 
@@ -129,7 +132,7 @@ def scan_with_bar(
     *,
     verify: Verify = "header",
     class_map: Path | None = None,
-    layout: str | None = None,
+    reading: Reading = NOTHING_SAID,
     gap_s: float = GAP_S,
 ) -> Manifest:
     """Scan with a progress bar on stderr, where that is a terminal."""
@@ -141,14 +144,14 @@ def scan_with_bar(
             source,
             verify=verify,
             class_map=class_map,
-            layout=layout,
+            reading=reading,
             gap_s=gap_s,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
 
-def _mapped(rows: pd.DataFrame, class_map: Path) -> pd.DataFrame:
-    label = apply_class_map(rows["label"], read_class_map(class_map), class_map)
+def _mapped(rows: pd.DataFrame, renamed: dict[str, str | None], class_map: Path) -> pd.DataFrame:
+    label = apply_class_map(rows["label"], renamed, class_map)
     dropped = rows["label"].notna() & label.isna()
     if dropped.all():
         raise PhotosError(f"{class_map}: leaves no photo; give at least one label a class")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fscl.formats import reasons
-from fscl.formats.labels import suspicions
+from fscl.formats.labels import suspicions, written_apart
 from fscl.formats.sequences import untimed
 from fscl.manifest.table import SPLITS, Manifest
 
@@ -90,6 +90,7 @@ def _findings(rows: pd.DataFrame, usable: pd.DataFrame) -> Iterator[Finding]:
     yield from _copies(usable)
     yield from _torn(usable)
     yield from _labels(rows)
+    yield from _keys(rows)
     yield from _classes(usable)
 
 
@@ -214,6 +215,17 @@ def _labels_in_short(rows: pd.DataFrame) -> Iterable[str]:
     found = suspicions(rows["label"].dropna())
     if found:
         yield f"labels that may be misspelt: {_few([f'{s.label} (like {s.meant})' for s in found])}"
+
+
+def _keys(rows: pd.DataFrame) -> Iterable[Finding]:
+    for column in ("site", "sequence"):
+        found = written_apart(rows[column].dropna())
+        if found:
+            yield (
+                f"{column}s that differ in case, spaces, signs or zeros only, and count as several: a split may part "
+                "what belongs together",
+                [f"{s.label} ({_number(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in found],
+            )
 
 
 def _classes(usable: pd.DataFrame) -> Iterable[Finding]:

@@ -1,87 +1,88 @@
 """A table of photos, CSV or Parquet: a row per photo or per box, columns under their usual names."""
 
-import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 
-from fscl.errors import PhotosError
-from fscl.formats import boxes, reasons
+from fscl.errors import ConfigurationError, PhotosError
+from fscl.formats import boxes, delimited, reasons
+from fscl.formats.box_columns import as_size, find_box_columns, incomplete_box, read_box_numbers
+from fscl.formats.box_units import measure
+from fscl.formats.cells import as_text, is_missing_word
+from fscl.formats.folders import PHOTO_SUFFIXES
+from fscl.formats.labels import tidy
 from fscl.formats.layouts import SPLIT_NAMES
+from fscl.formats.reading import NOTHING_SAID, Reading
+from fscl.formats.species_columns import ONE_COLUMN, LabelColumns, find_label_columns, read_labels
+from fscl.formats.table_paths import place_paths
+from fscl.formats.times import read_times
 from fscl.manifest.table import BOX, COLUMNS, Manifest
 
 NAMES = {
-    "path": ["file path", "path", "file name", "file", "image path", "image", "photo"],
-    "label": ["label", "species", "class", "category", "common name", "scientific name"],
-    "site": ["site", "location", "camera", "station", "place", "deployment", "site id", "location id"],
-    "sequence": ["sequence", "sequence id", "seq id", "burst", "event id", "clip"],
-    "datetime": ["datetime", "timestamp", "date time original"],
-    "split": ["split", "subset"],
-    "x": ["x", "bbox x"],
-    "y": ["y", "bbox y"],
-    "w": ["w", "bbox w", "bbox width", "width"],
-    "h": ["h", "bbox h", "bbox height", "height"],
+    "path": ("file path", "path", "file name", "file", "image path", "image", "photo"),
+    "site": (
+        *("site", "location", "camera", "station", "place", "deployment", "site id", "location id"),
+        "deployment id",
+    ),
+    "sequence": ("sequence", "sequence id", "seq id", "burst", "event id", "clip"),
+    "datetime": ("datetime", "timestamp", "date time original"),
+    "split": ("split", "subset"),
 }
 """Our column → what others call it; the first found is taken. Case, spaces, `_` and `-` do not count."""
 
 OURS = {*COLUMNS, "note", "clock"}
-ZONE = re.compile(r"(:\d\d(?:\.\d+)?)\s*(?:Z|[+-]\d\d:?\d\d)$")
-EXIF_DATE = re.compile(r"^(\d{4}):(\d\d):(\d\d)")
 
 
-def read(table: Path) -> Manifest:
+def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     """Read a table of photos. Paths are relative to its folder, or absolute.
 
-    Boxes need all of x, y, w, h: pixels of the stored photo, or fractions of it where no value is above 1.
-    Rows that cannot be used stay, with a `problem`. Columns that are not ours stay as they came, as
-    `source_…` where the name is one of ours. Times must be in ISO or EXIF order; one that is not is
-    left out and said in the column `note`.
+    Rows that cannot be used stay, with a `problem`. Columns that are not ours stay as they came, as `source_…` where
+    the name is one of ours. What was left out of a row that can be used is said in its `note`, what was understood of
+    the whole table in the `remarks` of the manifest.
 
     Raises:
-        PhotosError: no table, no column of paths or labels, rows without path, or unknown splits.
+        PhotosError: no table, no column of paths or labels, rows without path, no path of this machine, unknown
+            splits, or boxes of which some are fractions and others are not.
     """
-    columns = _named(_read_parquet(table) if table.suffix.lower() == ".parquet" else read_csv(table), table)
-    for name in ("path", "label", "site", "sequence", "split"):
-        columns[name] = _text(columns[name])
+    source, remarks = (_read_parquet(table), []) if table.suffix.lower() == ".parquet" else delimited.read(table)
+    headings: dict[str, str] = {}
+    for name in source.columns:
+        headings.setdefault(_plain(name), name)
+    found = {ours: next(_there(headings, names), None) for ours, names in NAMES.items()}
+    found["site"] = next((site for site in _there(headings, NAMES["site"]) if not _has_urls(source[site])), None)
+    label_columns = find_label_columns(headings)
+    _check_headings(source, table, found["path"], label_columns)
+    assert label_columns is not None, "refused above"
+    _check_said(
+        reading, table, has_times=found["datetime"] is not None, has_boxes=find_box_columns(headings) is not None
+    )
+    columns, of_words = _texts(source, found)
     _check(columns, table)
-    columns["label"] = columns["label"].str.normalize("NFC")
-    columns["path"], root = _relative_paths(columns["path"], table)
-    columns["split"] = columns["split"].str.lower().map(SPLIT_NAMES)
-    columns["sequence"] = _unique_across_sites(columns["sequence"], columns["site"])
-    columns["datetime"], columns["note"] = _times(columns["datetime"])
-    columns["problem"] = reasons.where(columns["label"].isna(), "no label")
-    columns = _with_boxes(columns)
-    columns["problem"] = reasons.added(columns["problem"], _repeats(columns))
-    relative = bool((columns[BOX].max() <= 1).all())
-    return Manifest.build(boxes.turn_upright(columns, root, relative=relative), root)
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV as text: separated by comma, semicolon or tab; only an empty cell is missing.
-
-    Raises:
-        PhotosError: missing, empty, not UTF-8, or rows of different lengths.
-    """
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-        separator = max(",;\t", key=header.count)
-        rows = pd.read_csv(
-            path, sep=separator, dtype="str", keep_default_na=False, na_values=[""], encoding="utf-8-sig"
-        )
-    except FileNotFoundError:
-        raise PhotosError(f"{path} does not exist") from None
-    except UnicodeDecodeError:
-        raise PhotosError(f"{path}: expected UTF-8; in Excel, save it as 'CSV UTF-8'") from None
-    except pd.errors.EmptyDataError:
-        raise PhotosError(f"{path} is empty; expected a header such as filepath,label and a row per photo") from None
-    except pd.errors.ParserError as error:
-        raise PhotosError(f"{path}: rows differ in length: {error}") from None
-    if not isinstance(rows.index, pd.RangeIndex):
-        raise PhotosError(f"{path}: its rows have more fields than its header; name every column")
-    return rows.dropna(how="all")  # Excel leaves such rows at the end
+    labels = read_labels(source, label_columns, reading.labels)
+    times = read_times(source[found["datetime"]] if found["datetime"] else columns["datetime"], reading.date_order)
+    placed = place_paths(columns["path"], table)
+    columns = columns.assign(
+        path=placed.paths,
+        label=labels.labels,
+        split=columns["split"].str.lower().map(SPLIT_NAMES),
+        sequence=_unique_across_sites(columns["sequence"], columns["site"]),
+        datetime=times.times,
+        note=times.notes,
+        problem=reasons.added(labels.problems, placed.problems),
+    )
+    boxed = _with_boxes(columns, source, headings, placed.root, reading)
+    columns = boxed.columns.assign(problem=reasons.added(boxed.columns["problem"], _repeats(boxed.columns)))
+    if boxed.unit is not None:
+        columns = boxes.turn_upright(columns, boxed.photos, unit=boxed.unit, frame=reading.box_frame or "stored")
+    used = {*found.values(), *boxed.headings, *([] if label_columns.in_ranks else label_columns.headings)}
+    others = source[[name for name in source.columns if name not in used]]
+    others = others.rename(columns=lambda name: f"source_{name}" if name in OURS else name)
+    remarks = [*remarks, *labels.remarks, *boxed.remarks, *times.remarks, *of_words]
+    return Manifest.build(pd.concat([columns, others], axis="columns"), placed.root, tuple(remarks))
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -89,39 +90,65 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         rows = pd.read_parquet(path)
     except (pa.ArrowException, OSError) as error:
         raise PhotosError(f"{path} cannot be read as parquet: {error}") from error
-    return rows.reset_index(drop=rows.index.name is None)  # pandas may have kept the paths as its index
-
-
-def _named(source: pd.DataFrame, table: Path) -> pd.DataFrame:
-    """The table under our column names, the missing ones empty."""
-    theirs: dict[str, str] = {}
-    for name in source.columns:
-        theirs.setdefault(_plain(str(name)), name)
-    found = {
-        ours: next((theirs[_plain(n)] for n in names if _plain(n) in theirs), None) for ours, names in NAMES.items()
-    }
-    missing = [f"{name} ({', '.join(NAMES[name])})" for name in ("path", "label") if found[name] is None]
-    if missing:
+    rows = rows.reset_index(drop=rows.index.name is None)  # pandas may have kept the paths as its index
+    rows = rows.set_axis(rows.columns.map(str), axis="columns")
+    if not rows.columns.is_unique:
         raise PhotosError(
-            f"{table}: expected a column for {' and one for '.join(missing)}; "
-            f"got {', '.join(map(str, source.columns))}"
+            f"{path}: expected each column once, got {', '.join(rows.columns[rows.columns.duplicated()])}"
         )
-    if any(found[name] is None for name in BOX):  # w and h alone are the size of the photo
-        found |= dict.fromkeys(BOX)
-    ours = {theirs: name for name, theirs in found.items() if theirs is not None}
-    names = [ours.get(n, f"source_{n}" if n in OURS else str(n)) for n in source.columns]
-    named = source.set_axis(names, axis="columns")
-    return named.reindex(columns=[*NAMES, *(n for n in names if n not in NAMES)])
+    return rows
+
+
+def _there(headings: Mapping[str, str], names: Iterable[str]) -> Iterator[str]:
+    return (headings[_plain(name)] for name in names if _plain(name) in headings)
+
+
+def _has_urls(column: pd.Series) -> bool:
+    """Tell the column `location` of Wildlife Insights: where a photo is stored, not where it was taken."""
+    return bool(as_text(column).str.contains("://", na=False).any())
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name).lower()
+    return re.sub(r"[\s_-]+", "", tidy(name)).lower()
 
 
-def _text(column: pd.Series) -> pd.Series:
-    """Stripped text, blanks missing; whole numbers without a decimal point."""
-    text = column.convert_dtypes().astype("str").str.strip()
-    return text.mask(text == "")
+def _check_headings(source: pd.DataFrame, table: Path, path: str | None, label: LabelColumns | None) -> None:
+    """Refuse a table that names no photos or does not say what they show."""
+    wanted = {"path": (path, NAMES["path"]), "label": (label, ONE_COLUMN)}
+    missing = [f"{name} ({', '.join(names)})" for name, (found, names) in wanted.items() if found is None]
+    if not missing:
+        return
+    got = ", ".join(source.columns)
+    if any(name.lower().endswith(PHOTO_SUFFIXES) for name in source.columns):
+        raise PhotosError(
+            f"{table}: its first row names a photo ({got}); add a row of headings, such as filepath,label"
+        )
+    raise PhotosError(f"{table}: expected a column for {' and one for '.join(missing)}; got {got}")
+
+
+def _check_said(reading: Reading, table: Path, *, has_times: bool, has_boxes: bool) -> None:
+    """Refuse what is said of columns that are not there."""
+    if reading.date_order is not None and not has_times:
+        raise ConfigurationError(f"--date-order says how times are read, {table} has no column of any: datetime")
+    if (reading.box_unit is not None or reading.box_frame is not None) and not has_boxes:
+        raise ConfigurationError(
+            f"--box-unit and --box-frame say how boxes are read, {table} has no columns of any: x, y, w, h or xmin, "
+            "ymin, xmax, ymax"
+        )
+
+
+def _texts(source: pd.DataFrame, found: Mapping[str, str | None]) -> tuple[pd.DataFrame, list[str]]:
+    """Our columns of text in one form, empty where the table has none; and how many words for nothing are in them."""
+    columns, remarks = pd.DataFrame(index=source.index), []
+    for ours, theirs in found.items():
+        text = as_text(source[theirs]) if theirs is not None else pd.Series(None, index=source.index, dtype="str")
+        if ours in ("site", "sequence", "split"):
+            text = text.map(tidy, na_action="ignore").astype("str")
+            for word, count in text[is_missing_word(text)].value_counts().items():
+                remarks.append(f"{theirs}: {count} cells of {word} are taken for empty ones")
+            text = text.mask(is_missing_word(text) | (text == ""))
+        columns[ours] = text
+    return columns, remarks
 
 
 def _check(columns: pd.DataFrame, table: Path) -> None:
@@ -142,19 +169,6 @@ def _check(columns: pd.DataFrame, table: Path) -> None:
         raise PhotosError(f"{table}: " + "\n  ".join(wrong))
 
 
-def _relative_paths(paths: pd.Series, table: Path) -> tuple[pd.Series, Path]:
-    """Paths relative to the folder of the table, or to what they share where they lie outside it."""
-    folder = table.parent.resolve()
-    files = {p: os.path.normpath(folder / p.replace("\\", "/")) for p in paths.unique()}
-    try:
-        holding = os.path.commonpath([Path(file).parent for file in files.values()])
-        root = str(folder) if Path(holding).is_relative_to(folder) else holding
-    except ValueError:
-        raise PhotosError(f"{table}: expected photos on one drive, got several; make a table for each") from None
-    relative = {path: os.path.relpath(file, root).replace(os.sep, "/") for path, file in files.items()}
-    return paths.map(relative), Path(root)
-
-
 def _unique_across_sites(sequence: pd.Series, site: pd.Series) -> pd.Series:
     """Cameras often count their bursts from 1 each: then the site becomes part of the name."""
     if (site.groupby(sequence).nunique() > 1).any():
@@ -162,29 +176,51 @@ def _unique_across_sites(sequence: pd.Series, site: pd.Series) -> pd.Series:
     return sequence
 
 
-def _times(column: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Local times, and a note where one is not understood."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_localize(None)
-    text = _text(column)
-    iso = text.str.replace(EXIF_DATE, r"\1-\2-\3", regex=True).str.replace(ZONE, r"\1", regex=True)
-    # Only year-first order: 05/06/2021 is in May or in June, and a guess would be wrong in silence.
-    times = pd.to_datetime(iso, format="ISO8601", errors="coerce")
-    return times, ("time not understood (expected 2021-05-31 08:25:38): " + text).where(times.isna())
+class _Boxed(NamedTuple):
+    """The columns with boxes in a unit, the headers of their photos, the headings that they are from, and remarks."""
+
+    columns: pd.DataFrame
+    unit: boxes.Unit | None
+    photos: boxes.Headers
+    headings: list[str]
+    remarks: list[str]
 
 
-def _with_boxes(columns: pd.DataFrame) -> pd.DataFrame:
-    columns = columns.copy()
-    given = columns[BOX].apply(_text).notna().any(axis=1)
-    columns[BOX] = columns[BOX].apply(pd.to_numeric, errors="coerce").astype("float64")
-    number = columns[BOX].notna().all(axis=1)
-    flat = number & ((columns["w"] <= 0) | (columns["h"] <= 0))
-    columns["problem"] = reasons.added(
-        columns["problem"], reasons.where(given & ~number, "box needs four numbers: x, y, w, h")
+def _with_boxes(
+    columns: pd.DataFrame, source: pd.DataFrame, headings: Mapping[str, str], root: Path, reading: Reading
+) -> _Boxed:
+    """The boxes as the table gives them, x, y, w and h; without those that are none or in another unit."""
+    columns = columns.assign(**dict.fromkeys(BOX, float("nan")))
+    found = find_box_columns(headings)
+    if found is None:
+        return _Boxed(columns, None, {}, [], incomplete_box(headings))
+    numbers, given, remarks = read_box_numbers(source, found)
+    named = ", ".join(found.headings)
+    columns[BOX] = as_size(numbers, found.form)
+    boxed = columns["x"].notna()
+    four = named if len(found.headings) > 1 else "x, y, w, h"
+    half = reasons.where(given & ~boxed, f"box needs four numbers: {four}")
+    if not boxed.any():
+        columns["problem"] = reasons.added(columns["problem"], half)
+        a_size = not given.any() and bool(source[found.headings].notna().any(axis=None))
+        return _Boxed(columns, None, {}, [] if a_size else found.headings, remarks)
+    photos = boxes.read_headers(columns, root)
+    measured = measure(
+        columns.loc[boxed, ["path", *BOX]],
+        numbers[boxed],
+        photos,
+        headings=named,
+        is_sure=found.is_sure,
+        asked_for=reading.box_unit,
+        frame=reading.box_frame or "stored",
     )
-    columns["problem"] = reasons.added(columns["problem"], reasons.where(flat, "box without area"))
-    columns.loc[~number | flat, BOX] = float("nan")
-    return columns
+    if measured.unit is None:
+        return _Boxed(columns.assign(**dict.fromkeys(BOX, float("nan"))), None, {}, [], measured.remarks)
+    flat = boxed & ((columns["w"] <= 0) | (columns["h"] <= 0))
+    for problem in (half, reasons.where(flat, "box without area"), measured.problems.reindex(columns.index)):
+        columns["problem"] = reasons.added(columns["problem"], problem)
+    columns.loc[flat | measured.problems.reindex(columns.index).notna(), BOX] = float("nan")
+    return _Boxed(columns, measured.unit, photos, found.headings, remarks + measured.remarks)
 
 
 def _repeats(columns: pd.DataFrame) -> pd.Series:

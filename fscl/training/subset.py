@@ -26,12 +26,16 @@ from fscl.manifest.table import SPLITS, Manifest, counts_by_class, unit_of
 from fscl.scoring.metrics import SHOTS
 
 LISTED = 3  # photos in a note
+TIED_LISTED = 5  # classes in a sentence
 VERSION = 1  # of the record
 
 
 @dataclass(frozen=True)
 class Subset:
-    """The rows of a run, all with a split, what its classes are, and what the source held besides."""
+    """The rows of a run, all with a split, what its classes are, and what the source held besides.
+
+    `minority` is empty where no class is rare.
+    """
 
     manifest: Manifest
     classes: tuple[str, ...]
@@ -171,19 +175,21 @@ def subset(manifest: Manifest, config: Config) -> Subset:
 
     Raises:
         PhotosError: fewer than two classes, an unknown class, or a class without training photos.
-        ConfigurationError: a minority that is not among the classes, or all of them.
+        ConfigurationError: a minority that is not among the classes, or all of them; none given, several classes that
+            have the fewest training photos, and settings that need a minority.
     """
     chosen = _chosen(manifest, config.classes, config.imbalance.minority)
     divided = split_photos(manifest, config.split)
     rows = divided.rows[divided.rows["label"].isin(chosen) & divided.rows["split"].notna()]
-    counts = rows.loc[rows["split"] == "train", "label"].value_counts()
-    untrained = [name for name in chosen if not counts.get(name, 0)]
+    counts = Counter(rows.loc[rows["split"] == "train", "label"])
+    untrained = [name for name in chosen if not counts[name]]
     if untrained:
         raise PhotosError(f"no training photo of {', '.join(untrained)}; check the split column of the source")
     wanted = config.imbalance
-    minority = tuple(dict.fromkeys(wanted.minority)) or (str(counts.sort_index().idxmin()),)
+    minority = tuple(dict.fromkeys(wanted.minority)) or rarest(counts)
     draw: dict[str, Any] = {"base": wanted.base, "seed": config.seed, "thin_validation": wanted.thin_validation}
     if wanted.ratio is not None:
+        _check_rare(minority, counts, "a ratio")
         rows = thin(rows, minority=minority, ratio=wanted.ratio, **draw)
     elif wanted.imbalance is not None:
         order = tuple(dict.fromkeys(config.classes)) or chosen
@@ -191,8 +197,33 @@ def subset(manifest: Manifest, config: Config) -> Subset:
         left = Counter(rows.loc[rows["split"] == "train", "label"])
         if not wanted.minority:
             minority = tail({name: left[name] for name in order})
+    if config.augmentation.classes == "minority":
+        _check_rare(minority, counts, 'augmentation.classes = "minority"')
     source = source_record(manifest, divided, config.split)
     return Subset(Manifest(rows.reset_index(drop=True), manifest.root), chosen, minority, source)
+
+
+def rarest(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return the class with the fewest photos; of several that have the fewest none is rarer than the others.
+
+    >>> rarest({"bear": 500, "boar": 20}), rarest({"bear": 500, "boar": 20, "deer": 20})
+    (('boar',), ())
+    """
+    least = min(counts.values(), default=0)
+    found = tuple(name for name, photos in counts.items() if photos == least)
+    return found if len(found) == 1 else ()
+
+
+def tie(counts: Mapping[str, int]) -> str:
+    """Say which classes have the fewest photos.
+
+    >>> tie({"bear": 500, "boar": 20, "deer": 20})
+    '2 classes have the fewest photos (20 each: boar, deer), so that none is the rare one'
+    """
+    least = min(counts.values())
+    names = sorted(name for name, photos in counts.items() if photos == least)
+    listed = ", ".join(names[:TIED_LISTED]) + (", …" if len(names) > TIED_LISTED else "")
+    return f"{len(names)} classes have the fewest photos ({least} each: {listed}), so that none is the rare one"
 
 
 def tail(counts: Mapping[str, int]) -> tuple[str, ...]:
@@ -213,6 +244,11 @@ def tail(counts: Mapping[str, int]) -> tuple[str, ...]:
         return few
     rarest_last = sorted(counts, key=lambda name: counts[name], reverse=True)
     return tuple(rarest_last[-(len(counts) // 2) :])
+
+
+def _check_rare(minority: Sequence[str], counts: Mapping[str, int], what: str) -> None:
+    if not minority:
+        raise ConfigurationError(f"{what} needs rare classes, and {tie(counts)}; name some with --minority")
 
 
 def _chosen(manifest: Manifest, classes: Sequence[str], minority: Sequence[str]) -> tuple[str, ...]:

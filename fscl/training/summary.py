@@ -8,7 +8,7 @@ from fscl.bundle import Bundle
 from fscl.scoring.metrics import lacking
 from fscl.training.log import read_metrics
 from fscl.training.run_folder import METRICS, SOURCE
-from fscl.training.subset import imbalance_line
+from fscl.training.subset import imbalance_line, tie
 
 LISTED = 5  # photos that could not be read
 
@@ -29,12 +29,14 @@ def run_summary(folder: Path) -> str:
         f"training photos{' (regions)' if both else ''}: {counts}",
         imbalance_line(bundle.train_counts, "regions" if both else "photos"),
     ]
+    if not bundle.minority:
+        lines.append(f"{tie(bundle.train_counts)}; name some with --minority")
     if last["validation"]:
         shown = {
             f"recall of {'/'.join(bundle.minority)}": last["validation"]["minority_recall"],
             "of the others": last["validation"]["majority_recall"],
-            "balanced accuracy": last["validation"]["balanced_accuracy"],
         }
+        shown = (shown if bundle.minority else {}) | {"balanced accuracy": last["validation"]["balanced_accuracy"]}
         figures = ", ".join(f"{name} {'–' if v is None else f'{v:.2f}'}" for name, v in shown.items())
         lines.append(f"validation, last epoch: {figures}")
         without = lacking(last["validation"])

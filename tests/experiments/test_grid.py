@@ -18,6 +18,26 @@ def test_pairs_that_are_none(text):
         Pair.parse("fine", text)
 
 
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        (r"mammal\:deer:fox", ("mammal:deer", "fox")),
+        (r"fox: mammal\:deer ", ("fox", "mammal:deer")),
+        (r"a\:b\:c:d\:", ("a:b:c", "d:")),
+        (r"a\b:c", (r"a\b", "c")),
+    ],
+)
+def test_a_colon_that_belongs_to_a_name(text, classes):
+    assert Pair.parse("fine", text).classes == classes
+
+
+def test_the_way_to_write_a_colon_is_said():
+    with pytest.raises(
+        ConfigurationError, match=r"got 'mammal:deer:fox'; write a colon that belongs to a name as \\:"
+    ):
+        Pair.parse("fine", "mammal:deer:fox")
+
+
 @pytest.mark.parametrize(("ratio", "photos"), [(1.0, 4500), (0.1, 450), (0.01, 45), (0.005, 22), (0.001, 4)])
 def test_minority_photos_are_those_of_the_protocol(ratio, photos):
     assert Cell(Pair("fine", ("horse", "deer"), ("deer",), 4500), "fscl", ratio, 0).minority_photos == photos

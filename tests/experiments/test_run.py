@@ -281,7 +281,7 @@ def test_seeds_may_be_added_later(tmp_path, photos, quick):
 
 
 def test_photos_as_they_are(tmp_path, photos, quick):
-    pairs = pairs_of(photos, fine=None, coarse=None, minority=(), base=None)
+    pairs = pairs_of(photos, fine=None, coarse=None, minority=("deer",), base=None)
     assert pairs == [Pair("all", ("boar", "deer", "hare"), ("deer",))]
     out = compare(photos, configs(quick, "fscl"), tmp_path / "s", **AXES | {"pairs": pairs, "ratios": None})
     (record,) = records(out).values()
@@ -289,6 +289,24 @@ def test_photos_as_they_are(tmp_path, photos, quick):
     common = (counts["boar"] + counts["hare"]) / 2
     assert record["cell"]["ratio"] == pytest.approx(counts["deer"] / common, rel=0.01)
     assert sum(counts.values()) > 70
+
+
+def test_the_rare_class_is_the_one_with_the_fewest_photos_and_asked_for_where_several_have_the_fewest(photos):
+    with pytest.raises(
+        ConfigurationError, match=r"2 classes have the fewest photos \(30 each: deer, hare\).*--minority"
+    ):
+        pairs_of(photos, fine=None, coarse=None, minority=(), base=None)
+    fewer = Manifest(photos.rows.drop(photos.rows.index[photos.rows["label"] == "hare"][0]), photos.root)
+    assert pairs_of(fewer, fine=None, coarse=None, minority=(), base=None)[0].minority == ("hare",)
+    two = Manifest(photos.rows[photos.rows["label"] != "boar"], photos.root)
+    with pytest.raises(ConfigurationError, match="2 classes have the fewest photos"):
+        pairs_of(two, fine=None, coarse=None, minority=(), base=None)
+
+
+def test_a_pair_of_labels_with_colons(photos):
+    renamed = Manifest(photos.rows.assign(label="mammal:" + photos.rows["label"]), photos.root)
+    [pair] = pairs_of(renamed, fine=r"mammal\:boar:mammal\:deer", coarse=None, minority=(), base=None)
+    assert (pair.classes, pair.minority) == (("mammal:boar", "mammal:deer"), ("mammal:deer",))
 
 
 def test_a_long_tail_over_all_classes(tmp_path, photos, quick):

@@ -10,6 +10,7 @@ from PIL import Image
 from fscl import formats
 from fscl.errors import PhotosError
 from fscl.formats import aihub
+from fscl.formats.reading import Reading
 from fscl.formats.scan import scan
 from fscl.manifest import Manifest
 
@@ -333,6 +334,8 @@ class TestBoxes:
         Image.new("RGB", (12, 8)).save(root / PHOTO, exif=exif)
         row = only(root)
         assert (row["x"], row["y"], row["w"], row["h"]) == (1, 2, 6, 8)
+        drawn_upright = formats.read(root, Reading(box_frame="upright")).rows.iloc[0]
+        assert drawn_upright[["x", "y", "w", "h"]].tolist() == [2, 1, 8, 6]
 
 
 class TestProblems:

@@ -41,6 +41,18 @@ class TestOwnLabels:
     def test_may_have_a_comma(self):
         assert ClassNames(["deer, roe", "fox"]).labels(["deer, roe", "fox"]) == ["deer, roe", "fox"]
 
+    def test_may_have_a_colon(self):
+        names = ClassNames(["mammal:deer", "노루", "fox"])
+        assert names.pair(r"mammal\:deer:roe deer") == r"mammal\:deer:노루"
+        assert names.pair(r"fox:mammal\:deer") == r"fox:mammal\:deer"
+        assert names.labels(["mammal:deer"]) == ["mammal:deer"]
+
+    def test_are_compared_without_more_spaces(self):
+        assert ClassNames(["red deer", "Füchse"]).labels([" red  deer", "Fu\u0308chse\u200b"]) == [
+            "red deer",
+            "Füchse",
+        ]
+
     def test_that_share_a_species_are_not_guessed_between(self):
         assert ClassNames(["노루", "Roe Deer"]).labels(["Capreolus pygargus"]) == ["Capreolus pygargus"]
 

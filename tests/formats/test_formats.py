@@ -1,8 +1,12 @@
+from zipfile import ZipFile, ZipInfo
+
 import pandas as pd
 import pytest
 
 from fscl import formats
-from fscl.errors import PhotosError
+from fscl.errors import ConfigurationError, PhotosError
+from fscl.formats.reading import Reading
+from fscl.images import read_size
 from fscl.manifest import Manifest
 
 
@@ -16,6 +20,51 @@ def test_the_source_decides(draw, pack, tmp_path):
     assert formats.read(tmp_path / "a.csv").rows["label"].tolist() == ["fox"]
     assert formats.read(tmp_path / "a.parquet").rows["label"].tolist() == ["fox"]
     assert formats.read(tmp_path / "photos.parquet").rows["site"].tolist() == ["C1"]
+
+
+class TestReading:
+    def test_code_pages_of_zips_are_said_and_asked_for(self, draw, tmp_path):
+        root = draw("gęś/1.jpg", "łoś/1.jpg")
+        for name in ("a.zip", "b.zip"):
+            with ZipFile(tmp_path / name, "w") as packed:
+                for label in ("gęś", "łoś"):
+                    info = _Polish(f"{label}/1.jpg")
+                    packed.writestr(info, (root / label / "1.jpg").read_bytes())
+        read = formats.read(tmp_path / "a.zip")
+        assert sorted(read.rows["label"]) == ["gęś", "łoś"]
+        assert read.remarks == ("names in a.zip are read as cp852; name another code page with --zip-encoding",)
+        asked = formats.read(tmp_path / "a.zip", Reading(zip_encoding="cp850"))
+        assert sorted(asked.rows["label"]) == sorted(
+            label.encode("cp852").decode("cp850") for label in ("gęś", "łoś")
+        )
+        assert asked.remarks == ()
+        assert all(read_size(asked.photo(path)) == (12, 8) for path in asked.rows["path"])
+
+    @pytest.mark.parametrize(
+        ("source", "said", "kind"),
+        [
+            ("photos", {"box_unit": "pixel"}, "class folders"),
+            ("photos", {"date_order": "dmy"}, "class folders"),
+            ("photos", {"zip_encoding": "cp850"}, "class folders"),
+            ("t.csv", {"zip_encoding": "cp850"}, "a table"),
+            ("photos.parquet", {"box_frame": "upright"}, "a manifest"),
+            ("TS_01.고라니", {"box_unit": "pixel"}, "AI Hub's wildlife set"),
+        ],
+    )
+    def test_what_is_without_effect_is_refused(self, draw, tmp_path, source, said, kind):
+        draw("photos/fox/1.jpg", "TS_01.고라니/1.jpg")
+        pd.DataFrame({"file": ["photos/fox/1.jpg"], "label": ["fox"]}).to_csv(tmp_path / "t.csv")
+        formats.read(tmp_path / "t.csv").write(tmp_path / "photos.parquet")
+        [flag] = (name.replace("_", "-") for name in said)
+        with pytest.raises(ConfigurationError, match=f"--{flag} says nothing of {kind}: leave it out for .*{source}"):
+            formats.read(tmp_path / source, Reading(**said))
+
+
+class _Polish(ZipInfo):
+    """A name in cp852 and no flag that says so."""
+
+    def _encodeFilenameFlags(self):
+        return self.filename.encode("cp852"), self.flag_bits
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import time
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fscl.errors import PhotosError
-from fscl.formats.labels import _edits, _is_slip, _plain, apply_class_map, read_class_map, suspicions
+from fscl.formats.labels import (
+    _edits,
+    _is_slip,
+    _plain,
+    apply_class_map,
+    read_class_map,
+    suspicions,
+    tidy,
+    written_apart,
+)
 
 
 def labels(**counts):
@@ -70,6 +80,58 @@ class TestSuspicions:
         assert _edits(a, a + "x") == _edits("x" + a, a) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *[(text, "roe deer") for text in (" roe deer ", "roe  deer", "roe\u00a0deer", "roe\tdeer", "roe\n deer")],
+        *[(text, "roe deer") for text in ("roe\u3000deer", "roe\u2009deer", "roe deer\u200b", "\ufeffroe deer")],
+        *[("Fu\u0308chse", "Füchse"), (unicodedata.normalize("NFD", "고라니"), "고라니"), ("u\u200b\u0308", "ü")],
+        *[(text, text) for text in ("", "001", "1.0", "Fox", "roe_deer", "deer, roe", "🦊", "x" * 300)],
+        *[(text, "") for text in (" ", "\u200b", "\u00a0\u3000")],
+    ],
+)  # fmt: skip
+def test_a_name_has_one_form(text, expected):
+    assert tidy(text) == expected
+    assert tidy(tidy(text)) == tidy(text)
+
+
+class TestWrittenApart:
+    def names(self, **counts):
+        return {s.label: s.meant for s in written_apart(labels(**counts))}
+
+    def test_case_spaces_signs_and_zeros(self):
+        table = pd.Series(
+            ["Cam01"] * 9 + ["cam 1"] * 8 + ["CAM_001"] * 7 + ["cam-1.0"] * 6 + ["cam 10"] * 5 + ["cam 11"]
+        )
+        assert {s.label for s in written_apart(table)} == {"cam 1", "CAM_001", "cam-1.0"}
+        assert {s.meant for s in written_apart(table)} == {"Cam01"}
+        assert [
+            s.label for s in written_apart(pd.Series(["001"] * 4 + ["1"] * 3 + ["1.0"] * 2 + ["01", "10", "100"]))
+        ] == [
+            *("1", "1.0", "01"),
+        ]
+
+    def test_slips_and_other_numbers_are_none(self):
+        for apart in (
+            ["1-12", "11-2"],
+            ["badger"] * 100 + ["bader"],
+            ["1.5", "15"],
+            ["1.1", "1.10"],
+            ["+", "-"],
+            ["C1", "C10"],
+        ):
+            assert written_apart(pd.Series(apart)) == []
+
+    def test_a_hundred_thousand_take_seconds(self):
+        start = time.process_time()
+        assert written_apart(pd.Series([f"C{number // 1000}/{number}" for number in range(100_000)])) == []
+        assert time.process_time() - start < 8
+
+
+def test_labels_that_differ_in_zeros_are_suspicious():
+    assert found(**{"001": 4, "1": 3, "1.0": 2, "2": 9}) == {"1": "001", "1.0": "001"}
+
+
 class TestClassMap:
     @pytest.fixture
     def written(self, tmp_path):
@@ -85,6 +147,12 @@ class TestClassMap:
         assert class_map == {"roebuck": "roe deer", "Roe": "roe deer", "blank": None}
         mapped = apply_class_map(pd.Series(["roebuck", "Roe", "fox", "blank", None]), class_map, path)
         assert mapped.fillna("").tolist() == ["roe deer", "roe deer", "fox", "", ""]
+
+    def test_names_have_one_form(self, written):
+        assert read_class_map(written("label;class\r\n fox ;red  fox\u200b\r\nFu\u0308chse;x\r\n")) == {
+            "fox": "red fox",
+            "Füchse": "x",
+        }
 
     @pytest.mark.parametrize(
         ("text", "message"),

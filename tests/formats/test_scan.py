@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from fscl.errors import ConfigurationError, PhotosError
+from fscl.formats.reading import Reading
 from fscl.formats.scan import open_photos, scan, scan_with_bar
 from fscl.images import Facts, Header
 from fscl.manifest import Manifest
@@ -182,11 +183,28 @@ class TestClassMap:
         assert column(manifest, "label") == ["fox", "fox", "hare", None]
         assert column(manifest, "path")[-1] == "loose.jpg"
 
+    def test_keeps_a_word_for_nothing_that_it_names(self, draw):
+        root = draw("a.jpg", "b.jpg", "c.jpg")
+        (root / "t.csv").write_text("file,label\na.jpg,None\nb.jpg,NA\nc.jpg,fox\n")
+        (root / "map.csv").write_text("label,class\nNone,nothing there\n")
+        assert column(scan(root / "t.csv"), "label") == [None, None, "fox"]
+        assert column(scan(root / "t.csv", class_map=root / "map.csv"), "label") == ["nothing there", None, "fox"]
+        assert column(scan(root / "t.csv", class_map=root / "map.csv"), "problem") == [None, "no label (NA)", None]
+
     def test_nothing_left(self, draw):
         root = draw("fox/1.jpg")
         (root / "map.csv").write_text("label,class\nfox,\n")
         with pytest.raises(PhotosError, match="leaves no photo"):
             scan(root, class_map=root / "map.csv")
+
+
+def test_what_was_understood_of_the_source_is_kept(draw):
+    root = draw("a.jpg", size=(100, 50))
+    (root / "t.csv").write_text("file,label,x,y,w,h\na.jpg,fox,0.1,0.1,0.5,0.5\n")
+    assert scan(root / "t.csv").remarks == ("boxes are read from x, y, w, h, in fractions",)
+    asked = scan(root / "t.csv", reading=Reading(box_unit="percent"))
+    assert asked.remarks == ("boxes are read from x, y, w, h, in percent",)
+    assert column(asked, "note") == ["box smaller than 2 px"]
 
 
 def test_progress_counts_up_to_all_photos(draw):
@@ -237,10 +255,10 @@ def test_a_layout_is_for_folders_alone(draw):
     root = draw("a.jpg")
     (root / "t.csv").write_text("file,label\na.jpg,fox\n")
     scan(root / "t.csv").write(root / "photos.parquet")
-    for source in ("t.csv", "photos.parquet"):
+    for source, kind in (("t.csv", "a table"), ("photos.parquet", "a manifest")):
         for read in (scan, open_photos):
-            with pytest.raises(ConfigurationError, match=r"--layout says what folders mean, and .* is none"):
-                read(root / source, layout="class")
+            with pytest.raises(ConfigurationError, match=f"--layout says nothing of {kind}"):
+                read(root / source, reading=Reading(layout="class"))
 
 
 def test_a_bar_is_only_shown_in_a_terminal(animals, capfd):

@@ -4,6 +4,7 @@ from PIL import Image
 
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats import sequences
+from fscl.formats.reading import Reading
 from fscl.formats.scan import open_photos, scan
 from fscl.manifest import Manifest
 from fscl.manifest.splits import assign_splits
@@ -79,7 +80,7 @@ class TestCameras:
 
     def test_sites_do(self, shoot):
         root = shoot(dict.fromkeys(["A/fox/1.jpg", "A/hare/2.jpg", "B/fox/1.jpg"], "08:00:00"))
-        manifest = scan(root, layout="site/class")
+        manifest = scan(root, reading=Reading(layout="site/class"))
         assert bursts(manifest) == [["A/fox/1.jpg", "A/hare/2.jpg"], ["B/fox/1.jpg"]]
         assert set(manifest.rows["sequence"]) == {"A 2021-05-31 08:00:00", "B 2021-05-31 08:00:00"}
 
@@ -221,7 +222,7 @@ def test_manifests_of_before_have_no_clock(shoot, tmp_path):
 
 def test_real_stations(shared_data):
     root = shared_data / "formats" / "station-species-folders-camtrapR"
-    rows = scan(root, layout="site/class").rows
+    rows = scan(root, reading=Reading(layout="site/class")).rows
     assert rows["datetime"].notna().all()
     assert rows.loc[rows["path"].str.contains("04-28__17-4"), "sequence"].nunique() == 1
     divided = assign_splits(rows, by="sequence")

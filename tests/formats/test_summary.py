@@ -60,6 +60,26 @@ def test_long_sentences_are_indented_as_a_whole(tmp_path):
     assert sum(line.startswith("  word") for line in text.splitlines()) >= 2
 
 
+def test_what_was_understood_of_the_source_is_said_first(tmp_path):
+    manifest = Manifest.build(table(fox=3, hare=3), tmp_path, ("boxes are read from x, y, w, h, in pixels",))
+    console = Console(file=io.StringIO(), width=120)
+    console.print(summary(manifest))
+    text = lines(console.file.getvalue())
+    assert text[1] == "• boxes are read from x, y, w, h, in pixels"
+    assert "Nothing else found; pixels were not decoded" in " ".join(text)
+
+
+def test_sites_and_sequences_that_are_written_in_two_ways(tmp_path):
+    columns = table(fox=4, hare=4).assign(
+        site=["Cam0", "cam 0", "Cam1", "Cam1"] * 2, sequence=["1", "2", "3", "4", "01", "5", "6", "7"]
+    )
+    text = " ".join(lines(printed(columns, tmp_path)))
+    said = "that differ in case, spaces, signs or zeros only, and count as several: a split may part what belongs"
+    said += " together"
+    assert f"sites {said} cam 0 (2 rows), like Cam0 (2)" in text
+    assert f"sequences {said} 01 (1 row), like 1 (1)" in text
+
+
 def test_sites_splits_boxes_and_unusable_rows_have_columns_where_there_are_any(tmp_path):
     columns = table(fox=4, hare=3).assign(
         site=list("AABBABB"), split=["train", "val", "test", "train"] + ["train"] * 3

@@ -1,9 +1,12 @@
+import os
+
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
 from fscl.errors import PhotosError
 from fscl.formats import tabular
+from fscl.formats.reading import Reading
 
 
 @pytest.fixture
@@ -49,6 +52,12 @@ def test_columns_that_are_not_ours_stay_as_they_came(csv):
     assert rows[["w", "problem", "note"]].isna().all(axis=None)
 
 
+def test_another_encoding_is_said(csv):
+    table = csv("file,label\na.jpg,고라니\n", encoding="cp949")
+    assert column(table, "label") == ["고라니"]
+    assert tabular.read(table).remarks == ("photos.csv is not UTF-8: read as cp949",)
+
+
 @pytest.mark.parametrize(("separator", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-8")])
 def test_what_spreadsheets_write(csv, separator, encoding):
     text = "file,label,site\na.jpg, Füchsin ,\n,,\n".replace(",", separator)
@@ -57,8 +66,79 @@ def test_what_spreadsheets_write(csv, separator, encoding):
     assert column(table, "site") == [None]
 
 
-def test_only_empty_cells_are_missing(csv):
-    assert column(csv("file,label\na.jpg,NA\nb.jpg,None\nc.jpg,0\n"), "label") == ["NA", "None", "0"]
+class TestWordsForNothing:
+    WORDS = ("NA", "N/A", "NaN", "nan", "None", "null", "NULL", "-", "?", "#N/A", "<NA>")
+
+    def test_are_no_label_and_counted(self, csv):
+        rows = "".join(f"{number}.jpg,{word}\n" for number, word in enumerate(self.WORDS))
+        table = csv(f"file,label\n{rows}a.jpg,0\nb.jpg,Nana\n")
+        assert column(table, "label") == [None] * len(self.WORDS) + ["0", "Nana"]
+        assert column(table, "problem") == [f"no label ({word})" for word in self.WORDS] + [None, None]
+
+    def test_are_labels_where_a_class_map_says_so(self, csv):
+        table = csv("file,label\na.jpg,None\nb.jpg,none\nc.jpg,NA\n")
+        rows = tabular.read(table, Reading(labels=frozenset({"None"}))).rows
+        assert rows["label"].fillna("").tolist() == ["None", "", ""]
+
+    def test_are_empty_cells_of_sites_sequences_and_splits(self, csv):
+        table = csv("file,label,site,sequence,split\na.jpg,fox,NA,null,-\nb.jpg,fox,NA,1,test\nc.jpg,fox,C1,1,\n")
+        assert [column(table, name) for name in ("site", "sequence", "split")] == [
+            [None, None, "C1"],
+            [None, "1", "1"],
+            [None, "test", None],
+        ]
+        assert tabular.read(table).remarks == (
+            "site: 2 cells of NA are taken for empty ones",
+            "sequence: 1 cells of null are taken for empty ones",
+            "split: 1 cells of - are taken for empty ones",
+        )
+
+    def test_in_columns_of_kind(self, tmp_path):
+        table = pd.DataFrame({"file": ["a.jpg", "b.jpg", "c.jpg"], "label": [1.0, None, 2.0], "site": [None] * 3})
+        table.to_parquet(tmp_path / "t.parquet")
+        assert column(tmp_path / "t.parquet", "label") == ["1", None, "2"]
+        assert column(tmp_path / "t.parquet", "problem") == [None, "no label", None]
+
+
+class TestOneForm:
+    def test_spaces_and_letters(self, csv):
+        labels = [
+            "roe deer",
+            "roe deer ",
+            "roe  deer",
+            "roe\u00a0deer",
+            "roe deer\u200b",
+            "roe\u3000deer",
+            "\ufeffroe deer",
+        ]
+        rows = "".join(f"{number}.jpg,{label},{label}\n" for number, label in enumerate(labels))
+        table = csv(f"file,label,site\n{rows}")
+        assert set(column(table, "label")) == set(column(table, "site")) == {"roe deer"}
+        assert set(column(csv("file,label\na,Füchse\nb,Fu\u0308chse\n"), "label")) == {"Füchse"}
+
+    def test_numbers_of_text_stay_as_they_are_written(self, csv):
+        labels = ["001", "01", "1", "1.0", "3.0", "3", "1e3", "0x1"]
+        table = csv("file,label,site\n" + "".join(f"{n}.jpg,{label},{label}\n" for n, label in enumerate(labels)))
+        assert column(table, "label") == column(table, "site") == labels
+
+    def test_numbers_of_a_typed_column_have_one_form(self, tmp_path):
+        typed = pd.DataFrame(
+            {"file": ["a", "b", "c"], "label": [3.0, 3, 10.5], "site": [1, 2, 3], "seq": [True, False, True]}
+        )
+        typed.to_parquet(tmp_path / "t.parquet")
+        assert column(tmp_path / "t.parquet", "label") == ["3", "3", "10.5"]
+        assert column(tmp_path / "t.parquet", "site") == ["1", "2", "3"]
+
+    def test_text_as_bytes_and_categories(self, tmp_path):
+        typed = pd.DataFrame({"file": [b"a.jpg", b"b.jpg"], "label": pd.Categorical([2.0, 1.0])})
+        typed.to_parquet(tmp_path / "t.parquet")
+        assert column(tmp_path / "t.parquet", "path") == ["a.jpg", "b.jpg"]
+        assert column(tmp_path / "t.parquet", "label") == ["2", "1"]
+
+    def test_lists_are_no_labels(self, tmp_path):
+        pd.DataFrame({"file": ["a.jpg"], "label": [["fox", "hare"]]}).to_parquet(tmp_path / "t.parquet")
+        with pytest.raises(PhotosError, match=r"column label: expected one text or number in a cell, got \['fox'"):
+            tabular.read(tmp_path / "t.parquet")
 
 
 def test_parquet_is_read_like_csv(csv, tmp_path):
@@ -82,6 +162,36 @@ class TestPaths:
         table = csv(f"file,label\n{tmp_path.resolve()}/fox/a.jpg,fox\n")
         assert column(table, "path") == ["fox/a.jpg"]
         assert tabular.read(table).root == tmp_path.resolve()
+
+    def test_spaces_around_a_heading_and_a_path(self, csv):
+        assert column(csv("filepath , label\n a  b.jpg , fox\n"), "path") == ["a  b.jpg"]
+
+    @pytest.mark.parametrize(
+        ("path", "why"),
+        [
+            ("D:\\cams\\b.jpg", "a path of Windows"),
+            ("D:/cams/b.jpg", "a path of Windows"),
+            ("\\\\nas\\cams\\b.jpg", "a path of Windows"),
+            ("https://example.org/b.jpg", "a web address, not a file"),
+            ("gs://bucket/b.jpg", "a web address, not a file"),
+        ],
+    )
+    @pytest.mark.skipif(os.name == "nt", reason="paths of Windows are files there")
+    def test_ones_of_no_file_here(self, csv, tmp_path, path, why):
+        table = csv(f"file,label\nfox/a.jpg,fox\n{path},fox\n")
+        assert column(table, "path") == ["fox/a.jpg", path.replace("\\", "/")]
+        assert column(table, "problem") == [None, f"unreadable: {why}"]
+        assert tabular.read(table).root == tmp_path.resolve()
+        with pytest.raises(PhotosError, match=rf"expected files of this machine, got .*b\.jpg: {why}; "):
+            tabular.read(csv(f"file,label\n{path},fox\n"))
+
+    @pytest.mark.skipif(os.name == "nt", reason="a path of a network there")
+    def test_two_slashes_begin_a_path(self, csv, tmp_path):
+        assert column(csv(f"file,label\n/{tmp_path.resolve()}/a.jpg,fox\n"), "path") == ["a.jpg"]
+
+    def test_a_zero_byte(self, tmp_path):
+        pd.DataFrame({"file": ["a.jpg", "b\0.jpg"], "label": "fox"}).to_parquet(tmp_path / "t.parquet")
+        assert column(tmp_path / "t.parquet", "problem") == [None, "unreadable: a zero byte in its name"]
 
     def test_ones_outside_share_another_root(self, csv, tmp_path):
         manifest = tabular.read(csv("file,label\n../p/fox/a.jpg,fox\n../p/hare/a.jpg,hare\n"))
@@ -131,40 +241,6 @@ class TestProblems:
         assert column(table, "problem")[1] == "no label; box needs four numbers: x, y, w, h; duplicate row"
 
 
-class TestBoxes:
-    TABLE = "file,label,x,y,width,height\na.jpg,fox,{}\nb.jpg,fox,{}\n"
-
-    def boxes(self, table):
-        return tabular.read(table).rows[["x", "y", "w", "h"]].to_numpy().tolist()
-
-    def test_pixels(self, csv, draw):
-        draw("a.jpg", "b.jpg")
-        assert self.boxes(csv(self.TABLE.format("1,2,3,4", "0,0,1,1"))) == [[1, 2, 3, 4], [0, 0, 1, 1]]
-
-    def test_fractions_where_no_value_is_above_1(self, csv, draw):
-        draw("a.jpg", "b.jpg", size=(200, 100))
-        table = csv(self.TABLE.format("0.1,0.2,0.3,0.4", "0,0,1,1"))
-        assert self.boxes(table) == [pytest.approx([20, 20, 60, 40]), [0, 0, 200, 100]]
-
-    @pytest.mark.parametrize("first", ["10,20,30,10", "0.05,0.2,0.15,0.1"])
-    def test_boxes_of_stored_pixels_are_turned(self, csv, draw, first):
-        draw(
-            "a.jpg",
-            "b.jpg",
-            size=(200, 100),
-            exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0",
-        )
-        table = csv(self.TABLE.format(first, first).replace("b.jpg", "c.jpg"))
-        [turned, _] = self.boxes(table)
-        assert turned == pytest.approx([100 - 20 - 10, 10, 10, 30])  # a quarter clockwise
-
-    def test_a_box_on_a_photo_that_cannot_be_read(self, csv, draw):
-        draw("a.jpg")
-        table = csv(self.TABLE.format("1,2,3,4", "0,0,1,1"))
-        assert column(table, "problem") == [None, "missing file"]
-        assert column(table, "x") == [1, None]
-
-
 def test_splits(csv):
     table = csv("file,label,split\na,fox,TRAIN\nb,fox,val\nc,fox,valid\nd,fox,validation\ne,fox,test\nf,fox,\n")
     assert column(table, "split") == ["train", "val", "val", "val", "test", None]
@@ -189,7 +265,24 @@ def test_times_are_local_without_zone(csv, text):
 def test_a_time_in_doubt_is_left_out_and_said(csv):
     table = csv("file,label,datetime\na.jpg,fox,05/06/2021 08:25\nb.jpg,fox,\n")
     assert column(table, "datetime") == [None, None]
-    assert column(table, "note") == ["time not understood (expected 2021-05-31 08:25:38): 05/06/2021 08:25", None]
+    assert column(table, "note") == [
+        "day or month first? say so with --date-order dmy or mdy: 05/06/2021 08:25",
+        None,
+    ]
+    asked = tabular.read(table, Reading(date_order="dmy")).rows
+    assert asked["datetime"].tolist() == [pd.Timestamp("2021-06-05 08:25"), pd.NaT]
+    assert asked["note"].isna().all()
+
+
+def test_an_hour_alone_is_a_zone(csv):
+    table = csv(
+        "file,label,datetime\n"
+        + "".join(f"{n}.jpg,fox,2021-05-31T08:25:38{'+02' if n == 7 else ''}\n" for n in range(20))
+    )
+    assert set(column(table, "datetime")) == {pd.Timestamp("2021-05-31 08:25:38")}
+    assert tabular.read(table).remarks == (
+        "times with several zones (+02:00 and none): the time on the clock is kept, the zone is not",
+    )
 
 
 class TestRefused:
@@ -198,11 +291,18 @@ class TestRefused:
         [
             ("a,b\n1,2\n", r"a column for path \(file path, path.*\) and one for label \(.*\); got a, b"),
             ("file,b\n1,2\n", r"expected a column for label \(label, species, .*\); got file, b"),
+            (
+                "0.jpg,fox\n1.jpg,hare\n",
+                r"its first row names a photo \(0\.jpg, fox\); add a row of headings, such as",
+            ),
             ("file,label\na.jpg,fox\n,hare\n", "1 rows name no photo: row 2"),
             ("file,label\n", "expected a row per photo, got none"),
             ("", "is empty; expected a header"),
-            ("file,label\na.jpg,fox,1\nb.jpg,fox,1\n", "more fields than its header"),
-            ("file,label\na.jpg,fox\nb.jpg,fox,1\n", "rows differ in length: .* line 3"),
+            ("file,label\na.jpg,fox,1\nb.jpg,fox,1\n", r"more than the 2 fields of the header \(line 2, 3\)"),
+            (
+                "file,label\na.jpg,fox\nb.jpg,fox,1\n",
+                r"more than the 2 fields of the header \(line 3\); name every column",
+            ),
         ],
     )
     def test_tables_that_cannot_be_read(self, csv, text, message):
@@ -215,13 +315,9 @@ class TestRefused:
         ):
             tabular.read(csv("file,label,split\na.jpg,fox,maybe\n,fox,maybe\n"))
 
-    def test_another_encoding(self, csv):
-        with pytest.raises(PhotosError, match="expected UTF-8; in Excel"):
-            tabular.read(csv("file,label\na.jpg,고라니\n", encoding="cp949"))
-
     def test_a_missing_table(self, tmp_path):
         with pytest.raises(PhotosError, match="does not exist"):
-            tabular.read_csv(tmp_path / "photos.csv")
+            tabular.read(tmp_path / "photos.csv")
 
     def test_a_broken_parquet(self, csv):
         with pytest.raises(PhotosError, match="cannot be read as parquet"):
@@ -241,7 +337,7 @@ class TestRealTables:
         rows = tabular.read(shared_data / "tinyimagenet-mammals" / "metadata.csv").rows
         assert rows["split"].value_counts().to_dict() == {"train": 12000, "val": 1200}
         assert rows["label"].nunique() == 24
-        assert "x0" in rows
+        assert rows[["x", "y", "w", "h"]].iloc[0].tolist() == [6, 6, 53 - 6, 63 - 6]
 
     def test_zamba(self, shared_data):
         rows = tabular.read(shared_data / "formats" / "coco" / "zamba-ena24-small" / "labels.csv").rows

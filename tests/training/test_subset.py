@@ -9,6 +9,7 @@ from rich.console import Console
 from fscl.bundle import Bundle
 from fscl.config import Split
 from fscl.errors import ConfigurationError, PhotosError
+from fscl.evaluation import evaluate_run, table
 from fscl.manifest.table import Manifest
 from fscl.training.loop import fit
 from fscl.training.progress import Silent
@@ -141,6 +142,44 @@ def test_the_record_of_a_run_says_what_it_was_given(tmp_path, photos, quick):
     (out / "photos.json").unlink()  # as in a run of an earlier version
     fit(quick(steps=1), photos, out, resume=True)
     assert "training photos: boar 42" in run_summary(out)
+
+
+class TestRare:
+    def test_is_the_class_with_the_fewest_training_photos(self, photos, quick):
+        assert subset(photos, quick(classes=("boar", "deer"))).minority == ("deer",)
+
+    def test_is_none_of_classes_with_equally_few(self, photos, quick):
+        assert subset(photos, quick()).minority == ()
+        assert subset(photos, quick(classes=("deer", "hare"))).minority == ()
+        assert subset(photos, quick(minority=("hare",))).minority == ("hare",)
+
+    def test_is_asked_for_where_something_needs_it(self, tmp_path, photos, quick):
+        said = r"2 classes have the fewest photos \(21 each: deer, hare\), so that none is the rare one; .*--minority"
+        with pytest.raises(ConfigurationError, match=f"a ratio needs rare classes, and {said}"):
+            fit(quick(ratio=0.5), photos, tmp_path / "run")
+        for_rare = quick().model_copy(
+            update={"augmentation": quick().augmentation.model_copy(update={"classes": "minority"})}
+        )
+        with pytest.raises(
+            ConfigurationError, match=f'augmentation.classes = "minority" needs rare classes, and {said}'
+        ):
+            fit(for_rare, photos, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_has_no_figures_where_there_is_none(self, tmp_path, photos, quick):
+        run = fit(quick("baseline", classes=("deer", "hare")), photos, tmp_path / "run")
+        assert Bundle.open(run).minority == ()
+        text = run_summary(run)
+        assert "2 classes have the fewest photos (21 each: deer, hare), so that none is the rare one" in text
+        assert "recall of" not in text
+        record = evaluate_run(run)
+        assert record["minority"] == []
+        assert record["threshold"] is None
+        assert record["figures"]["minority_recall"] is None
+        assert record["figures"]["balanced_accuracy"] is not None
+        console = Console(file=io.StringIO(), width=160)
+        console.print(table(record))
+        assert "(rare)" not in console.file.getvalue()
 
 
 def printed(manifest):

@@ -1,0 +1,31 @@
+"""What a user says of a source that does not say it itself."""
+
+from dataclasses import dataclass, field
+
+from fscl.formats.boxes import Frame, Unit
+from fscl.formats.times import DateOrder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How to read a source.
+
+    Attributes:
+        layout: what the folders of class folders mean, such as site/class; see `fscl.formats.layouts` (classes, in
+            splits or not)
+        box_unit: of the boxes of a table: pixel, fraction or percent (what fits nearly all of them)
+        box_frame: what boxes were drawn on: the stored pixels, or the photo upright as EXIF turns it (stored)
+        date_order: of dates in a table that do not begin with the year: dmy, mdy or ymd (they are left out)
+        zip_encoding: of file names in zips that do not say theirs: cp949, cp850, … (what suits all names best)
+    """
+
+    layout: str | None = None
+    box_unit: Unit | None = None
+    box_frame: Frame | None = None
+    date_order: DateOrder | None = None
+    zip_encoding: str | None = None
+    labels: frozenset[str] = field(default_factory=frozenset)
+    """Labels that a class map names: they are labels even where they look like words for nothing, such as None."""
+
+
+NOTHING_SAID = Reading()
