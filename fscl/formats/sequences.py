@@ -131,13 +131,13 @@ def remarks(rows: pd.DataFrame, gap_s: float) -> Iterator[str]:
     timed = ours[ours["datetime"].notna()]
     if gap_s == 0 and len(timed):
         yield "bursts are not looked for (--gap 0)"
-    elif len(timed):
+    elif timed["sequence"].notna().any():
         sizes = timed["sequence"].value_counts()
         yield (
             f"bursts: {_number(sizes.sum(), 'photo')} with a time are {_number(len(sizes), 'sequence')} (photos of "
             f"one camera, each at most {gap_s:g} s after another: --gap)"
         )
-        if len(sizes) and sizes.iloc[0] > max(LARGE, LARGE_SHARE * len(ours)):
+        if sizes.iloc[0] > max(LARGE, LARGE_SHARE * len(ours)):
             yield (
                 f"one sequence holds {sizes.iloc[0]:,} of {len(ours):,} photos: if these are of several cameras, give"
                 " their sites (--layout, or a table with the column site), or a smaller --gap"
