@@ -26,6 +26,7 @@ LARGE_BYTES = 64 * 2**20
 
 THROUGH = re.compile(r"\.zip/", re.IGNORECASE)
 DRIVE = re.compile(r"^[A-Za-z]:")
+NAMELESS = "(no name)"  # the member under which those are listed that have none
 OUTSIDE = "(outside)"  # the folder under which members are listed whose names lead out of the archive
 
 # Of the zip format (PKWARE's APPNOTE 6.3, 4.3.7 and 4.4.4).
@@ -136,6 +137,8 @@ def size(path: Path) -> int:
 def _through(path: Path) -> tuple[str, str] | None:
     """The archive that a path goes through, and the name of the member in it; None where it goes through none."""
     text = path.as_posix()
+    if "\0" in text:  # which no file has in its name, and for which the system has no error of its own
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
     for found in THROUGH.finditer(text):
         archive = text[: found.end() - 1]
         if os.path.isfile(archive):  # noqa: PTH113 - asked for each photo: a Path takes four times as long
@@ -190,7 +193,7 @@ def _read_directory(archive: str) -> _Directory | str:
     """Read what an archive holds, or say what is wrong with it."""
     try:
         with open(archive, "rb") as file, ZipFile(file) as opened:  # noqa: PTH123 - ZipFile leaves it open on damage
-            infos = [info for info in opened.infolist() if not info.is_dir()]
+            infos = [info for info in opened.infolist() if not info.filename.endswith("/")]
     except DAMAGES as error:
         name = Path(archive).name
         return f"{name}: expected a whole zip archive, got a damaged one ({error}), copy or download it again"
@@ -216,7 +219,8 @@ def _listed(directory: _Directory, code_page: str | None = None) -> _Listing:
     listing: _Listing = {}
     for info in directory.infos:
         name, leads_out = _safe(decoded(info, directory.code_page, code_page))
-        listing[name] = _Member(info, "its name leads out of its zip" if leads_out else _problem(info))
+        problem = "its name leads out of its zip" if leads_out else _problem(info)
+        listing[name] = _Member(info, "it has no name in its zip" if name == NAMELESS else problem)
     return listing
 
 
@@ -224,6 +228,8 @@ def _safe(name: str) -> tuple[str, bool]:
     """The name as a relative path, and whether it would lead out of the archive."""
     relative = DRIVE.sub("", name).lstrip("/")
     parts = [part for part in relative.split("/") if part not in ("", ".")]
+    if not any(part != ".." for part in parts):
+        return NAMELESS, False
     if relative == name and ".." not in parts:
         return "/".join(parts), False
     return "/".join([OUTSIDE, *(part for part in parts if part != "..")]), True

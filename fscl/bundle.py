@@ -8,19 +8,59 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors.torch import save
 
 from fscl.atomic import write_bytes, write_text
-from fscl.config import Config, Preprocessing
-from fscl.errors import BundleError, FsclError
+from fscl.config import Config, Preprocessing, Section
+from fscl.errors import BundleError, FsclError, first_line, in_words, shown
 from fscl.models import Classifier
-from fscl.models.classifier import read_weights
+from fscl.models.classifier import NOT_BUILT, read_weights
 
-FORMAT, VERSION = "fscl-bundle", 1
+VERSION: Literal[1] = 1
 RECORD, WEIGHTS = "bundle.json", "weights.safetensors"
+AGAIN = "copy the whole folder again"
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Architecture(Section):
+    """The backbone and the layers whose features the losses saw."""
+
+    backbone: str
+    taps: tuple[int | str, ...]
+
+
+class Record(Section):
+    """`bundle.json`, as it is written and read; docs/schema.md has every key."""
+
+    format: Literal["fscl-bundle"]
+    version: Literal[1]
+    classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)]
+    minority: tuple[str, ...]
+    train_counts: dict[str, Count]
+    preprocessing: Preprocessing
+    model: Architecture
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    config: Config
+    epoch: Count
+    step: Count
+    created: str
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "Record":
+        names, built = set(self.classes), self.config.model
+        if len(names) < len(self.classes):
+            raise ValueError("classes: expected each class once")
+        if not set(self.minority) < names:
+            raise ValueError("minority: expected some of the classes, and not all of them")
+        if set(self.train_counts) != names:
+            raise ValueError("train_counts: expected a count for each of the classes")
+        if (self.model.backbone, self.model.taps) != (built.backbone, built.layers):
+            raise ValueError("model: expected the backbone and layers of config.model")
+        return self
 
 
 @dataclass(frozen=True)
@@ -48,60 +88,69 @@ class Bundle:
         """
         weights = save({n: w.detach().cpu().contiguous() for n, w in self.classifier.state_dict().items()})
         write_bytes(folder / WEIGHTS, weights)
-        record = {
-            "format": FORMAT,
-            "version": VERSION,
-            "classes": list(self.classes),
-            "minority": list(self.minority),
-            "train_counts": dict(self.train_counts),
-            "preprocessing": self.preprocessing.model_dump(mode="json"),
-            "model": {"backbone": self.config.model.backbone, "taps": list(self.config.model.layers)},
-            "weights_sha256": hashlib.sha256(weights).hexdigest(),
-            "config": self.config.record(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "created": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
-            "versions": versions(),
-        }
-        write_text(folder / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        model = self.config.model
+        record = Record(
+            format="fscl-bundle",
+            version=VERSION,
+            classes=self.classes,
+            minority=self.minority,
+            train_counts=dict(self.train_counts),
+            preprocessing=self.preprocessing,
+            model=Architecture(backbone=model.backbone, taps=model.layers),
+            weights_sha256=hashlib.sha256(weights).hexdigest(),
+            config=self.config,
+            epoch=self.epoch,
+            step=self.step,
+            created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
+            versions=versions(),
+        )
+        content = record.model_dump(mode="json", exclude_none=True)
+        write_text(folder / RECORD, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def open(cls, folder: Path) -> "Bundle":
         """Read a bundle.
 
         Raises:
-            BundleError: no bundle there, a version that is not known, or weights that do not fit the record.
+            BundleError: no bundle there, a version that is not known, a record that is damaged, or weights that do
+                not fit the record or are not finite.
         """
         record = _record(folder)
-        if _sha256(folder / WEIGHTS) != record["weights_sha256"]:
+        if _sha256(folder / WEIGHTS) != record.weights_sha256:
             raise BundleError(
                 f"{folder / WEIGHTS}: not the weights that {RECORD} describes (other checksum): cut short, or "
                 "from another run; copy both files again"
             )
         try:
-            config = Config.model_validate(record["config"])
-            preprocessing = Preprocessing.model_validate(record["preprocessing"])
-            classes = tuple(record["classes"])
             classifier = Classifier(
-                config.model.backbone,
-                len(classes),
-                config.model.layers,
-                image_size=preprocessing.image_size,
-                head=config.model.head,
+                record.model.backbone,
+                len(record.classes),
+                record.model.taps,
+                image_size=record.preprocessing.image_size,
+                head=record.config.model.head,
             )
-            classifier.load_state_dict(read_weights(folder / WEIGHTS))
-            return cls(
-                classifier=classifier.eval(),
-                classes=classes,
-                minority=tuple(record["minority"]),
-                train_counts=record["train_counts"],
-                preprocessing=preprocessing,
-                config=config,
-                epoch=record["epoch"],
-                step=record["step"],
+            weights = read_weights(folder / WEIGHTS)
+            classifier.load_state_dict(weights)
+        except (FsclError, *NOT_BUILT) as error:
+            raise BundleError(
+                f"{folder}: {RECORD} and {WEIGHTS} do not fit each other: {first_line(error)}"
+            ) from None
+        broken = next((name for name, weight in weights.items() if not weight.isfinite().all()), None)
+        if broken is not None:
+            raise BundleError(
+                f"{folder / WEIGHTS}: expected finite weights, but '{broken}' has NaN or infinity: the run diverged; "
+                "train again with a lower --learning-rate"
             )
-        except (FsclError, ValidationError, RuntimeError, KeyError, TypeError) as error:
-            raise BundleError(f"{folder}: {RECORD} and {WEIGHTS} do not fit each other: {error}") from None
+        return cls(
+            classifier=classifier.eval(),
+            classes=record.classes,
+            minority=record.minority,
+            train_counts=record.train_counts,
+            preprocessing=record.preprocessing,
+            config=record.config,
+            epoch=record.epoch,
+            step=record.step,
+        )
 
 
 def versions() -> dict[str, str]:
@@ -109,23 +158,33 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("fscl", "torch", "timm")} | {"python": platform.python_version()}
 
 
-def _record(folder: Path) -> dict[str, Any]:
+def _record(folder: Path) -> Record:
     path = folder / RECORD
     if not path.is_file():
         raise BundleError(
             f"{folder}: no {RECORD} there; expected the folder of a finished run, as `fscl train` makes"
         )
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BundleError(f"{path}: not JSON, cut short? ({error})") from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise BundleError(f'{path}: not a model of ours: expected "format": "{FORMAT}"')
-    if record.get("version") != VERSION:
-        raise BundleError(f"{path}: version {record.get('version')}, this fscl reads version {VERSION}; update fscl")
+        record = Record.model_validate_json(path.read_bytes(), strict=True)
+    except ValidationError as error:
+        raise BundleError(f"{path}: {_why(error)}") from None
     if not (folder / WEIGHTS).is_file():
         raise BundleError(f"{folder / WEIGHTS}: missing; copy the whole folder")
     return record
+
+
+def _why(error: ValidationError) -> str:
+    """Say why a record is none, its format and version first."""
+    problems = {problem["loc"]: problem for problem in reversed(error.errors())}
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return f"not JSON, cut short? ({first['msg']})"
+    if (first["type"] == "model_type" and not first["loc"]) or ("format",) in problems:
+        return 'not a model of ours: expected "format": "fscl-bundle"'
+    if unknown := problems.get(("version",)):
+        version = "none" if unknown["type"] == "missing" else shown(unknown["input"])
+        return f"version {version}, this fscl reads version {VERSION}; update fscl"
+    return f"damaged, or its parts do not fit each other: {in_words(first)}; {AGAIN}"
 
 
 def _sha256(path: Path) -> str:

@@ -4,17 +4,19 @@ import errno
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
+from cyclopts.validators import Number
 
 from fscl import __version__
 from fscl.errors import FsclError, PhotosError
+from fscl.printable import PlainConsole, printable
 
 if TYPE_CHECKING:
     from fscl.config import Config
@@ -28,13 +30,17 @@ app = App(
     version=__version__,
     help_flags=["--help", "-h"],
     suppress_keyboard_interrupt=False,  # main says what is kept
+    error_console=PlainConsole(stderr=True),
 )
 Several = Parameter(consume_multiple=True, negative=())
 On = Parameter(negative=())  # a switch without a --no- form
+Jobs = Annotated[int | None, Parameter(validator=Number(gte=1))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))]
 By = Literal["photo", "sequence", "site"]
 Profile = Literal["exp"]
-UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
-KEPT = "what was done is kept: the same command goes on, `fscl train` with --resume"
+FIXES = dict.fromkeys(
+    (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG), "choose a place that can be written"
+) | dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space on that disk first")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +103,7 @@ class Flags:
 
         flags = {k: v for k, v in asdict(self).items() if k not in ("config", "weight", "layers")} | more
         if self.layers is not None:
-            names = [name.strip() for name in self.layers.split(",")]
-            flags["layers"] = [int(name) if name.lstrip("-").isdigit() else name for name in names]
+            flags["layers"] = [_stage(name.strip()) for name in self.layers.split(",")]
         layers = [(f"recipe '{method}'", methods.read(method))]
         if self.config is not None:
             layers.append((str(self.config), methods.read_toml(self.config)))
@@ -117,7 +122,7 @@ Settings = Annotated[Flags, Parameter(name="*")]
 
 
 @app.command
-def demo(*, out: Path = Path("runs/demo"), seed: int = 0, jobs: int | None = None, overwrite: bool = False) -> None:
+def demo(*, out: Path = Path("runs/demo"), seed: Seed = 0, jobs: Jobs = None, overwrite: bool = False) -> None:
     """Draw wildlife photos, train the study's four methods on them and write the report. No data needed.
 
     Args:
@@ -128,7 +133,8 @@ def demo(*, out: Path = Path("runs/demo"), seed: int = 0, jobs: int | None = Non
     """
     from fscl.experiments.demo import run_demo
 
-    _show_report(run_demo(out, seed=seed, jobs=jobs, overwrite=overwrite))
+    with _kept("what was done is kept: the same command goes on"):
+        _show_report(run_demo(out, seed=seed, jobs=jobs, overwrite=overwrite))
 
 
 @app.command
@@ -171,9 +177,11 @@ def scan(
         layout=layout, box_unit=box_unit, box_frame=box_frame, date_order=date_order, zip_encoding=zip_encoding
     )
     gap_s = GAP_S if gap is None else gap
-    photos = scan_with_bar(source, verify=verify, class_map=class_map, reading=reading, gap_s=gap_s)
-    photos.write(out)
-    _print(summary(photos, verify))
+    with _kept("nothing was written"):
+        photos = scan_with_bar(source, verify=verify, class_map=class_map, reading=reading, gap_s=gap_s)
+        photos.write(out)
+    with _kept(f"{out} is written"):
+        _print(summary(photos, verify))
     if photos.usable.empty:
         raise PhotosError(f"expected photos to train on, got none: {out} says of each of {len(photos.rows)} rows why")
     trainable = photos.usable["label"].nunique() > 1
@@ -220,9 +228,10 @@ def split(
     target = out or (source if in_place else Path("photos.parquet"))
     check_new(target, overwrite=overwrite or (in_place and target == source))
     settings = section("split", by=by, strict=strict, val_fraction=val_fraction, test_fraction=test_fraction)
-    photos = _photos(source, Reading(layout=layout), gap_s=gap)
-    divided = split_photos(photos, settings, redraw=redraw)
-    divided.write(target)
+    with _kept(f"{target} is unchanged" if target.exists() else "nothing was written"):
+        photos = _photos(source, Reading(layout=layout), gap_s=gap)
+        divided = split_photos(photos, settings, redraw=redraw)
+        divided.write(target)
     _print(balance_table(divided))
     notes = split_notes(photos, divided, settings, redraw=redraw)
     if by != "site" and (note := untimed(divided.rows)) is not None:
@@ -279,11 +288,12 @@ def train(
         seed=seed,
         bundle=from_,
     )
-    photos = _photos(source)
-    _say_untimed(photos, source, config.split.by)
-    config = _class_names(photos).configured(config)
-    with TerminalProgress(f"{config.method.title} → {out}") as listener:
-        fit(config, photos, out, resume=resume, overwrite=overwrite, listener=listener)
+    with _kept("the same command with --resume goes on"):
+        photos = _photos(source)
+        _say_untimed(photos, source, config.split.by)
+        config = _class_names(photos).configured(config)
+        with TerminalProgress(f"{config.method.title} → {out}") as listener:
+            fit(config, photos, out, resume=resume, overwrite=overwrite, listener=listener)
     _print(run_summary(out))
 
 
@@ -298,7 +308,8 @@ def evaluate(run: Path, source: Path | None = None, *, workers: int | None = Non
     """
     from fscl import evaluation
 
-    record = evaluation.evaluate_run(run, None if source is None else _photos(source), workers=workers)
+    with _kept("the run is unchanged: the same command starts again"):
+        record = evaluation.evaluate_run(run, None if source is None else _photos(source), workers=workers)
     _print(evaluation.table(record))
     _print(f"written to {run / 'evaluation.json'}")
 
@@ -316,7 +327,7 @@ def compare(
     profile: Profile | None = None,
     imbalance: Annotated[list[float] | None, Several] = None,
     seeds: Annotated[list[int] | None, Several] = None,
-    jobs: int | None = None,
+    jobs: Jobs = None,
     title: str | None = None,
     overwrite: Annotated[bool, On] = False,
     settings: Settings = Flags(),
@@ -343,34 +354,35 @@ def compare(
     from fscl.methods import STUDY
 
     configs = settings.resolve_all(methods or STUDY)
-    photos = _photos(source)
-    _say_untimed(photos, source, next(iter(configs.values())).split.by)
-    names = _class_names(photos)
-    run.compare(
-        photos,
-        configs,
-        out,
-        pairs=run.pairs_of(
+    with _kept("what was done is kept: the same command goes on"):
+        photos = _photos(source)
+        _say_untimed(photos, source, next(iter(configs.values())).split.by)
+        names = _class_names(photos)
+        run.compare(
             photos,
-            fine=names.pair(fine),
-            coarse=names.pair(coarse),
-            minority=names.labels(minority or ()),
-            base=settings.base,
+            configs,
+            out,
+            pairs=run.pairs_of(
+                photos,
+                fine=names.pair(fine),
+                coarse=names.pair(coarse),
+                minority=names.labels(minority or ()),
+                base=settings.base,
+                profile=profile,
+            ),
+            ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
+            seeds=seeds or [0],
             profile=profile,
-        ),
-        ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
-        seeds=seeds or [0],
-        profile=profile,
-        imbalances=imbalance or (),
-        title=title or source.stem,
-        jobs=jobs,
-        overwrite=overwrite,
-        command=shlex.join(["fscl", *sys.argv[1:]]),
-    )
+            imbalances=imbalance or (),
+            title=printable(title or source.stem),
+            jobs=jobs,
+            overwrite=overwrite,
+            command=printable(shlex.join(["fscl", *sys.argv[1:]])),
+        )
     _show_report(out)
     failed = run.failures(out)
     for cell, reason in failed.items():
-        print(f"fscl: {cell} failed: {reason}", file=sys.stderr)
+        print(printable(f"fscl: {cell} failed: {reason}"), file=sys.stderr)
     if failed:
         sys.exit(1)
 
@@ -385,7 +397,8 @@ def report(study: Path, *, out: Path | None = None) -> None:
     """
     from fscl.report import write_report
 
-    _print(f"report: {write_report(study, out)}")
+    with _kept("the study is unchanged: the same command starts again"):
+        _print(f"report: {write_report(study, out)}")
 
 
 @app.command
@@ -396,6 +409,13 @@ def methods() -> None:
     _print(table())
 
 
+def _stage(name: str) -> int | str:
+    try:
+        return int(name)
+    except ValueError:
+        return name
+
+
 def _photos(source: Path, reading: "Reading | None" = None, *, gap_s: float | None = None) -> "Manifest":
     """Open photos, and say on stderr in a few lines what is wrong with them."""
     from fscl.formats.reading import NOTHING_SAID
@@ -403,7 +423,7 @@ def _photos(source: Path, reading: "Reading | None" = None, *, gap_s: float | No
 
     photos = open_photos(source, reading or NOTHING_SAID, gap_s=gap_s)
     for line in in_short(photos, source, scanned=not is_manifest_file(source)):
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
     return photos
 
 
@@ -415,7 +435,7 @@ def _say_untimed(photos: "Manifest", source: Path, by: By | None) -> None:
 
     divided = is_manifest_file(source) and has_split(photos.rows)
     if by != "site" and not divided and (note := untimed(photos.rows)) is not None:
-        print(note, file=sys.stderr)
+        print(printable(note), file=sys.stderr)
 
 
 def _class_names(photos: "Manifest") -> "ClassNames":
@@ -433,7 +453,17 @@ def _show_report(study: Path) -> None:
 
 
 def _print(shown: Any) -> None:
-    Console(highlight=False, markup=False, soft_wrap=isinstance(shown, str)).print(shown)
+    PlainConsole(soft_wrap=isinstance(shown, str)).print(shown)
+
+
+@contextmanager
+def _kept(what: str) -> Iterator[None]:
+    """Note on what ends a command unasked, Ctrl-C or the disk, what there is then; `main` says it."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError) as error:
+        error.add_note(what)
+        raise
 
 
 def main() -> None:
@@ -449,13 +479,17 @@ def main() -> None:
     except FsclError as error:
         _fail(str(error))
     except KeyboardInterrupt as interruption:
-        _fail(f"{str(interruption) or 'interrupted'}; {KEPT}", code=130)
+        _fail("; ".join([str(interruption) or "interrupted", *_notes(interruption)]), code=130)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        fix = "choose a place that can be written" if error.errno in UNWRITABLE else KEPT
-        _fail(f"{error.strerror or error}{where}; {fix}")
+        fix = [FIXES[error.errno]] if error.errno in FIXES else []
+        _fail("; ".join([f"{error.strerror or error}{where}", *_notes(error), *fix]))
+
+
+def _notes(error: BaseException) -> list[str]:
+    return getattr(error, "__notes__", [])
 
 
 def _fail(message: str, code: int = 2) -> None:
-    print(f"fscl: {message}", file=sys.stderr)
+    print(f"fscl: {printable(message)}", file=sys.stderr)
     sys.exit(code)

@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fscl.errors import ConfigurationError, did_you_mean
+from fscl.errors import ConfigurationError, did_you_mean, in_words, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Strength = Annotated[float, Field(ge=0)]
 Triple = tuple[float, float, float]
+# More than these is a slip of the keyboard, and ends in a lack of memory or in numbers that no array holds.
+MOST_PX, MOST_PHOTOS, MOST_STEPS, MOST_WORKERS, MOST_SEED = 4096, 10**6, 10**9, 256, 2**63 - 1
 IMAGENET_MEAN: Triple = (
     0.485,
     0.456,
@@ -51,9 +53,22 @@ class Component(Section):
     @classmethod
     def _finite(cls, options: dict[str, Any]) -> dict[str, Any]:
         for name, value in options.items():
-            if isinstance(value, float) and not isfinite(value):
-                raise ValueError(f"{name} must be a finite number, got {value}")
+            for one in _leaves(value):
+                if isinstance(one, float) and not isfinite(one):
+                    raise ValueError(f"{name} must be a finite number, got {one}")
+                if not isinstance(one, str | int | float):
+                    raise ValueError(f"{name} must be a number, a text, true or false, got {shown(one)}")
         return options
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The values in lists and tables, at any depth."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else None
+    if inner is None:
+        yield value
+    else:
+        for one in inner:
+            yield from _leaves(one)
 
 
 class LossTerm(Component):
@@ -78,7 +93,7 @@ class Stage(Section):
     loss: Annotated[tuple[LossTerm, ...], Field(min_length=1)]
     sampler: Component = Component(name="natural")
     mixing: Mixing | None = None
-    views: Annotated[int, Field(ge=1)] = 1  # of each drawn photo, augmented one by one
+    views: Annotated[int, Field(ge=1, le=16)] = 1  # of each drawn photo, augmented one by one
     share: Annotated[float, Field(gt=0)] = 1.0  # of the run's steps, relative to the other stages
     trainable: Annotated[tuple[Part, ...], Field(min_length=1)] = ("backbone", "head", "norm_statistics")
     head: Literal["keep", "fresh"] = "keep"
@@ -121,7 +136,7 @@ class Model(Section):
 class Preprocessing(Section):
     """What turns a photo into the model's input: the same in training, evaluation and prediction."""
 
-    image_size: Annotated[int, Field(ge=16)] = 224  # px, both sides: the region is resized to a square
+    image_size: Annotated[int, Field(ge=16, le=MOST_PX)] = 224  # px, both sides: the region is resized to a square
     crop_margin: Annotated[float, Field(ge=0, le=2)] = 0.1  # of the box's longer side, added on each side
     mean: Triple = IMAGENET_MEAN
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
@@ -132,7 +147,7 @@ class Augmentation(Section):
 
     classes: Literal["all", "minority"] = "all"
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability
-    randaugment_operations: Annotated[int, Field(ge=0)] = 2  # N of Cubuk et al. 2020; 0 turns it off
+    randaugment_operations: Annotated[int, Field(ge=0, le=100)] = 2  # N of Cubuk et al. 2020; 0 turns it off
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # M of Cubuk et al. 2020
     jitter: tuple[Strength, Strength, Strength, Annotated[float, Field(ge=0, le=0.5)]] = (0.4, 0.4, 0.4, 0.1)
     """Of brightness, contrast and saturation (a factor of 1 ± strength) and hue (a shift, of the colour circle)."""
@@ -154,7 +169,8 @@ class Imbalance(Section):
     ratio: Annotated[float, Field(gt=0, le=1)] | None = None
     profile: Literal["exp"] | None = None  # exponential, Cao et al. 2019
     imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None  # largest : smallest class of it
-    base: Annotated[int, Field(ge=1)] | None = None  # training regions of a majority class, or of a profile's first
+    base: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
+    """Training regions of a majority class, or of a profile's first."""
     thin_validation: bool = True
 
     @model_validator(mode="after")
@@ -171,13 +187,15 @@ class Imbalance(Section):
 class Training(Section):
     """Length, optimizer and bookkeeping of the loop."""
 
-    epochs: Annotated[int, Field(ge=1)] | None = None  # 100 where steps are not given either
-    steps: Annotated[int, Field(ge=1)] | None = None
-    batch_size: Annotated[int, Field(ge=2)] = 64
+    epochs: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None  # 100 where steps are not given either
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
+    batch_size: Annotated[int, Field(ge=2, le=MOST_PHOTOS)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     keep: Literal["last", "best"] = "last"  # epoch; best = lowest balanced log-loss on validation
-    workers: Annotated[int, Field(ge=0)] | None = None  # processes that read photos; None: chosen by the machine
+    workers: Annotated[int, Field(ge=0, le=MOST_WORKERS)] | None = (
+        None  # that read photos; None: as the machine has it
+    )
     store: bool | None = None  # decode photos once, onto the disk; None: where they are read more than once
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
     tensorboard: bool = False
@@ -190,7 +208,7 @@ class Training(Section):
 class Config(Section):
     """Everything that decides a run besides the photos."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
     classes: tuple[str, ...] = ()  # those to tell apart; empty: all that the photos show
     method: Method
     stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
@@ -208,6 +226,15 @@ class Config(Section):
             raise ValueError(f"posthoc '{self.posthoc.name}' corrects the last epoch: set training.keep = \"last\"")
         if self.posthoc is not None and self.posthoc.name == "branches" and len(self.stage) < 2:
             raise ValueError("posthoc 'branches' joins the heads of two stages: give a second [[stage]]")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> "Config":
+        try:
+            json.dumps(self.record(), ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            letters = shown(error.object[error.start : error.end])
+            raise ValueError(f"a name is not UTF-8, it has {letters}: rename it") from None
         return self
 
     def toml(self) -> str:
@@ -241,12 +268,15 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
     """
     merged: dict[str, Any] = {}
     for origin, settings in layers:
-        training = settings.get("training", {})
-        lengths = training.keys() & {"epochs", "steps"} if isinstance(training, Mapping) else set()
+        for name in (*dict(_sections()), "method"):
+            if not isinstance(settings.get(name, {}), Mapping):  # which a later layer would cover
+                raise ConfigurationError(f"{origin}: {name}: expected a table, [{name}], got {shown(settings[name])}")
+        lengths = settings.get("training", {}).keys() & {"epochs", "steps"}
         if len(lengths) == 2:
             raise ConfigurationError(f"{origin}: a run is as long as its epochs or its steps say: give one of them")
-        if lengths and isinstance(merged.get("training"), Mapping):  # the other length gives way
-            merged["training"] = {k: v for k, v in merged["training"].items() if k not in {"epochs", "steps"}}
+        if lengths:  # another length below gives way
+            below = merged.get("training", {})
+            merged["training"] = {key: value for key, value in below.items() if key not in ("epochs", "steps")}
         merged = _laid_over(merged, settings)
     try:
         return Config.model_validate(merged)
@@ -366,15 +396,13 @@ def _messages(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, A
             continue  # pydantic repeats an inner problem at every level above it
         held = path[:-1] if problem["type"] == "missing" else path
         origin = next((name for name, settings in reversed(layers) if _holds(settings, held)), layers[-1][0])
-        where = ".".join(str(part) for part in path) or "settings"
+        where = ".".join(str(part) for part in path) if path else "settings"
         if problem["type"] == "extra_forbidden":
             yield f"{origin}: unknown key '{where}'{did_you_mean(str(path[-1]), _known_keys(path[:-1]))}"
         elif problem["type"] == "missing":
             yield f"{origin}: '{where}' is missing"
         else:
-            message = problem["msg"].removeprefix("Value error, ")
-            got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-            yield f"{origin}: {where}: {message}{got}"
+            yield f"{origin}: {in_words({**problem, 'loc': path or ('settings',)})}"
 
 
 def _holds(settings: Any, path: Sequence[int | str]) -> bool:

@@ -1,7 +1,12 @@
 """What a user can cause: one family. The command line prints the message and exits with 2, no traceback."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from textwrap import shorten
+from typing import Any
+
+MOST_SHOWN = 80  # characters of a value in a message
 
 
 class FsclError(ValueError):
@@ -45,3 +50,39 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     if nearest:
         return f"; did you mean '{nearest[0]}'?"
     return f"; choose from: {', '.join(known)}" if known else ""
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: as Python writes it, cut where it is long.
+
+    >>> shown("resnet18"), len(shown("x" * 3000))
+    ("'resnet18'", 80)
+    """
+    try:
+        text = repr(value)
+    except ValueError:
+        text = f"a number of more than {sys.get_int_max_str_digits()} digits"
+    except RecursionError:
+        text = "lists in lists without end"
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
+
+
+def in_words(problem: Mapping[str, Any]) -> str:
+    """Return a problem that pydantic found as the part of a message: where, what was expected, what came.
+
+    >>> in_words({"loc": ("training", "steps"), "type": "int_type", "msg": "expected an integer", "input": "a"})
+    "training.steps: expected an integer, got 'a'"
+    """
+    where = ".".join(str(part) for part in problem["loc"])
+    got = "" if problem["type"] in ("missing", "value_error", "json_invalid") else f", got {shown(problem['input'])}"
+    return f"{where}{': ' if where else ''}{problem['msg'].removeprefix('Value error, ')}{got}"
+
+
+def first_line(error: Exception) -> str:
+    """Return what a library said went wrong, short enough for our message.
+
+    >>> first_line(RuntimeError("sizes do not match\\nat line 3")), first_line(KeyError())
+    ('sizes do not match', 'KeyError')
+    """
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return shorten(line, width=300, placeholder=" …")

@@ -12,8 +12,12 @@ from torch import Tensor
 
 from fscl.bundle import Bundle
 from fscl.config import Preprocessing
+from fscl.errors import BundleError, DivergenceError, first_line
 from fscl.loading.loader import Failure, Regions, inference_loader
 from fscl.models import Classifier
+
+OWN_COLUMNS = ("filepath", "prediction", "probability", "problem")  # of `Predictor.predict`, beside the classes'
+CLASS_PREFIX = "p:"
 
 
 class Inferred(NamedTuple):
@@ -36,6 +40,9 @@ def infer(
     """Yield the classifier's view of the regions in order, on the device where the classifier is.
 
     Memory does not grow with the number of regions. The classifier is left in the mode it was in.
+
+    Raises:
+        BundleError: the classifier cannot take photos of this size.
     """
     device = next(classifier.parameters()).device
     was_training = classifier.training
@@ -45,8 +52,14 @@ def infer(
             if not batch.rows:
                 yield Inferred([], torch.empty(0, classifier.num_classes), [], batch.failures)
                 continue
-            with torch.inference_mode():
-                logits, features = classifier(batch.photos.to(device, non_blocking=True))
+            try:
+                with torch.inference_mode():
+                    logits, features = classifier(batch.photos.to(device, non_blocking=True))
+            except RuntimeError as error:  # a layer that is larger than what is left of the photo, or no memory
+                raise BundleError(
+                    f"the model cannot take {len(batch.rows)} photos of {preprocessing.image_size} px: "
+                    f"{first_line(error)}; give fewer at once, or a model that is whole"
+                ) from None
             yield Inferred(batch.rows, logits.float().cpu(), [f.float().cpu() for f in features], batch.failures)
     finally:
         classifier.train(was_training)
@@ -92,32 +105,70 @@ class Predictor:
         """The species, in the order of the probability columns."""
         return self.bundle.classes
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """Class → the column of `predict` with its probability, in the order of the classes.
+
+        It is called as the class. A class that is called as another column is written with `p:` before its name:
+        the probability of a class `problem` is in the column `p:problem`.
+        """
+        return _class_columns(self.classes)
+
     def predict(self, photos: Sequence[Path | str], *, batch_size: int = 64, workers: int = 0) -> pd.DataFrame:
         """Classify whole photos.
 
         Returns:
             A row per photo, in the given order: `filepath`, `prediction`, `probability` (0 to 1), one column
-            of probability per class, and `problem`: missing, or why the photo could not be read.
+            of probability per class (`columns` has their names), and `problem`: missing, or why the photo could not
+            be read.
+
+        Raises:
+            DivergenceError: the model's scores of a photo are not finite.
         """
         paths = [Path(photo) for photo in photos]
         regions = Regions(paths, np.full((len(paths), 4), np.nan), np.full(len(paths), -1))
         found = scores(
             self.bundle.classifier, regions, self.bundle.preprocessing, batch_size=batch_size, workers=workers
         )
+        broken = ~np.isfinite(found.logits).all(axis=1)
+        if broken.any():
+            raise DivergenceError(
+                f"expected finite scores, but {int(broken.sum())} of {len(found.rows)} photos have others, such as "
+                f"{paths[found.rows[broken.argmax()]]}: the model's training diverged; train it again with a lower "
+                "--learning-rate"
+            )
         probabilities = np.full((len(paths), len(self.classes)), np.nan)
         probabilities[found.rows] = torch.softmax(torch.from_numpy(found.logits), dim=1).numpy()
-        table = pd.DataFrame({"filepath": [str(path) for path in paths]})
         best = np.where(np.isnan(probabilities), -1, probabilities).argmax(axis=1)
         read = np.isin(np.arange(len(paths)), found.rows)
-        table["prediction"] = pd.Series(
-            [self.classes[b] if r else None for b, r in zip(best, read, strict=True)], dtype="str"
-        )
-        table["probability"] = probabilities.max(axis=1)
-        for i, name in enumerate(self.classes):
-            table[name] = probabilities[:, i]
+        names = [self.classes[b] if r else None for b, r in zip(best, read, strict=True)]
         reasons = dict(found.failures)
-        table["problem"] = pd.Series([reasons.get(row) for row in range(len(paths))], dtype="str")
-        return table
+        return pd.DataFrame(
+            {
+                "filepath": [str(path) for path in paths],
+                "prediction": pd.Series(names, dtype="str"),
+                "probability": probabilities.max(axis=1),
+                **dict(zip(self.columns.values(), probabilities.T, strict=True)),
+                "problem": pd.Series([reasons.get(row) for row in range(len(paths))], dtype="str"),
+            }
+        )
+
+
+def _class_columns(classes: Sequence[str]) -> dict[str, str]:
+    """Return the column of each class: no two share one, and none has the name of another column.
+
+    >>> _class_columns(["deer", "problem", "p:problem"])
+    {'deer': 'deer', 'problem': 'p:p:problem', 'p:problem': 'p:problem'}
+    """
+    taken = {*classes, *OWN_COLUMNS}
+    columns = {}
+    for name in classes:
+        column = name
+        while column in OWN_COLUMNS or (column != name and column in taken):
+            column = CLASS_PREFIX + column
+        taken.add(column)
+        columns[name] = column
+    return columns
 
 
 def load(path: Path | str) -> Predictor:

@@ -55,7 +55,7 @@ def build(
     known = {parameter: context[parameter] for parameter in named if parameter in context}
     try:
         built = entry(**known, **options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ConfigurationError(f"{kind} '{name}': {error}") from error
     if own is not None and not isinstance(built, own):
         raise ConfigurationError(

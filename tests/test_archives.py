@@ -337,3 +337,25 @@ def test_real_photos(shared_data):
     with ZipFile(archive) as packed:
         for name in names[::6000]:
             assert read(archive / name) == packed.read(name)
+
+
+@pytest.mark.parametrize("nameless", ["", ".", "./", "C:", "\0.jpg"])
+def test_a_member_without_a_name_is_listed_and_not_read(tmp_path, nameless):
+    member = ZipInfo("x")
+    with ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr("fox/1.jpg", b"fox")
+        member.filename = nameless  # which ZipInfo itself would change
+        packed.writestr(member, b"?")
+    listed = dict(members(tmp_path / "a.zip"))
+    if nameless.endswith("/"):
+        assert listed == {"fox/1.jpg": None}
+        return
+    assert listed == {"fox/1.jpg": None, "(no name)": "it has no name in its zip"}
+    with pytest.raises(ArchiveError, match="it has no name in its zip"):
+        open_binary(tmp_path / "a.zip" / "(no name)")
+
+
+def test_a_path_that_no_file_can_have_is_of_no_file(tmp_path):
+    for look in (size, open_binary):
+        with pytest.raises(FileNotFoundError):
+            look(tmp_path / "a\0b.jpg")

@@ -1,5 +1,11 @@
+import errno
+import os
+import subprocess
+import sys
+
 import pytest
 
+from fscl import atomic
 from fscl.atomic import leftovers, replacing, sweep, write_text
 
 
@@ -44,3 +50,85 @@ def test_a_failed_write_names_the_file_that_was_wanted(tmp_path):
     with pytest.raises(OSError, match="No space left") as caught:
         fill()
     assert caught.value.filename == str(tmp_path / "figures.json")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fscl.atomic import replacing
+
+with replacing(Path(sys.argv[1])) as path:
+    path.write_text("half")
+    print("writing", flush=True)
+    if sys.argv[2] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+"""
+
+
+def writer(target, then):
+    command = [sys.executable, "-c", KILLED, str(target), then]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n"
+    return process
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_writing_of_that_file(tmp_path):
+    target = tmp_path / "photos.parquet"
+    with writer(target, "die") as process:
+        process.wait()
+    [left] = leftovers(tmp_path)
+    other = tmp_path / ".other.parquet.a1b2c3d4.tmp"  # perhaps of another program
+    other.touch()
+    write_text(tmp_path / "notes.txt", "another file")
+    assert left.exists()
+    write_text(target, "whole")
+    assert {file.name for file in tmp_path.iterdir()} == {"photos.parquet", "notes.txt", other.name}
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    target = tmp_path / "photos.parquet"
+    with writer(target, "live") as process:
+        [theirs] = leftovers(tmp_path)
+        write_text(target, "ours")
+        assert theirs.exists()
+        process.communicate("")
+    assert process.returncode == 0
+    assert target.read_text() == "half", "the last to finish wins, whole"
+    assert not leftovers(tmp_path)
+
+
+def test_what_this_process_is_writing_stays(tmp_path):
+    target = tmp_path / "photos.parquet"
+    with replacing(target) as path:
+        path.write_text("outer")
+        write_text(target, "inner")
+        assert path.exists()
+    assert target.read_text() == "outer"
+
+
+def test_where_files_cannot_be_locked_age_decides(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(atomic.fcntl, "flock", refuse)
+    old, young = tmp_path / ".a.json.a1b2c3d4.tmp", tmp_path / ".a.json.e5f6g7h8.tmp"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (0, 0))
+    write_text(tmp_path / "a.json", "{}")
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_folder_that_takes_no_file_is_named(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".a.json.a1b2c3d4.tmp"))
+
+    monkeypatch.setattr(atomic.tempfile, "mkstemp", refuse)
+    with pytest.raises(PermissionError) as caught:
+        write_text(tmp_path / "a.json", "{}")
+    assert caught.value.filename == str(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="File name too long") as caught:
+        write_text(tmp_path / ("a" * 300), "{}")
+    assert caught.value.filename == str(tmp_path / ("a" * 300))

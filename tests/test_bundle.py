@@ -1,11 +1,18 @@
 import json
+import warnings
+from dataclasses import replace
+from hashlib import sha256
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import fscl
-from fscl.bundle import Bundle
-from fscl.errors import BundleError
+from fscl.bundle import Bundle, Record
+from fscl.errors import BundleError, DivergenceError
+from fscl.inference import Predictor
+from fscl.models import Classifier
 from fscl.training.loop import fit
 
 
@@ -94,3 +101,117 @@ def test_damage_is_named(copy):
 def test_a_record_that_does_not_fit(copy, changes, message):
     with pytest.raises(BundleError, match=message):
         Bundle.open(edited(copy, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": "boar"}, r"classes: Input should be a valid array, got 'boar'; copy the whole folder again"),
+        ({"classes": ["boar", "boar", "deer"]}, "classes: expected each class once"),
+        ({"minority": ["fox"]}, "minority: expected some of the classes"),
+        ({"minority": ["boar", "deer", "hare"]}, "minority: expected some of the classes, and not all"),
+        ({"train_counts": {"boar": 1, "deer": "2", "hare": 3}}, "train_counts.deer: Input should be a valid integer"),
+        ({"train_counts": {"boar": 10**30, "deer": 2, "hare": 3}}, "train_counts.boar: .* less than or equal"),
+        ({"epoch": 1.5}, "epoch: Input should be a valid integer"),
+        ({"step": True}, "step: Input should be a valid integer, got True"),
+        ({"weights_sha256": "x"}, "weights_sha256: .* got 'x'"),
+        ({"model": {"backbone": "resnet18", "taps": [-2, -1]}}, "model: expected the backbone and layers of"),
+        ({"preprocessing": None}, "preprocessing: Input should be an object"),
+        ({"versions": []}, "versions: Input should be an object"),
+        ({"more": 1}, "more: Extra inputs are not permitted"),
+    ],
+)
+def test_a_record_of_the_wrong_shape_is_named_by_key(copy, changes, message):
+    with pytest.raises(BundleError, match=rf"bundle\.json: damaged, .*{message}"):
+        Bundle.open(edited(copy, **changes))
+
+
+@pytest.mark.parametrize("content", [b"[]", b"5", b'"x"', b"null"])
+def test_json_that_is_no_record(copy, content):
+    (copy / "bundle.json").write_bytes(content)
+    with pytest.raises(BundleError, match="not a model of ours"):
+        Bundle.open(copy)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe{", b'{"classes": ["\\ud800"]}', b"[" * 5000])
+def test_bytes_that_are_no_json(copy, content):
+    (copy / "bundle.json").write_bytes(content)
+    with pytest.raises(BundleError, match="not JSON, cut short"):
+        Bundle.open(copy)
+
+
+def test_every_part_of_the_record_is_needed(trained, copy):
+    record = json.loads((trained / "bundle.json").read_text())
+    assert set(record) == set(Record.model_fields)
+    for name in record:
+        (copy / "bundle.json").write_text(json.dumps({k: v for k, v in record.items() if k != name}))
+        with pytest.raises(BundleError):
+            Bundle.open(copy)
+
+
+def spoilt(folder, change):
+    """Change the weights of a bundle, and its checksum with them."""
+    weights = load_file(folder / "weights.safetensors")
+    change(weights)
+    save_file(weights, folder / "weights.safetensors")
+    return edited(folder, weights_sha256=sha256((folder / "weights.safetensors").read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(copy, value):
+    spoilt(copy, lambda weights: weights["backbone.fc.bias"].fill_(value))
+    with pytest.raises(BundleError, match=r"expected finite weights, but 'backbone\.fc\.bias' has NaN or infinity"):
+        fscl.load(copy)
+
+
+def test_scores_that_are_not_finite_are_no_answer(copy, class_folders):
+    # Finite each, the weights overflow together.
+    spoilt(copy, lambda weights: weights["backbone.fc.weight"].fill_(3e38))
+    photo = class_folders / "boar/003.jpg"
+    with pytest.raises(DivergenceError, match=rf"expected finite scores, but 1 of 1 photos have others, .*{photo}"):
+        fscl.load(copy).predict([photo])
+
+
+def test_a_model_that_cannot_take_its_own_photos_says_so(trained, class_folders):
+    bundle = Bundle.open(trained)
+    tiny = bundle.preprocessing.model_copy(update={"image_size": 1})
+    bundle.classifier.backbone.conv1 = torch.nn.Conv2d(3, 24, kernel_size=5)
+    with pytest.raises(BundleError, match="the model cannot take 1 photos of 1 px: "):
+        Predictor(replace(bundle, preprocessing=tiny)).predict([class_folders / "boar/003.jpg"])
+
+
+def predictor(trained, classes):
+    bundle = Bundle.open(trained)
+    classifier = Classifier("test_resnet", len(classes), image_size=32).eval()
+    return Predictor(replace(bundle, classes=tuple(classes), classifier=classifier))
+
+
+def test_a_class_may_be_called_as_a_column(trained, class_folders):
+    classes = ["filepath", "prediction", "probability", "problem", "p:problem", "deer"]
+    model = predictor(trained, classes)
+    table = model.predict([class_folders / "boar/003.jpg"])
+    assert table.columns.tolist() == [
+        *("filepath", "prediction", "probability"),
+        *("p:filepath", "p:prediction", "p:probability", "p:p:problem", "p:problem", "deer"),
+        "problem",
+    ]
+    assert list(model.columns) == classes
+    [row] = table.to_dict("records")
+    assert row["filepath"] == str(class_folders / "boar/003.jpg")
+    assert sum(row[column] for column in model.columns.values()) == pytest.approx(1)
+    assert row[model.columns[row["prediction"]]] == row["probability"]
+    assert table["problem"].isna().all()
+
+
+def test_many_classes_are_told_without_a_warning(trained, class_folders):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = predictor(trained, [f"species {n:03}" for n in range(300)]).predict([class_folders / "boar/003.jpg"])
+    assert table.shape == (1, 304)
+    assert np.isfinite(table["species 299"]).all()
+
+
+def test_no_photo_is_no_row(trained):
+    table = fscl.load(trained).predict([])
+    assert table.columns.tolist() == ["filepath", "prediction", "probability", "boar", "deer", "hare", "problem"]
+    assert table.empty

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -421,3 +422,213 @@ def test_a_run_on_a_long_tail(fscl, class_folders, tmp_path):
     code, out, err = fscl("train", class_folders, "--profile", "exp", "--imbalance", "5", "--out", "run", *QUICK)
     assert code == 0, err
     assert "training photos: boar 42, deer 18, hare 8\n" in out
+
+
+def ends(error):
+    """Return a function that ends whoever calls it with an error of its own."""
+
+    def end(*_, **__):
+        raise error()
+
+    return end
+
+
+ENDS = {
+    "scan": (["scan", "{photos}", "--out", "m.parquet"], "fscl.formats.scan.scan_with_bar", "nothing was written"),
+    "split, new": (
+        ["split", "photos.parquet", "--out", "m.parquet"],
+        "fscl.training.subset.split_photos",
+        "nothing was written",
+    ),
+    "split, in place": (
+        ["split", "photos.parquet"],
+        "fscl.training.subset.split_photos",
+        "photos.parquet is unchanged",
+    ),
+    "train, before": (
+        ["train", "photos.parquet", "--out", "run", *QUICK],
+        "fscl.training.loop.subset",
+        "the same command with --resume goes on",
+    ),
+    "train, first step": (
+        ["train", "photos.parquet", "--out", "run", *QUICK],
+        "fscl.training.descent.Descent.step",
+        "no step is saved yet; the same command with --resume goes on",
+    ),
+    "evaluate": (
+        ["evaluate", "run"],
+        "fscl.evaluation.evaluate_run",
+        "the run is unchanged: the same command starts again",
+    ),
+    "compare": (
+        ["compare", "photos.parquet", "--out", "study", "--fine", "boar:deer", "--ratios", "1", *QUICK],
+        "fscl.experiments.run.split_photos",
+        "what was done is kept: the same command goes on",
+    ),
+    "report": (
+        ["report", "study"],
+        "fscl.report.write_report",
+        "the study is unchanged: the same command starts again",
+    ),
+}
+CAUSES = {
+    "Ctrl-C": (KeyboardInterrupt, 130, "interrupted; {kept}"),
+    "full disk": (
+        lambda: OSError(errno.ENOSPC, "No space left on device", "x"),
+        2,
+        "No space left on device: x; {kept}; free some space on that disk first",
+    ),
+    "read-only": (
+        lambda: OSError(errno.EROFS, "Read-only file system", "x"),
+        2,
+        "Read-only file system: x; {kept}; choose a place that can be written",
+    ),
+    "another": (lambda: OSError(errno.EIO, "Input/output error", "x"), 2, "Input/output error: x; {kept}"),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("name", ENDS)
+def test_what_ends_a_command_says_what_is_kept_by_this_command(fscl, photos, monkeypatch, class_folders, name, cause):
+    photos.write(Path("photos.parquet"))
+    words, at, kept = ENDS[name]
+    error, code, message = CAUSES[cause]
+    monkeypatch.setattr(at, ends(error))
+    found, _, err = fscl(*(word.format(photos=class_folders) for word in words))
+    assert found == code
+    assert err.splitlines()[-1] == f"fscl: {message.format(kept=kept)}"
+
+
+def test_ctrl_c_in_a_run_names_the_step_that_is_saved(fscl, photos, monkeypatch):
+    from fscl.training.descent import Descent
+
+    photos.write(Path("photos.parquet"))
+    step = Descent.step
+
+    def press(self, drawn):
+        if drawn.number == 2:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, drawn)
+
+    monkeypatch.setattr(Descent, "step", press)
+    code, _, err = fscl("train", "photos.parquet", "--out", "run", *QUICK)
+    assert code == 130
+    assert err.splitlines()[-1] == (
+        "fscl: stopped after step 2 of 2; what was done is kept: a checkpoint of step 2; "
+        "the same command with --resume goes on"
+    )
+
+
+def test_a_summary_that_is_interrupted_does_not_undo_the_manifest(fscl, monkeypatch, class_folders):
+    monkeypatch.setattr("fscl.formats.scan.summary", ends(KeyboardInterrupt))
+    code, _, err = fscl("scan", class_folders, "--out", "m.parquet")
+    assert (code, err) == (130, "fscl: interrupted; m.parquet is written\n")
+    assert Path("m.parquet").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that takes no files")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["scan", "{photos}", "--out", "/proc/self/x/m.parquet"],
+        ["split", "photos.parquet", "--out", "/proc/self/x/m.parquet"],
+        ["train", "photos.parquet", "--out", "/proc/self/x", *QUICK],
+        ["compare", "photos.parquet", "--out", "/proc/self/x", "--fine", "boar:deer", "--ratios", "1", *QUICK],
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named_and_no_temporary_file(fscl, photos, class_folders, words):
+    photos.write(Path("photos.parquet"))
+    code, _, err = fscl(*(word.format(photos=class_folders) for word in words))
+    assert code == 2
+    assert "/proc/self/x" in err
+    assert ".tmp" not in err
+    assert "Traceback" not in err
+
+
+def test_what_a_killed_scan_left_goes_with_the_next(fscl, class_folders, tmp_path):
+    left = tmp_path / ".m.parquet.a1b2c3d4.tmp"
+    left.write_bytes(b"half")
+    assert fscl("scan", class_folders, "--out", "m.parquet")[0] == 0
+    assert not left.exists()
+
+
+STRANGE = {
+    "20 digits": (["--steps", "9" * 20], "training.steps: Input should be less than or equal to 1000000000, got 9"),
+    "size": (["--image-size", str(10**9)], "preprocessing.image_size: Input should be less than or equal to 4096"),
+    "negative batch": (
+        ["--batch-size", "-1"],
+        "training.batch_size: Input should be greater than or equal to 2, got -1",
+    ),
+    "huge batch": (["--batch-size", "9" * 12], "training.batch_size: Input should be less than or equal to"),
+    "readers": (["--workers", str(10**9)], "training.workers: Input should be less than or equal to 256"),
+    "seed": (["--seed", "9" * 20], "seed: Input should be less than or equal to"),
+    "negative seed": (["--seed", "-1"], "seed: Input should be greater than or equal to 0"),
+    "rate": (["--learning-rate", "inf"], "training.learning_rate: Input should be a finite number, got inf"),
+    "no rate": (["--learning-rate", "nan"], "training.learning_rate: Input should be a finite number, got nan"),
+    "ratio": (["--ratio", "nan"], "imbalance.ratio: Input should be a finite number, got nan"),
+    "layer": (["--layers", "x"], "unknown layer 'x'"),
+    "layer of signs": (["--layers=--1"], "unknown layer '--1'"),
+    "layer of digits": (["--layers=²"], "unknown layer '²'"),
+    "no layer": (["--layers="], "unknown layer ''"),
+    "deep layer": (["--layers", "9" * 20], "layer must be −"),
+    "weight": (["--weight", "nan"], "--weight must be >= 0, got nan"),
+    "folder as settings": (["--config", "."], "Is a directory: ."),
+    "recipe that is a folder": (["--method", "folder.toml"], "Is a directory: folder.toml"),
+    "weights that are a folder": (["--weights", "."], ".: no such weights file"),
+    "text for a number": (["--steps", "ten"], 'unable to convert "ten" into int'),
+    "too many digits": (["--steps", "9" * 5000], "int"),
+    "bytes": (["--backbone", "\udcff"], "a name is not UTF-8, it has '\\udcff'"),
+    "escape": (["--backbone", "\x1b[31m"], "unknown backbone '\\x1b[31m'"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_strange_flag_is_a_clear_error(fscl, photos, name):
+    photos.write(Path("photos.parquet"))
+    Path("folder.toml").mkdir()
+    words, message = STRANGE[name]
+    own = [word for pair in zip(QUICK[::2], QUICK[1::2], strict=True) if pair[0] not in words for word in pair]
+    code, out, err = fscl("train", "photos.parquet", "--out", "x", *own, *words)
+    assert code == 2
+    assert message in re.sub(r"\s*│\s*|\s+", " ", err)
+    assert "Traceback" not in out + err
+    assert "\x1b" not in err
+    assert not Path("x").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--jobs", "0"],
+        ["--jobs", "-1"],
+        ["--seeds", "text"],
+        ["--seeds", "-1"],
+        ["--ratios", "nan"],
+        ["--ratios", "inf"],
+        ["--profile", "exp", "--imbalance", "1e308"],
+    ],
+)
+def test_a_strange_flag_of_a_comparison_is_a_clear_error(fscl, photos, words):
+    photos.write(Path("photos.parquet"))
+    code, out, err = fscl("compare", "photos.parquet", "--out", "x", *words, *QUICK)
+    assert code == 2
+    assert "Traceback" not in out + err
+
+
+def test_names_that_steer_terminals_are_shown_and_do_nothing(fscl, class_folders, tmp_path):
+    for name, label in (("boar", "\x1b[31mred"), ("deer", "a\rb"), ("hare", "bell\x07")):
+        copytree(class_folders / name, tmp_path / "mine" / label)
+    (tmp_path / "mine/bell\x07/\x1b[2J.jpg").write_bytes(b"no photo")
+    said = [fscl("scan", "mine", "--out", "m.parquet"), fscl("split", "m.parquet")]
+    said += [fscl("train", "m.parquet", "--out", "run", *QUICK), fscl("evaluate", "run")]
+    study = ["--out", "study", "--ratios", "0.5", "--methods", "baseline", "--jobs", "1", "--title", "\x1b[1mmine"]
+    study += ["--minority", "bell\x07"]
+    said += [
+        fscl("compare", "m.parquet", *study, *QUICK),
+        fscl("train", "m.parquet", "--classes", "\x1b[2Jx", "--out", "y"),
+    ]
+    assert [code for code, _, _ in said] == [0, 0, 0, 0, 0, 2]
+    for _, out, err in said:
+        assert not {"\x1b", "\x07", "\r"} & set(out + err)
+    assert "\\x1b[31mred" in said[0][1]
+    assert "\\x1b[2J.jpg" in said[0][1]

@@ -116,3 +116,71 @@ def test_it_is_frozen():
 def test_setting_names_are_unique_over_the_sections():
     names = [name for _, keys in config._keys_by_section() for name in keys]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"training": 5}, r"run.toml: training: expected a table, \[training\], got 5"),
+        ({"training": [{"steps": 3}]}, "run.toml: training: expected a table"),
+        (
+            {"training": {"steps": {"a": 1}}},
+            "run.toml: training.steps: Input should be a valid integer, got {'a': 1}",
+        ),
+        ({"training": {"steps": 10**20}}, "training.steps: Input should be less than or equal to 1000000000"),
+        ({"training": {"learning_rate": 10**400}}, "training.learning_rate: .* got 1000"),
+        ({"training": {"learning_rate": float("nan")}}, "training.learning_rate: Input should be a finite number"),
+        ({"stage": "natural"}, "run.toml: stage: Input should be a valid tuple, got 'natural'"),
+        ({"stage": {"loss": []}}, "run.toml: stage: Input should be a valid tuple"),
+        ({"stage": [[]]}, r"run.toml: stage.0: Input should be a valid dictionary or instance of Stage, got \[\]"),
+        ({"method": 5}, r"run.toml: method: expected a table, \[method\], got 5"),
+        ({"model": {"layers": []}}, "run.toml: model.layers: Tuple should have at least 1 item"),
+        ({"model": {"head": "cosine"}}, "run.toml: model.head: Input should be a valid dictionary"),
+        ({"model": {"head": {"name": "cosine", "x": 1}}}, "unknown key 'model.head.x'; choose from: name, options"),
+        ({"posthoc": {"name": "branches", "options": 5}}, "posthoc.options: Input should be a valid dictionary"),
+        (
+            {"posthoc": {"name": "x", "options": {"a": [[float("inf")]]}}},
+            "posthoc.options: a must be a finite number",
+        ),
+        ({"posthoc": {"name": "x", "options": {"a": None}}}, "a must be a number, a text, true or false, got None"),
+        ({"preprocessing": {"mean": [0.5, 0.5]}}, "'preprocessing.mean.2' is missing"),
+        ({"preprocessing": {"mean": "gray"}}, "run.toml: preprocessing.mean: Input should be a valid tuple"),
+        ({"seed": "x" * 3000}, "run.toml: seed: Input should be a valid integer.*…"),
+        ({"classes": ["\ud800"]}, "a name is not UTF-8, it has '.ud800'"),
+        ({"": 1}, "run.toml: unknown key ''; choose from"),
+        ({"augmentation": {"jitter": {"0": 1}}}, "augmentation.jitter: Input should be a valid tuple"),
+    ],
+)
+def test_settings_of_the_wrong_shape_name_their_source_and_what_came(settings, message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        resolve(("run.toml", settings))
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("below", [5, "x", [1], None])
+def test_a_section_that_is_none_is_not_covered_by_a_flag(below):
+    layers = [("run.toml", {"training": below}), ("flags", config.settings({"epochs": 2}))]
+    with pytest.raises(ConfigurationError, match=r"run.toml: training: expected a table, \[training\], got"):
+        resolve(*layers)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff", b"[training", b"steps = " + b"1" * 5000, b"a = " + b"[" * 5000, b"\x00", b"a = 1\na = 2"],
+)
+def test_bytes_that_are_no_toml(tmp_path, content):
+    (tmp_path / "run.toml").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"run\.toml: not a TOML file: "):
+        methods.read_toml(tmp_path / "run.toml")
+
+
+def test_numbers_that_no_message_can_show(tmp_path):
+    (tmp_path / "run.toml").write_text("seed = 0x" + "f" * 5000)
+    with pytest.raises(ConfigurationError, match=r"seed: .*, got a number of more than 4300 digits"):
+        resolve(("run.toml", methods.read_toml(tmp_path / "run.toml")))
+
+
+def test_resolving_leaves_the_layers_as_they_are():
+    toml, flags = {"training": {"epochs": 3}}, {"training": {"steps": 5}}
+    assert resolve(("run.toml", toml), ("flags", flags)).training.length(7) == 5
+    assert (toml, flags) == ({"training": {"epochs": 3}}, {"training": {"steps": 5}})

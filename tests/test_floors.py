@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
     {
-        *("config", "registry", "errors", "atomic", "lock"),
+        *("config", "registry", "errors", "atomic", "lock", "printable"),
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
     },
     {"manifest", "scoring", "models", "losses", "methods"},

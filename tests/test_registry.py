@@ -20,7 +20,11 @@ def needy(*, ratio):
     return ratio
 
 
-TABLE = {"focal": Focal, "needy": needy}
+def large(*, size):
+    return Focal(2, gamma=float(size))
+
+
+TABLE = {"focal": Focal, "needy": needy, "large": large}
 
 
 def test_builds_with_options_and_the_part_of_the_context_that_is_asked_for():
@@ -35,6 +39,7 @@ def test_builds_with_options_and_the_part_of_the_context_that_is_asked_for():
         ("focal", {"gama": 1}, "unknown option 'gama' for loss 'focal'; did you mean 'gamma'"),
         ("focal", {"num_classes": 2}, "unknown option 'num_classes' for loss 'focal'; choose from: gamma"),
         ("focal", {"gamma": -1}, "loss 'focal': gamma must be >= 0, got -1"),
+        ("large", {"size": 10**400}, "loss 'large': int too large to convert to float"),
         ("needy", {}, "loss 'needy' needs the option 'ratio'"),
         ("no_such_lab.losses:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
         ("collections:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),

@@ -50,7 +50,7 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
         ledger.write(cell, config.method, "done", **_found(cell, config, ledger, started, store))
     except Exception as error:
         reason = str(error)
-        if not isinstance(error, FsclError):
+        if not isinstance(error, FsclError | OSError):
             reason = f"{type(error).__name__}: {error}"
             write_text(folder / "error.txt", traceback.format_exc())
         ledger.write(cell, config.method, "failed", reason)
@@ -73,7 +73,8 @@ def _found(cell: Cell, config: Config, ledger: Ledger, started: float, store: Ph
     trained_on = Subset(photos, bundles[kept].classes, bundles[kept].minority)
     started_from = untrained(config, trained_on, Runtime.start(config.training.workers))
     metrics = read_metrics(folder / "metrics.jsonl")
-    last_epoch = [line for line in metrics if line["kind"] == "epoch"][-1]
+    epochs = [line for line in metrics if line["kind"] == "epoch"]
+    last_epoch = epochs[-1] if epochs else {}
     return {
         "train_counts": dict(bundles[kept].train_counts),
         "kept": kept,
@@ -84,8 +85,8 @@ def _found(cell: Cell, config: Config, ledger: Ledger, started: float, store: Ph
         "provenance": {
             "created": now(),
             "seconds": round(time.monotonic() - started, 1),
-            "photos_per_second": last_epoch["photos_per_second"],
-            "steps": last_epoch["step"],
+            "photos_per_second": last_epoch.get("photos_per_second"),
+            "steps": last_epoch.get("step"),
             "versions": versions(),
             "machine": machine(),
             "commit": commit(),

@@ -4,14 +4,16 @@ import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from fscl.atomic import replacing, write_text
 from fscl.config import Config, Method
@@ -26,6 +28,29 @@ VERSION = 1
 CURVE_POINTS = 200
 STUDY, PHOTOS, DRAWN_PHOTOS = "study.json", "photos.parquet", "photos"
 RESULTS = ("cells", "scores", "runs")
+
+
+class _Origin(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    config_sha256: str
+
+
+class Outline(BaseModel):
+    """What tells of a cell's file whether the cell needs more work."""
+
+    model_config = ConfigDict(strict=True)
+
+    version: int
+    cell: dict[str, Any]
+    status: Literal["done", "undefined", "failed"]
+    provenance: _Origin | None = None
+
+    @model_validator(mode="after")
+    def _done_with_settings(self) -> Self:
+        if self.status == "done" and self.provenance is None:
+            raise ValueError("a cell that is done says by which settings")
+        return self
 
 
 class Ledger:
@@ -52,13 +77,21 @@ class Ledger:
         return self.folder / "runs" / cell.id
 
     def read(self, cell: Cell) -> dict[str, Any] | None:
-        """Return the cell's record; None where there is none, a damaged one, or one that is to be dropped."""
-        if self._anew:
+        """Return the cell's record; None where there is none, a damaged one, or one that is to be dropped.
+
+        Raises:
+            OutputError: it is of another version.
+        """
+        path = self._path(cell)
+        if self._anew or not path.exists():
             return None
         try:
-            record: dict[str, Any] = json.loads(self._path(cell).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            record: dict[str, Any] = json.loads(path.read_bytes().decode())
+            outline = Outline.model_validate(record)
+        except (ValueError, RecursionError):
             return None
+        if outline.version != VERSION:
+            raise OutputError(f"{path}: version {outline.version}, this fscl knows {VERSION}; update it")
         return record
 
     def finished(self, cell: Cell, config: Config) -> bool:
@@ -97,23 +130,21 @@ class Ledger:
             scores.to_parquet(path, index=False)
 
     def before(self) -> dict[str, Any] | None:
-        """Return what `study.json` says; None where there is none, or where it is overwritten.
+        """Return the settings and axes that `study.json` says; None where there is none, or where it is overwritten.
 
         Raises:
             OutputError: it is damaged.
         """
+        from fscl.report.study import DamagedError, read_header
+
         path = self.folder / STUDY
         if self._anew or not path.exists():
             return None
         try:
-            study: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if study["version"] != VERSION:
-                raise OutputError(f"{path}: version {study['version']}, this fscl knows {VERSION}; update it")
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, OutputError):
-                raise
-            raise OutputError(f"{path} is damaged ({error}); drop the study with --overwrite") from None
-        return study
+            header = read_header(path)
+        except DamagedError as error:
+            raise OutputError(f"{error}, or drop the study with --overwrite") from None
+        return {"settings": header.settings, "axes": asdict(header.axes)}
 
     def claim(self, *, overwrite: bool) -> None:
         """Make sure that the folder is free for a study, or holds one; with `overwrite`, `open` drops what it found.
@@ -179,11 +210,13 @@ class Ledger:
 def curve(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the losses of a run as at most 200 points, each the mean of the steps since the one before.
 
-    A term is None where it has no steps: a stage may train with another loss.
+    A term is None where it has no steps: a stage may train with another loss. Without steps the curve is empty.
     """
     steps = [line for line in metrics if line["kind"] == "step"]
+    if not steps:
+        return {"step": [], "loss": [], "terms": {}}
     table = pd.DataFrame([{"step": s["step"], "loss": s["loss"], **s["terms"]} for s in steps])
-    part = np.arange(len(table)) * min(CURVE_POINTS, len(table)) // max(len(table), 1)
+    part = np.arange(len(table)) * min(CURVE_POINTS, len(table)) // len(table)
     means = table.groupby(part).mean()
     names = [name for name in means.columns if name not in ("step", "loss")]
     return {

@@ -1,6 +1,5 @@
 """Runs the missing cells of a comparison, several at once where cores allow."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -144,10 +143,10 @@ def _missing(work: Sequence[Task], ledger: Ledger) -> list[Task]:
 
 def failures(study: Path) -> dict[str, str]:
     """Return the reasons of the failed cells of a study folder, by cell."""
-    records = {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (study / "cells").glob("[!.]*.json")
-    }
-    return {name: record["reason"] for name, record in records.items() if record["status"] == "failed"}
+    from fscl.report.study import read_cell
+
+    cells = {path.stem: read_cell(path) for path in sorted((study / "cells").glob("[!.]*.json"))}
+    return {name: cell.reason or "no reason given" for name, cell in cells.items() if cell.status == "failed"}
 
 
 def pairs_of(

@@ -73,7 +73,7 @@ def _document(path: Path) -> Record | str:
     """The content of a label file, or why there is none."""
     try:
         with archives.open_binary(path) as file:
-            document = json.load(file)
+            document = json.load(file, object_pairs_hook=_storable, parse_int=_number)
     except archives.ArchiveError as error:
         return f"label file cannot be opened: {error}"
     except OSError as error:
@@ -81,6 +81,21 @@ def _document(path: Path) -> Record | str:
     except (ValueError, RecursionError):
         return "label file is not JSON in UTF-8"
     return document if isinstance(document, dict) else "label file without images and annotations"
+
+
+def _storable(pairs: list[tuple[str, Any]]) -> Record:
+    """An object whose texts a table can hold: halves of characters, which JSON allows, are written out."""
+    return {_text(key): _text(value) if isinstance(value, str) else value for key, value in pairs}
+
+
+def _text(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _number(digits: str) -> int | float:
+    """A whole number as a column can hold it: beyond 64 bits it is rounded, beyond floats infinite."""
+    number = float(digits)
+    return int(digits) if abs(number) < 2**63 else number
 
 
 def _records(value: object) -> list[Record]:

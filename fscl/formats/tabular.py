@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from fscl.errors import ConfigurationError, PhotosError
+from fscl.errors import ConfigurationError, PhotosError, first_line
 from fscl.formats import boxes, delimited, reasons
 from fscl.formats.box_columns import as_size, find_box_columns, incomplete_box, read_box_numbers
 from fscl.formats.box_units import measure
@@ -89,7 +89,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         rows = pd.read_parquet(path)
     except (pa.ArrowException, OSError) as error:
-        raise PhotosError(f"{path} cannot be read as parquet: {error}") from error
+        raise PhotosError(f"{path} cannot be read as parquet: {first_line(error)}") from error
     rows = rows.reset_index(drop=rows.index.name is None)  # pandas may have kept the paths as its index
     rows = rows.set_axis(rows.columns.map(str), axis="columns")
     if not rows.columns.is_unique:

@@ -15,19 +15,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Annotated, Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, ValidationError
 
 from fscl.atomic import replacing, write_text
-from fscl.config import Preprocessing
+from fscl.config import Preprocessing, Section
 from fscl.errors import OutputError
 from fscl.images import UnreadableError
 from fscl.loading.loader import Pixels, Regions
 
-FORMAT, VERSION = "fscl-store", 1
+VERSION: Literal[1] = 1
 PIXELS, DONE, INDEX, RECORD = "pixels.bin", "done.bin", "regions.parquet", "store.json"
+INDEX_TYPES = pa.schema([("path", pa.large_string()), *((side, pa.float64()) for side in "xywh")])
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.EINVAL}  # says a file system that only takes room as it is written
 SPARE_BYTES = 2**30  # of the disk, left to checkpoints and models
@@ -36,6 +40,16 @@ SECONDS_BETWEEN_FLUSHES = 30.0  # what a power cut costs at most; a killed proce
 
 Progress = Callable[[int, int], None]
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+class Record(Section):
+    """`store.json`, as it is written and read."""
+
+    format: Literal["fscl-store"]
+    version: Literal[1]
+    image_size: Annotated[int, Field(ge=1)]
+    crop_margin: Annotated[float, Field(ge=0)]
+    problems: dict[int, str]
 
 
 class NoRoomError(OutputError):
@@ -54,12 +68,10 @@ class PhotoStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        record = _record(folder)
-        if record is None:
+        record, keys = _record(folder), _keys_in(folder / INDEX)
+        if record is None or keys is None:
             raise OutputError(f"{folder}: expected a finished photo store, found none; run the command again")
-        self.image_size, self.crop_margin = int(record["image_size"]), float(record["crop_margin"])
-        self.problems: dict[int, str] = {int(place): reason for place, reason in record["problems"].items()}
-        keys = _keys_of(pd.read_parquet(folder / INDEX))
+        self.image_size, self.crop_margin, self.problems = record.image_size, record.crop_margin, record.problems
         self._places = {key: place for place, key in enumerate(keys)}
         shape = (len(keys), self.image_size, self.image_size, 3)
         if not _has(folder / PIXELS, prod(shape)):
@@ -119,14 +131,14 @@ class PhotoStore:
             progress or _say_nothing,
             threads,
         )
-        record = {
-            "format": FORMAT,
-            "version": VERSION,
-            "image_size": preprocessing.image_size,
-            "crop_margin": preprocessing.crop_margin,
-            "problems": problems,
-        }
-        write_text(own / RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        record = Record(
+            format="fscl-store",
+            version=VERSION,
+            image_size=preprocessing.image_size,
+            crop_margin=preprocessing.crop_margin,
+            problems=problems,
+        )
+        write_text(own / RECORD, json.dumps(record.model_dump(), indent=1, ensure_ascii=False) + "\n")
         return cls(own)
 
     def serves(self, preprocessing: Preprocessing) -> bool:
@@ -233,8 +245,12 @@ def _keys(regions: Regions) -> list[tuple[str, float, float, float, float]]:
     return [(str(path), *box) for path, box in zip(regions.paths, boxes, strict=True)]
 
 
-def _keys_of(index: pd.DataFrame) -> list[tuple[str, float, float, float, float]]:
-    return list(index[["path", *"xywh"]].itertuples(index=False, name=None))
+def _keys_in(index: Path) -> list[tuple[str, float, float, float, float]] | None:
+    try:
+        table = pq.read_table(index, columns=["path", *"xywh"]).cast(INDEX_TYPES)
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def _version(photo: Path) -> tuple[int, int]:
@@ -259,12 +275,11 @@ def _fingerprint(index: pd.DataFrame) -> str:
     return hashlib.sha256(f"{VERSION}\n{index.to_csv(index=False)}".encode()).hexdigest()[:16]
 
 
-def _record(folder: Path) -> dict[str, Any] | None:
+def _record(folder: Path) -> Record | None:
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return Record.model_validate_json((folder / RECORD).read_bytes())
+    except (OSError, ValidationError):
         return None
-    return record if (record.get("format"), record.get("version")) == (FORMAT, VERSION) else None
 
 
 def _has(path: Path, size: int) -> bool:

@@ -83,7 +83,7 @@ def default_base(counts: Mapping[str, int], minority: Collection[str], ratios: C
     _check_request(counts, minority, ratios)
     majority = [rows for label, rows in counts.items() if label not in minority]
     scarcest = min(counts[label] for label in minority)
-    return min([STUDY_BASE, *majority, *(floor(scarcest / ratio + ROUNDING) for ratio in ratios)])
+    return min([STUDY_BASE, *majority, *(floor(min(scarcest / ratio, STUDY_BASE) + ROUNDING) for ratio in ratios)])
 
 
 def profile(
@@ -172,7 +172,7 @@ def profile_base(counts: Mapping[str, int], classes: Sequence[str], imbalances: 
     """
     _check_classes(counts, classes)
     return min(
-        floor(counts[label] / share + ROUNDING)
+        floor(min(counts[label] / share, counts[classes[0]]) + ROUNDING)
         for imbalance in imbalances
         for label, share in _profile_shares(classes, imbalance).items()
     )

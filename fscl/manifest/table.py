@@ -1,18 +1,20 @@
 """The manifest: which photos there are, one row per labelled region. docs/schema.md has every column."""
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fscl.archives import is_archive
 from fscl.atomic import replacing
-from fscl.errors import OutputError, PhotosError
+from fscl.errors import OutputError, PhotosError, first_line, shown
 
 VERSION = 1
 
@@ -36,6 +38,15 @@ COLUMNS = {
     "problem": "str",
 }
 """Column → pandas dtype, in the order of the file."""
+
+IS_NUMBER = (pa.types.is_floating, pa.types.is_integer)
+STORED_AS: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
+    "str": (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary),
+    "float64": IS_NUMBER,
+    "datetime64[us]": (lambda kind: pa.types.is_timestamp(kind) and kind.tz is None,),
+    "Int64": IS_NUMBER,
+}
+"""pandas dtype → types in the file: programs that add a column of their own may store ours in a narrower type."""
 
 BOX = ["x", "y", "w", "h"]
 SPLITS = ("train", "val", "test")
@@ -96,7 +107,8 @@ class Manifest:
             anywhere: read it also where the root of its photos is not there any more.
 
         Raises:
-            PhotosError: no manifest, one of another version, a missing column, or photos that moved.
+            PhotosError: no manifest, one of another version, a column that is missing or of another type, or photos
+                that moved.
         """
         table = _read_parquet(path)
         metadata = table.schema.metadata or {}
@@ -104,7 +116,7 @@ class Manifest:
             raise PhotosError(
                 f"{path} is a table but no manifest; make one with: fscl scan {path} --out photos.parquet"
             )
-        version = metadata[VERSION_KEY].decode()
+        version = metadata[VERSION_KEY].decode(errors="backslashreplace")
         if version != str(VERSION):
             raise PhotosError(
                 f"{path}: expected manifest version {VERSION}, got {version}; scan the photos again, "
@@ -113,10 +125,10 @@ class Manifest:
         missing = [name for name in COLUMNS if name not in table.column_names]
         if missing:
             raise PhotosError(f"{path}: expected the manifest column {', '.join(missing)}; scan the photos again")
-        root = Path(metadata[ROOT_KEY].decode())
+        root = _root(metadata, path)
         if not (anywhere or root.is_dir() or is_archive(root)):
             raise PhotosError(f"{path}: its photos were in {root}, which is not there; scan the photos again")
-        return cls.build(table.to_pandas(), root)
+        return cls.build(_rows(table, path), root)
 
     def write(self, path: Path) -> None:
         """Write the manifest as parquet, whole or not at all.
@@ -195,11 +207,51 @@ def is_manifest(path: Path) -> bool:
 
 def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
-        return pq.read_table(path, columns=columns)
+        with path.open("rb") as file:  # a path with a colon would be taken for the address of a store
+            table = pq.ParquetFile(file).read(columns=columns)
+        table.validate(full=True)
     except FileNotFoundError:
         raise PhotosError(f"{path} does not exist; make it with: fscl scan PHOTOS --out {path}") from None
-    except (pa.ArrowException, OSError) as error:
-        raise PhotosError(f"{path} cannot be read as parquet: {error}") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise PhotosError(f"{path} cannot be read as parquet: {first_line(error)}") from error
+    return table
+
+
+def _root(metadata: Mapping[bytes, bytes], path: Path) -> Path:
+    try:
+        root = metadata[ROOT_KEY].decode()
+    except (KeyError, UnicodeDecodeError):
+        root = ""
+    if not Path(root).is_absolute() or "\0" in root:
+        raise PhotosError(
+            f"{path}: expected the folder of its photos as `{ROOT_KEY.decode()}`, got {shown(root)}; "
+            "scan the photos again"
+        )
+    return Path(root)
+
+
+def _rows(table: pa.Table, path: Path) -> pd.DataFrame:
+    """The rows of a manifest, our columns of the types that docs/schema.md names."""
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twice:
+        raise PhotosError(f"{path}: expected each column once, got {', '.join(twice)} twice; scan the photos again")
+    for name, dtype in (COLUMNS | {"note": "str"}).items():
+        if name not in table.column_names:  # a note may be absent
+            continue
+        kind = table.schema.field(name).type
+        if not any(is_one(kind) for is_one in (*STORED_AS[dtype], pa.types.is_null)):
+            raise PhotosError(f"{path}: expected {dtype} in the column {name}, got {kind}; scan the photos again")
+    try:
+        rows: pd.DataFrame = table.to_pandas().reset_index(drop=True)
+    except Exception as error:  # pandas' own metadata may say anything
+        raise PhotosError(f"{path}: its columns cannot be read ({first_line(error)}); scan again") from None
+    for name, dtype in COLUMNS.items():
+        try:
+            rows = rows.astype({name: dtype})
+        except (ValueError, TypeError, OverflowError, KeyError) as error:
+            why = f"expected {dtype} in the column {name} ({first_line(error)})"
+            raise PhotosError(f"{path}: {why}; scan the photos again") from None
+    return rows
 
 
 def _check(rows: pd.DataFrame) -> None:
@@ -217,6 +269,11 @@ def _check(rows: pd.DataFrame) -> None:
     if len(flat):
         raise PhotosError(
             f"{flat['path'].iloc[0]}: expected a box with w and h > 0, got {flat[BOX].iloc[0].to_dict()}"
+        )
+    endless = rows[whole & ~np.isfinite(rows[BOX].to_numpy("float64")).all(axis=1)]
+    if len(endless):
+        raise PhotosError(
+            f"{endless['path'].iloc[0]}: expected a box of finite numbers, got {endless[BOX].iloc[0].to_dict()}"
         )
     strange = set(rows["split"].dropna()) - set(SPLITS)
     if strange:

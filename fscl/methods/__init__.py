@@ -57,5 +57,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: not a TOML file: {error}") from None
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # TOML that is none, bytes that are no text, numbers of 5,000 digits
+        raise ConfigurationError(f"{path}: not a TOML file: {str(error).split(';')[0]}") from None

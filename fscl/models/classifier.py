@@ -3,24 +3,23 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from textwrap import shorten
 from typing import Any, NamedTuple, Self
 
 import timm
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from fscl.config import Component
-from fscl.errors import BundleError, ConfigurationError, did_you_mean
+from fscl.errors import BundleError, ConfigurationError, did_you_mean, first_line
 from fscl.models.cifar_resnet import CifarResNet32
 from fscl.models.heads import HEADS
 from fscl.registry import build
 
-UNREADABLE = (SafetensorError, UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError)
+# What building a backbone raises where name, size or weights do not fit: timm has no error of its own.
+NOT_BUILT = (RuntimeError, AssertionError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 PARTS = ("backbone", "head", "norm_statistics")  # what can be trained, one without the other
 OWN_BACKBONES = {"cifar_resnet32": CifarResNet32}  # beside timm's, which has no ResNet of the CIFAR benchmarks
@@ -157,18 +156,34 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise BundleError(f"{path}: no such weights file")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise BundleError(f"{path}: not a plain file of weights, or cut short ({first_line(error)})") from None
+    weights = _read(path)
     if isinstance(weights, dict):
         holding = next((key for key in STATE_DICTS if isinstance(weights.get(key), dict)), None)
         weights = weights if holding is None else weights[holding]
-    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
+    if not isinstance(weights, dict) or not all(map(_is_weight, weights, weights.values())):
         raise BundleError(f"{path}: expected a state dict (name → tensor), got {type(weights).__name__}")
     return weights
+
+
+def why_unread(error: Exception) -> str:
+    """Return why torch could not read a file, without its advice to read it in a way that runs what is in it."""
+    if isinstance(error, UnpicklingError):
+        return "it holds more than tensors"
+    return first_line(error).split(". ")[0]
+
+
+def _is_weight(name: object, weight: object) -> bool:
+    dense = isinstance(weight, Tensor) and weight.layout is torch.strided and not weight.is_quantized
+    return isinstance(name, str) and dense
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # reading bytes that are no weights, torch and safetensors raise almost anything
+        raise BundleError(f"{path}: not a plain file of weights, or cut short ({why_unread(error)})") from None
 
 
 def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bool) -> Any:
@@ -216,9 +231,3 @@ def _stage_index(layer: int | str, backbone: Any) -> int:
 def _head_prefix(backbone: Any) -> str:
     classifier: str = backbone.pretrained_cfg["classifier"]
     return f"{classifier}."
-
-
-def first_line(error: Exception) -> str:
-    """Return what a library said went wrong, short enough for our message."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return shorten(line, width=300, placeholder=" …")

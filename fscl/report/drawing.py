@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from fscl.printable import printable
 from fscl.report.study import Study
 
 # The page swaps these for its own colours, so that inlined charts follow light and dark mode.
@@ -74,7 +75,8 @@ def render(figure: Figure, name: str, title: str, subject: str, description: str
     svg = io.StringIO()
     metadata = {"Title": f"{title}. {subject}", "Date": None, "Creator": None}
     figure.savefig(svg, format="svg", metadata=metadata)
-    without_twins = re.sub(r' id="image\w+"', "", svg.getvalue())  # made from the content: equal images share theirs
+    text = printable(svg.getvalue())  # names may hold characters that XML does not have
+    without_twins = re.sub(r' id="image\w+"', "", text)  # made from the content: equal images share theirs
     return Drawing(name, title, subject, description, without_twins, wide)
 
 

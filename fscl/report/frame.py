@@ -12,7 +12,8 @@ def figures_frame(study: Study) -> pd.DataFrame:
     """Return one row per cell, epoch (last, best) and decision (argmax, threshold), with all figures.
 
     Columns: `cell`, `pair`, `method`, `ratio`, `seed`, `status`, `reason`, `epoch`, `kept` (whether the recipe
-    keeps this epoch), `decision`, `threshold`, the figures of docs/schema.md, `recall:BIN` and `recall:CLASS`.
+    keeps this epoch), `decision`, `threshold`, the figures of docs/schema.md, `recall:BIN` and `recall:CLASS`; of a
+    class that is called as a bin, such as `few`, `recall:class:few`.
     Undefined and failed cells are rows without figures.
     """
     rows: list[dict[str, Any]] = []
@@ -32,5 +33,6 @@ def figures_frame(study: Study) -> pd.DataFrame:
 
 def _flat(figures: Figures) -> dict[str, Any]:
     plain = asdict(figures)
-    recalls = plain.pop("recall_by_bin") | plain.pop("recall_by_shot") | plain.pop("recall_by_class")
-    return plain | {f"recall:{name}": value for name, value in recalls.items()}
+    bins = plain.pop("recall_by_bin") | plain.pop("recall_by_shot")
+    classes = {f"class:{n}" if n in bins else n: recall for n, recall in plain.pop("recall_by_class").items()}
+    return plain | {f"recall:{name}": value for name, value in (bins | classes).items()}

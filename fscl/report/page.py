@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from fscl.atomic import write_text
 from fscl.errors import OutputError
+from fscl.printable import printable
 from fscl.report.ablation import ablation_table
 from fscl.report.architecture import draw_architecture
 from fscl.report.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
@@ -91,8 +92,8 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     drawings = [*draw_figures(study), *([architecture] if architecture else [])]
     content = _content(study, drawings)
     files = {
-        page: _environment(html=True).get_template("page.html.j2").render(content),
-        folder / "report.md": _environment(html=False).get_template("report.md.j2").render(content),
+        page: printable(_environment(html=True).get_template("page.html.j2").render(content)),
+        folder / "report.md": printable(_environment(html=False).get_template("report.md.j2").render(content)),
         folder / "report.csv": figures_frame(study).to_csv(index=False, lineterminator="\n"),
     }
     tests = paired_frame(study)
@@ -147,7 +148,7 @@ def _provenance(study: Study) -> dict[str, str]:
     """Return where the figures come from; what differs between cells is listed in full."""
     runs = [cell.provenance for cell in study.cells if cell.status == "done"]
     created = sorted(run.created for run in runs if run.created)
-    unreadable = {photo["path"] for cell in study.cells if cell.result for photo in cell.result.failed}
+    unreadable = {photo.path for cell in study.cells if cell.result for photo in cell.result.failed}
     machines = [_machine(machine) for machine in (study.header.machine, *(run.machine for run in runs)) if machine]
     versions = [", ".join(f"{name} {version}" for name, version in run.versions.items()) for run in runs]
     commits = [commit for commit in (study.header.commit, *(run.commit for run in runs)) if commit]
@@ -179,8 +180,13 @@ def _environment(html: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("fscl.report"), autoescape=html, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"inline": _inline, "plain": lambda text: MARKDOWN_SPECIAL.sub(r"\\\1", str(text))}
+    environment.filters |= {"inline": _inline, "plain": _plain}
     return environment
+
+
+def _plain(text: object) -> str:
+    """Return text as Markdown shows it: on one line, which a table needs, and no mark-up."""
+    return MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(str(text).splitlines()))
 
 
 def _inline(drawing: Drawing) -> Markup:

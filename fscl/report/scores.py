@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fscl.report.study import Cell, Study
@@ -74,7 +76,13 @@ def _sequences(study: Study) -> "pd.Series[str] | None":
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame | None:
+    kinds = pa.schema([(name, pa.float64() if name.startswith(LOGIT) else pa.large_string()) for name in columns])
     try:
-        return pd.read_parquet(path, columns=columns)
-    except (OSError, ValueError, KeyError):  # missing, cut short, or of other columns
+        table = pq.read_table(path, columns=columns).cast(kinds)
+        table.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException):  # missing, cut short, or of other columns
         return None
+    regions = table["region_id"]
+    whole = not regions.null_count and len(regions.unique()) == len(regions)
+    rows: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    return rows if whole else None

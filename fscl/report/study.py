@@ -1,23 +1,29 @@
 """A study folder as frozen objects: `study.json` and `cells/*.json`, checked while they are read."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from fscl.config import Method
-from fscl.errors import OutputError
+from fscl.errors import OutputError, in_words, shown
 
 VERSION = 1
+CHECKED = ConfigDict(allow_inf_nan=False)
+Amount = Annotated[float, Field(ge=0)]
+Cosine = Annotated[float, Field(ge=-1 - 1e-9, le=1 + 1e-9)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
 Pair = Literal["fine", "coarse", "all"]
 PAIRS: tuple[Pair, ...] = get_args(Pair)
 Parsed = TypeVar("Parsed")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Figures:
     """The figures of one evaluation, each in [0, 1] (log losses in nats); None where undefined."""
 
@@ -29,8 +35,8 @@ class Figures:
     auroc: float | None
     average_precision: float | None
     ece: float | None
-    log_loss: float | None
-    balanced_log_loss: float | None
+    log_loss: Amount | None
+    balanced_log_loss: Amount | None
     recall_by_class: dict[str, float | None]
     recall_by_bin: dict[str, float | None]
     recall_by_shot: dict[str, float | None] = field(default_factory=dict)
@@ -44,7 +50,7 @@ class Figures:
         return figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Threshold:
     """The score of the minority, chosen on validation, above which a photo counts as one; figures at it."""
 
@@ -52,43 +58,67 @@ class Threshold:
     figures: Figures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
+class Failed:
+    """A photo that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, config=CHECKED)
 class Evaluation:
     """What one model scored on the test photos."""
 
-    classes: list[str]
-    counts: dict[str, int]
+    classes: Annotated[list[str], Field(min_length=2)]
+    counts: dict[str, Count]
     figures: Figures
     threshold: Threshold | None
-    confusion: list[list[int]]  # rows true, columns predicted
-    failed: list[dict[str, str]]  # photos that could not be read: path and reason
+    confusion: list[list[Count]]  # rows true, columns predicted
+    failed: list[Failed]
+
+    def __post_init__(self) -> None:
+        size = len(self.classes)
+        if [len(row) for row in self.confusion] != [size] * size:
+            raise ValueError(f"confusion: expected {size} rows of {size}, one for each class")
+        if set(self.counts) != set(self.classes):
+            raise ValueError("counts: expected one for each class")
 
     def decisions(self) -> dict[str, Figures]:
         """Return the figures at `argmax` and, where one was chosen, at the `threshold`."""
         return {"argmax": self.figures} | ({"threshold": self.threshold.figures} if self.threshold else {})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Curve:
     """Training loss and its unweighted terms over the steps; a term is None where it was not trained with."""
 
-    step: list[int]
+    step: list[Count]
     loss: list[float]
     terms: dict[str, list[float | None]]
 
+    def __post_init__(self) -> None:
+        _check_lengths(self.step, {"loss": self.loss, **self.terms})
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=CHECKED)
 class ValidationCurve:
     """Validation figures over the epochs; None where undefined."""
 
-    epoch: list[int]
+    epoch: list[Count]
     balanced_accuracy: list[float | None]
-    balanced_log_loss: list[float | None]
+    balanced_log_loss: list[Amount | None]
     minority_recall: list[float | None] = field(default_factory=list)
     lacking: list[str] | None = None  # classes without validation photos; None in a cell of an earlier version
 
+    def __post_init__(self) -> None:
+        given = {"balanced_accuracy": self.balanced_accuracy, "balanced_log_loss": self.balanced_log_loss}
+        _check_lengths(
+            self.epoch, given | ({"minority_recall": self.minority_recall} if self.minority_recall else {})
+        )
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=CHECKED)
 class Similarity:
     """Cosines between features of a few test photos, before and after training.
 
@@ -98,8 +128,8 @@ class Similarity:
 
     region_id: list[str]
     label: list[str]  # class by class
-    before: dict[str, list[float]]
-    after: dict[str, list[float]]
+    before: dict[str, list[Cosine]]
+    after: dict[str, list[Cosine]]
 
     def __post_init__(self) -> None:
         pairs = len(self.label) * (len(self.label) - 1) // 2
@@ -108,21 +138,21 @@ class Similarity:
             raise ValueError(f"expected {pairs} cosines for {len(self.label)} photos, in each layer before and after")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Provenance:
     """Where a cell's figures come from; what a cell never reached is None."""
 
     created: str | None = None
-    seconds: float | None = None
-    photos_per_second: float | None = None
-    steps: int | None = None
+    seconds: Amount | None = None
+    photos_per_second: Amount | None = None
+    steps: Count | None = None
     versions: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     commit: str | None = None
     config_sha256: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Key:
     """Which cell of the study this is."""
 
@@ -130,9 +160,9 @@ class Key:
     classes: list[str]
     minority: list[str]
     method: str
-    ratio: float
-    seed: int
-    base: int | None = None  # training photos of each common class; None where photos stay as they are
+    ratio: Annotated[float, Field(gt=0, le=1e9)]
+    seed: Annotated[int, Field(ge=0)]
+    base: Count | None = None  # training photos of each common class; None where photos stay as they are
     profile: str | None = None  # of a long tail, whose smallest class : largest is the ratio
 
     def __str__(self) -> str:
@@ -140,7 +170,7 @@ class Key:
         return f"{self.pair}-{self.method}-{thinned}-s{self.seed}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Cell:
     """One finished cell: a method trained on one subset with one seed, or why it has no figures."""
 
@@ -149,7 +179,7 @@ class Cell:
     status: Literal["done", "undefined", "failed"]
     method: Method
     reason: str | None = None
-    train_counts: dict[str, int] = field(default_factory=dict)
+    train_counts: dict[str, Count] = field(default_factory=dict)
     kept: Literal["last", "best"] = "last"
     evaluations: dict[Literal["last", "best"], Evaluation] = field(default_factory=dict)
     curve: Curve | None = None
@@ -160,6 +190,11 @@ class Cell:
     def __post_init__(self) -> None:
         if self.status == "done" and "last" not in self.evaluations:
             raise ValueError("a cell that is done has an evaluation of its last epoch")
+        classes = set(self.cell.classes)
+        if len(classes) < 2 or len(classes) < len(self.cell.classes) or not set(self.cell.minority) < classes:
+            raise ValueError("cell.classes: expected two or more, each once, some of them in cell.minority")
+        if any(set(evaluation.classes) != classes for evaluation in self.evaluations.values()):
+            raise ValueError("evaluations: expected the classes of the cell")
 
     @property
     def result(self) -> Evaluation | None:
@@ -167,17 +202,17 @@ class Cell:
         return self.evaluations.get(self.kept) or self.evaluations.get("last")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Axes:
     """What the study was asked to run: every combination is a cell."""
 
     pairs: dict[Pair, list[str]]
     methods: list[str]
-    ratios: list[float]
-    seeds: list[int]
+    ratios: list[Annotated[float, Field(gt=0, le=1e9)]]
+    seeds: list[Annotated[int, Field(ge=0)]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CHECKED)
 class Header:
     """`study.json`: what all cells share."""
 
@@ -185,13 +220,18 @@ class Header:
     title: str
     photos: Literal["real", "generated"]
     axes: Axes
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)  # `section.key` → value
     commit: str | None = None
     machine: dict[str, Any] = field(default_factory=dict)
     command: str | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in self.settings.items():
+            if name.startswith("base.") and value is not None and (type(value) is not int or value < 1):
+                raise ValueError(f"settings: expected a number of photos as {name}, got {shown(value)}")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Study:
     """A study and its finished cells, in the order of the axes: pair, ratio (1:1 first), method, seed."""
 
@@ -274,33 +314,76 @@ def read_study(folder: Path) -> Study:
     path = folder / "study.json"
     if not path.is_file():
         raise OutputError(f"expected a study folder with study.json, got {folder}; fscl compare writes one")
-    header = _parse(TypeAdapter(Header), path, "write it again with fscl compare")
-    adapter = TypeAdapter(Cell)
-    cells = [
-        _parse(adapter, cell, "delete it and run fscl compare again, which runs only what is missing")
-        for cell in sorted((folder / "cells").glob("*.json"))
-    ]
+    header = read_header(path)
+    paths = sorted((folder / "cells").glob("[!.]*.json"))
+    cells = {path: read_cell(path) for path in paths}
     if not cells:
         raise OutputError(f"expected a finished cell in {folder / 'cells'}, got none; let fscl compare finish one")
-    methods = list(dict.fromkeys([*header.axes.methods, *(cell.cell.method for cell in cells)]))
-    cells.sort(
+    _check_together(cells)
+    methods = list(dict.fromkeys([*header.axes.methods, *(cell.cell.method for cell in cells.values())]))
+    in_order = sorted(
+        cells.values(),
         key=lambda cell: (
             PAIRS.index(cell.cell.pair),
             -cell.cell.ratio,
             methods.index(cell.cell.method),
             cell.cell.seed,
-        )
+        ),
     )
-    return Study(header, tuple(cells), folder)
+    return Study(header, tuple(in_order), folder)
+
+
+class DamagedError(OutputError):
+    """A file of a study that is not what was written."""
+
+
+def read_header(path: Path) -> Header:
+    """Read a `study.json`.
+
+    Raises:
+        OutputError: damaged, or of another version.
+    """
+    return _parse(_HEADER, path, "write it again with fscl compare")
+
+
+def read_cell(path: Path) -> Cell:
+    """Read the file of a cell.
+
+    Raises:
+        OutputError: of another version; a `DamagedError` where it is damaged.
+    """
+    return _parse(_CELL, path, "delete it and run fscl compare again, which runs only what is missing")
+
+
+_HEADER, _CELL = TypeAdapter(Header), TypeAdapter(Cell)
 
 
 def _parse(adapter: TypeAdapter[Parsed], path: Path, fix: str) -> Parsed:
     try:
-        return adapter.validate_json(path.read_bytes())
+        return adapter.validate_json(path.read_bytes(), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if where == "version":
-            version = f"expected version {VERSION}, got {first['input']!r}"
+        problems = error.errors()
+        unknown = next((problem for problem in problems if problem["loc"] == ("version",)), None)
+        if unknown is not None and unknown["type"] != "missing":
+            version = f"expected version {VERSION}, got {shown(unknown['input'])}"
             raise OutputError(f"{path}: {version}; read it with the fscl that wrote it") from None
-        raise OutputError(f"{path} is damaged: {where + ': ' if where else ''}{first['msg']}; {fix}") from None
+        raise DamagedError(f"{path} is damaged: {in_words(problems[0])}; {fix}") from None
+
+
+def _check_lengths(along: list[int], given: Mapping[str, list[Any]]) -> None:
+    for name, values in given.items():
+        if len(values) != len(along):
+            raise ValueError(f"{name}: expected {len(along)} values, one for each step or epoch, got {len(values)}")
+
+
+def _check_together(cells: Mapping[Path, Cell]) -> None:
+    """Make sure that no cell is there twice and that those of a pair tell the same classes apart."""
+    first: dict[str, Path] = {}
+    classes: dict[Pair, tuple[set[str], str | None]] = {}
+    for path, cell in cells.items():
+        key = cell.cell
+        if str(key) in first:
+            raise DamagedError(f"{path}: the cell {key} is also in {first[str(key)].name}; delete one of the two")
+        first[str(key)] = path
+        if classes.setdefault(key.pair, (set(key.classes), key.profile)) != (set(key.classes), key.profile):
+            raise DamagedError(f"{path}: has other classes than the cells beside it; delete it and run fscl compare")

@@ -4,17 +4,68 @@ import json
 import math
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from fscl.atomic import write_text
+from fscl.atomic import write_bytes
 from fscl.errors import ConfigurationError, DivergenceError
 from fscl.losses.objective import Value
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+
+Figure = Annotated[float, Field(ge=-1e39, le=1e39)]  # float32 ends below; sums of them stay finite
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Line(BaseModel):
+    """What every line has; more keys than its kind needs are left alone."""
+
+    model_config = ConfigDict(strict=True)
+
+    kind: str
+    step: Count
+
+
+class StepLine(Line):
+    """A step: what was minimised, and its unweighted terms."""
+
+    loss: Figure
+    terms: dict[str, Figure]
+
+
+class Validation(BaseModel):
+    """The figures on validation photos that are shown and drawn."""
+
+    model_config = ConfigDict(strict=True)
+
+    minority_recall: Figure | None
+    majority_recall: Figure | None
+    balanced_accuracy: Figure | None
+    balanced_log_loss: Figure | None
+    recall_by_class: dict[str, Figure | None]
+
+
+class EpochLine(Line):
+    """The end of an epoch."""
+
+    epoch: Count
+    photos_per_second: Figure
+    validation: Validation | None
+
+
+class ProblemLine(Line):
+    """A photo that could not be read."""
+
+    path: str
+    reason: str
+
+
+KINDS: dict[str, type[Line]] = {"step": StepLine, "epoch": EpochLine, "problem": ProblemLine}
 
 
 class MetricsLog:
@@ -26,6 +77,9 @@ class MetricsLog:
         path: of metrics.jsonl; TensorBoard's files, if wanted, go beside it.
         flush_every: steps between flushes.
         after: keep the lines up to this step, drop later ones; 0 starts anew.
+
+    Attributes:
+        dropped: lines up to there that were none: damaged, and left out.
     """
 
     def __init__(self, path: Path, *, flush_every: int, after: int = 0, tensorboard: bool = False) -> None:
@@ -34,11 +88,13 @@ class MetricsLog:
         self.latest: dict[str, float] = {}
         self._writer = _tensorboard_writer(path.parent, after) if tensorboard else None
         self._pending: list[tuple[int, int, float, list[str], Tensor]] = []
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if after and path.exists() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= after]
-        problems = (line for line in map(json.loads, kept) if line["kind"] == "problem")
-        self._told = {(line.get("split", "train"), line["path"]) for line in problems}
-        write_text(path, "".join(kept))
+        lines = path.read_bytes().split(b"\n") if after and path.exists() else []
+        read = [(line, _read(line)) for line in lines]
+        self.dropped = sum(found is None for line, found in read[:-1] if line)  # the last may be cut by a kill
+        kept = [(line, found) for line, found in read if found is not None and found["step"] <= after]
+        problems = (found for _, found in kept if found["kind"] == "problem")
+        self._told = {(found.get("split", "train"), found["path"]) for found in problems}
+        write_bytes(path, b"".join(line + b"\n" for line, _ in kept))
 
     def step(self, step: int, epoch: int, learning_rate: float, value: Value) -> None:
         """Note a step.
@@ -118,5 +174,20 @@ def _tensorboard_writer(folder: Path, after: int) -> "SummaryWriter":
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics.jsonl."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """Return the lines of a metrics.jsonl, without those that are damaged.
+
+    Raises:
+        OSError: it is not there, or may not be read.
+    """
+    # Not `splitlines`, which also ends a line at characters that stand in names of files.
+    return [found for line in path.read_bytes().split(b"\n") if (found := _read(line)) is not None]
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    """Return a line; None where it is not what was written."""
+    try:
+        found: dict[str, Any] = json.loads(line.decode())
+        KINDS.get(Line.model_validate(found).kind, Line).model_validate(found)
+    except (ValueError, RecursionError):
+        return None
+    return found

@@ -13,13 +13,13 @@ import torch
 
 from fscl.bundle import Bundle
 from fscl.config import Config, Model
-from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError
+from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError, first_line
 from fscl.inference import scores
 from fscl.loading.store import PhotoStore
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
-from fscl.models.classifier import first_line, read_weights
+from fscl.models.classifier import read_weights
 from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
@@ -91,9 +91,11 @@ def _train(bundle: Bundle, plan: Plan, descent: Descent, folder: RunFolder, list
     """Take the steps that are left, then leave the bundle in the folder."""
     training = bundle.config.training
     checkpoint = Checkpoint(folder.checkpoint, descent.parts)
-    done = checkpoint.load()
+    done = checkpoint.load(plan.steps)
     every = FLUSH_STEPS if plan.runtime.waits_on_read else 1
     log = MetricsLog(folder.metrics, flush_every=every, after=done, tensorboard=training.tensorboard)
+    if log.dropped:
+        listener.note(f"{log.dropped} damaged lines of {folder.metrics} were dropped")
     clock = _Clock()
     with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
         for drawn in plan.batches(start=done):
@@ -221,6 +223,11 @@ def _told_what_is_kept(checkpoint: Checkpoint) -> Iterator[None]:
         raise DivergenceError(f"{error}; {checkpoint.kept()}; {fix}") from None
     except PhotosError as error:
         raise PhotosError(f"{error}; {checkpoint.kept()}; when they are back, --resume") from None
+    except (KeyboardInterrupt, OSError) as error:
+        saved = checkpoint.saved_step
+        step = "no step is saved yet" if saved is None else f"what was done is kept: a checkpoint of step {saved}"
+        error.add_note(step)
+        raise
 
 
 def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, descent: Descent) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fscl.printable import PlainConsole, printable
 
 LINE_SECONDS = 30.0  # between lines where there is no terminal
 
@@ -66,8 +67,8 @@ class TerminalProgress:
     """
 
     def __init__(self, title: str) -> None:
-        self.title = title
-        self.console = Console(stderr=True)
+        self.title = printable(title)
+        self.console = PlainConsole(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -77,7 +78,7 @@ class TerminalProgress:
             console=self.console,
             transient=True,
         )
-        self._task = self._bar.add_task(title, total=None, figures="")
+        self._task = self._bar.add_task(self.title, total=None, figures="")
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -102,7 +103,7 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """Print it."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
     def show(self, done: int, total: int, figures: str, *, unit: str = "step") -> None:
         """Say that `done` of `total` steps are done, with `figures` beside the bar."""

@@ -20,6 +20,9 @@ CHECKPOINT, METRICS, SETTINGS, PHOTOS = "checkpoint.pt", "metrics.jsonl", "confi
 SOURCE = "photos.json"  # what the run was given, and what of it was used
 STORE = "store"  # decoded photos, until the run is finished
 EVALUATION, FAULT = "evaluation.json", "error.txt"
+FILES = (RECORD, WEIGHTS, METRICS, EVALUATION, CHECKPOINT, SETTINGS, PHOTOS, SOURCE, FAULT)
+FOLDERS = ("best", "last", STORE)
+OWN = {*FILES, *FOLDERS}  # what a run drops of an earlier one
 
 
 class RunFolder:
@@ -59,6 +62,11 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"{self.path}: expected a folder for the run, found a file; choose another --out")
         content = self._content()
+        if overwrite and content & OWN and SETTINGS not in content:  # the first that a run writes
+            raise OutputError(
+                f"{self.path}: holds no run, but {', '.join(sorted(content & OWN))}, which would be lost; choose "
+                "another --out"
+            )
         if overwrite or not content or (content == {PHOTOS} and not self._others(photos)):
             return
         if not (resume and SETTINGS in content):
@@ -144,7 +152,7 @@ class RunFolder:
         return differences(Manifest.read(self.path / PHOTOS, anywhere=True), photos)
 
     def _drop(self) -> None:
-        for name in (RECORD, WEIGHTS, METRICS, EVALUATION, CHECKPOINT, SETTINGS, PHOTOS, SOURCE, FAULT):
+        for name in FILES:
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.best, self.last, self.store):
-            rmtree(folder, ignore_errors=True)
+        for name in FOLDERS:
+            rmtree(self.path / name, ignore_errors=True)

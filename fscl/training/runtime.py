@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fscl.config import MOST_WORKERS
 from fscl.errors import ConfigurationError
 
 MAX_WORKERS = 8  # more processes than this rarely read faster than one accelerator trains
@@ -26,10 +27,11 @@ class Runtime:
         On a CPU this process reads: training keeps every core busy, and a reader would fight it for one.
 
         Raises:
-            ConfigurationError: a negative number of workers.
+            ConfigurationError: a number of workers that cannot be.
         """
-        if workers is not None and workers < 0:
-            raise ConfigurationError(f"--workers must be >= 0, got {workers}; 0 reads photos in the main process")
+        if workers is not None and not 0 <= workers <= MOST_WORKERS:
+            bounds = ">= 0" if workers < 0 else f"at most {MOST_WORKERS}"
+            raise ConfigurationError(f"--workers must be {bounds}, got {workers}; 0 reads photos in the main process")
         if torch.cuda.is_available():
             device = torch.device("cuda")
             torch.backends.cudnn.benchmark = True

@@ -594,3 +594,45 @@ class TestSpeciesName:
         document = (Path(__file__).parents[2] / "docs/aihub.md").read_text(encoding="utf-8")
         for s in aihub.SPECIES:
             assert f"| {s.number:02} | {s.korean} | `{s.english}` | *{s.scientific}* |" in document
+
+
+class TestStrangeJson:
+    def written(self, ship, tmp_path, text):
+        from fscl.formats.scan import scan
+
+        photos = scan(ship(labels={LABEL: text.encode("utf-8", "surrogatepass")}))
+        photos.write(tmp_path / "photos.parquet")
+        [row] = type(photos).read(tmp_path / "photos.parquet").rows.to_dict("records")
+        return row
+
+    @pytest.mark.parametrize(
+        ("digits", "kept"),
+        [
+            ("12", 12),
+            (str(2**62), 2**62),
+            (str(-(2**70)), -(2.0**70)),
+            ("1" + "0" * 400, float("inf")),
+            ("1" + "0" * 5000, float("inf")),
+        ],
+    )
+    def test_numbers_of_any_size_are_kept_as_a_column_can(self, ship, tmp_path, digits, kept):
+        text = json.dumps(label(animal(age="AGE"))).replace('"AGE"', digits)
+        assert self.written(ship, tmp_path, text)["aihub_annotation_age"] == kept
+
+    @pytest.mark.parametrize("corner", ["1" + "0" * 400, "-1" + "0" * 5000, "1e999", "NaN"])
+    def test_a_box_beyond_numbers_is_none(self, ship, tmp_path, corner):
+        text = json.dumps(label(animal(bbox=[["X", 1], [10, 7]]))).replace('"X"', corner)
+        row = self.written(ship, tmp_path, text)
+        assert row["problem"] == "box needs two corners: x1, y1, x2, y2"
+
+    def test_half_a_character_is_written_out(self, ship, tmp_path):
+        text = json.dumps(label(animal(age="half \ud83d"), weather="KEY")).replace("KEY", "\\udc00")
+        row = self.written(ship, tmp_path, text)
+        assert row["aihub_annotation_age"] == "half \\ud83d"
+        assert row["aihub_image_weather"] == "\\udc00"
+
+    def test_a_photo_whose_name_no_file_can_have_is_missing(self, ship):
+        from fscl.formats.scan import scan
+
+        rows = scan(ship(labels={LABEL: label(), LABEL.replace(NAME, "b"): label(name="a\0b")})).rows
+        assert rows["problem"].dropna().tolist() == ["missing file"]

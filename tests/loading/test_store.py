@@ -11,6 +11,7 @@ from pathlib import Path
 from shutil import copytree
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -260,3 +261,37 @@ def test_photos_in_an_archive_are_stored(class_folders, tmp_path):
     before = viewed.stored.store.folder
     os.utime(archive, ns=(1, 1))
     assert PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").folder != before
+
+
+WHOLE = {"format": "fscl-store", "version": 1, "image_size": 32, "crop_margin": 0.1, "problems": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("store.json", "[]"),
+        ("store.json", "{"),
+        ("store.json", json.dumps({"format": "fscl-store", "version": 1})),
+        ("store.json", json.dumps(WHOLE | {"version": 2})),
+        ("store.json", json.dumps(WHOLE | {"image_size": "a"})),
+        ("store.json", json.dumps(WHOLE | {"crop_margin": None})),
+        ("store.json", json.dumps(WHOLE | {"problems": [1]})),
+        ("store.json", json.dumps(WHOLE | {"problems": {"x": "truncated file"}})),
+        ("store.json", json.dumps(WHOLE | {"problems": {"1": 5}})),
+        ("regions.parquet", "no table"),
+        ("regions.parquet", pd.DataFrame({"path": ["a.jpg"]})),
+        ("regions.parquet", pd.DataFrame({"path": ["a.jpg"], "x": ["1"], "y": ["a"], "w": [1.0], "h": [1.0]})),
+        ("regions.parquet", pd.DataFrame({"path": [[1]], "x": [1.0], "y": [1.0], "w": [1.0], "h": [1.0]})),
+    ],
+)
+def test_a_store_of_another_shape_is_none_and_is_made_again(regions, tmp_path, name, content):
+    store = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store")
+    if isinstance(content, str):
+        (store.folder / name).write_text(content)
+    else:
+        content.to_parquet(store.folder / name)
+    with pytest.raises(OutputError, match="expected a finished photo store, found none; run the command again"):
+        PhotoStore(store.folder)
+    again = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store")
+    assert again.problems == store.problems
+    assert (again.pixels == store.pixels).all()

@@ -305,3 +305,8 @@ def test_a_tail_that_cannot_be_is_refused(options, error, message):
     rows = table(boar=(40, 0, 0), deer=(40, 0, 0), hare=(40, 0, 0))
     with pytest.raises(error, match=message):
         tailed(rows, **{"imbalance": 10, "base": 40} | options)
+
+
+def test_ratios_beyond_numbers_reach_the_base_that_there_is():
+    assert default_base({"boar": 90, "bear": 9}, ["bear"], [1e-320]) == 90
+    assert profile_base({"boar": 90, "deer": 40, "bear": 9}, ["boar", "deer", "bear"], [1e308]) == 90

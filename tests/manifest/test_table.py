@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -180,3 +181,121 @@ def test_a_root_whose_name_is_not_utf8_is_refused(tmp_path):
     root = Path(os.fsdecode(os.fsencode(tmp_path / "photos-") + "노루".encode("euc-kr")))
     with pytest.raises(PhotosError, match=r"photos-\\xb3\\xeb.*the name of the folder is not UTF-8; rename it"):
         Manifest.build(pd.DataFrame({"path": ["1.jpg"]}), root)
+
+
+class TestWrongShapes:
+    """Manifests that other programs have changed."""
+
+    @pytest.fixture
+    def written(self, manifest, tmp_path):
+        manifest.write(tmp_path / "photos.parquet")
+        return tmp_path / "photos.parquet"
+
+    def changed(self, path, change):
+        pq.write_table(change(pq.read_table(path)), path)
+        return path
+
+    def column(self, name, values):
+        return lambda table: table.set_column(table.column_names.index(name), name, pa.array(values))
+
+    @pytest.mark.parametrize(
+        ("name", "values", "message"),
+        [
+            ("path", [1, 2, 3], "expected str in the column path, got int64"),
+            ("label", [["fox"], [], None], "expected str in the column label, got list"),
+            ("x", ["1", "2", "3"], "expected float64 in the column x, got string"),
+            ("x", [{"a": 1}] * 3, "expected float64 in the column x, got struct"),
+            (
+                "datetime",
+                ["2021-05-31", None, None],
+                r"expected datetime64\[us\] in the column datetime, got string",
+            ),
+            ("width", [1.5, 2.0, 3.0], r"its columns cannot be read \(Float value 1\.5"),
+            ("bytes", [True, False, None], "expected Int64 in the column bytes, got bool"),
+            ("problem", [0, 0, 0], "expected str in the column problem, got int64"),
+            ("w", [float("inf"), 2.0, None], "fox/1.jpg: expected a box of finite numbers, got"),
+            ("x", [float("-inf"), 2.0, None], "fox/1.jpg: expected a box of finite numbers, got"),
+        ],
+    )
+    def test_a_column_of_another_type_is_named(self, written, name, values, message):
+        self.changed(written, self.column(name, values))
+        with pytest.raises(PhotosError, match=message):
+            Manifest.read(written)
+
+    @pytest.mark.parametrize(
+        ("name", "values", "read"),
+        [
+            ("width", pa.array([10, 10, None], pa.int16()), [10, 10, pd.NA]),
+            ("width", pa.array([10.0, 10.0, None]), [10, 10, pd.NA]),
+            ("x", pa.array([1, 5, None], pa.int8()), [1.0, 5.0, None]),
+            ("label", pa.array(["fox", "fox", None], pa.dictionary(pa.int8(), pa.string())), ["fox", "fox", None]),
+            ("site", pa.nulls(3), [None] * 3),
+            ("datetime", pa.array([0, None, None], pa.timestamp("s")), [pd.Timestamp(0), None, None]),
+        ],
+    )
+    def test_a_narrower_type_will_do(self, written, name, values, read):
+        self.changed(written, self.column(name, values))
+        rows = Manifest.read(written).rows
+        assert str(rows[name].dtype) == COLUMNS[name]
+        assert all(pd.isna(a) if pd.isna(b) else a == b for a, b in zip(rows[name], read, strict=True))
+
+    def test_numbers_that_do_not_fit_are_named_where_no_pandas_wrote_them(self, written):
+        identity = {k: v for k, v in pq.read_schema(written).metadata.items() if k.startswith(b"fscl")}
+        widths = self.column("width", [1.5, 2.0, 3.0])
+        self.changed(written, lambda table: widths(table).replace_schema_metadata(identity))
+        with pytest.raises(PhotosError, match=r"expected Int64 in the column width \(cannot safely cast"):
+            Manifest.read(written)
+
+    def test_a_note_is_text(self, written):
+        self.changed(written, lambda table: table.append_column("note", pa.array([1, 2, 3])))
+        with pytest.raises(PhotosError, match="expected str in the column note, got int64"):
+            Manifest.read(written)
+
+    def test_a_column_that_is_there_twice(self, written):
+        self.changed(written, lambda table: table.append_column("label", table.column("label")))
+        with pytest.raises(PhotosError, match="expected each column once, got label twice"):
+            Manifest.read(written)
+
+    def test_text_that_is_no_utf8(self, written):
+        binary = pa.array([b"\xb3\xeb"] * 3)
+        text = pa.Array.from_buffers(pa.string(), 3, binary.buffers())
+        self.changed(written, lambda table: table.set_column(table.column_names.index("site"), "site", text))
+        with pytest.raises(PhotosError, match="cannot be read as parquet"):
+            Manifest.read(written)
+
+    @pytest.mark.parametrize("root", [None, b"", b"photos", b"\xff\xfe", b"/a\0b"])
+    def test_a_root_that_is_none(self, written, root):
+        def change(table):
+            metadata = {k: v for k, v in table.schema.metadata.items() if k != b"fscl_root"}
+            return table.replace_schema_metadata(metadata | ({} if root is None else {b"fscl_root": root}))
+
+        self.changed(written, change)
+        with pytest.raises(PhotosError, match="expected the folder of its photos as `fscl_root`, got"):
+            Manifest.read(written)
+
+    @pytest.mark.parametrize(
+        "metadata",
+        [b"{", b"[]", b'{"columns": 5}', b'{"columns": [5]}'],
+    )
+    def test_metadata_of_pandas_that_is_none(self, written, metadata):
+        self.changed(
+            written, lambda table: table.replace_schema_metadata({**table.schema.metadata, b"pandas": metadata})
+        )
+        with pytest.raises(PhotosError, match="its columns cannot be read"):
+            Manifest.read(written)
+
+    @pytest.mark.parametrize("version", [b"\xff", b"", b"1.0", b"1" * 40])
+    def test_a_version_that_is_none(self, written, version):
+        self.changed(
+            written,
+            lambda table: table.replace_schema_metadata({**table.schema.metadata, b"fscl_manifest_version": version}),
+        )
+        with pytest.raises(PhotosError, match="expected manifest version 1, got"):
+            Manifest.read(written)
+
+
+def test_a_folder_may_have_a_colon_in_its_name(manifest, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    manifest.write(Path("deer:boar/photos.parquet"))
+    assert is_manifest(Path("deer:boar/photos.parquet"))
+    assert_frame_equal(Manifest.read(Path("deer:boar/photos.parquet")).rows, manifest.rows)

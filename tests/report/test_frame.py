@@ -37,3 +37,18 @@ def test_cells_without_figures_are_rows_with_their_reason(write_study):
     without = frame[frame["status"] == "undefined"]
     assert without["reason"].tolist() == ["too few, by far"] * 4
     assert without[["epoch", "decision", "minority_recall"]].isna().all(axis=None)
+
+
+def test_a_class_may_be_called_as_a_bin(write_study):
+    from fscl.report.frame import figures_frame
+    from fscl.report.study import read_study
+
+    pairs = {"fine": ["deer", "100-999"]}
+    study = read_study(write_study(pairs=pairs, methods=("fscl",), ratios=(1.0,), seeds=(0,), best=False))
+    [row, _] = figures_frame(study).to_dict("records")
+    figures = study.cells[0].result.figures
+    assert figures.recall_by_class["100-999"] != figures.recall_by_bin[">=1000"]
+    assert row["recall:class:100-999"] == figures.recall_by_class["100-999"]
+    assert row["recall:deer"] == figures.recall_by_class["deer"]
+    assert row["recall:>=1000"] == figures.recall_by_bin[">=1000"]
+    assert row["recall:100-999"] is None or row["recall:100-999"] != row["recall:100-999"]

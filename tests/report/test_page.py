@@ -190,3 +190,23 @@ def test_reporting_does_not_import_torch():
     code = "import sys, fscl.report; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_names_that_steer_terminals_are_written_out_everywhere(write_study):
+    from xml.etree import ElementTree
+
+    names = ["deer\x1b[31m", "roe\ndeer \x07\u202e"]
+    options = {**SMALL, "pairs": {"fine": names}, "title": "of \x1b]0;x\x07 \ufffe"}
+    failed = {"status": "failed", "reason": "a\x1bb\nc | d", "evaluations": {}, "curve": None}
+    folder = write_study(**options, change=lambda c: {**c, **failed} if c["cell"]["seed"] else c)
+    page = write_report(folder)
+    figures = sorted((folder / "figures").glob("*.svg"))
+    for path in [page, folder / "report.md", *figures]:
+        text = path.read_text(encoding="utf-8")
+        assert not set(text) & set("\x1b\x07\u202e\ufffe"), path
+    assert all(ElementTree.parse(path) for path in figures)
+    assert "\\x1b[31m" in page.read_text(encoding="utf-8")
+    markdown = (folder / "report.md").read_text(encoding="utf-8")
+    rows = [line for line in markdown.splitlines() if line.startswith("| fine-")]
+    assert len(rows) == 2
+    assert all(line.endswith("|") and line.count(" | ") == 2 for line in rows), "a line of a table is one line"

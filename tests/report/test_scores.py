@@ -119,10 +119,22 @@ def broken(path, how):
             table.loc[3, "label"] = "boar"
         elif how == "not finite":
             table.loc[3, "logit:roe_deer"] = np.nan
+        elif how == "logits in words":
+            table["logit:roe_deer"] = "high"
+        elif how == "regions in lists":
+            table["region_id"] = [[name] for name in table["region_id"]]
+        elif how == "a region without name":
+            table.loc[3, "region_id"] = None
+        elif how == "a region twice":
+            table.loc[3, "region_id"] = table.loc[4, "region_id"]
         table.to_parquet(path, index=False)
 
 
-@pytest.mark.parametrize("how", ["missing", "cut short", "other classes", "unknown label", "not finite"])
+DAMAGE = ["missing", "cut short", "other classes", "unknown label", "not finite", "logits in words"]
+DAMAGE += ["regions in lists", "a region without name", "a region twice"]
+
+
+@pytest.mark.parametrize("how", DAMAGE)
 def test_where_a_cells_scores_are_not_to_be_had_its_tests_cover_seeds_only(scored, how):
     folder, _ = scored()
     broken(folder / "scores" / "fine-fscl-r0.1-s2.parquet", how)

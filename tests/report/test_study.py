@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from fscl.errors import OutputError
@@ -87,3 +89,118 @@ def test_the_epoch_that_the_recipe_keeps_counts(write_study):
     assert all(cell.result is cell.evaluations["best"] for cell in study.cells)
     study = read_study(write_study(**SMALL, best=False, change=lambda cell: {**cell, "kept": "best"}))
     assert all(cell.result is cell.evaluations["last"] for cell in study.cells)
+
+
+def rewritten(folder, name, change):
+    path = folder / name
+    record = json.loads(path.read_text(encoding="utf-8"))
+    change(record)
+    path.write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+def put(*path, value):
+    def change(record):
+        *above, last = path
+        for key in above:
+            record = record[key]
+        record[last] = value
+
+    return change
+
+
+CELL = "cells/fine-fscl-r1-s0.json"
+LAST = ("evaluations", "last")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (put("cell", "ratio", value="1"), "cell.ratio: Input should be a valid number, got '1'"),
+        (put("cell", "ratio", value=0), "cell.ratio: Input should be greater than 0"),
+        (put("cell", "seed", value=True), "cell.seed: Input should be a valid integer, got True"),
+        (put("cell", "pair", value="other"), "cell.pair: Input should be 'fine', 'coarse' or 'all'"),
+        (put("cell", "classes", value=["a"]), "cell.classes: expected two or more, each once"),
+        (put("cell", "minority", value=["fox"]), "cell.classes: .*some of them in cell.minority"),
+        (put("cell", "base", value=10**30), "cell.base: Input should be less than or equal to"),
+        (put("status", value="finished"), "status: Input should be 'done', 'undefined' or 'failed'"),
+        (put("method", value="fscl"), "method: "),
+        (put("train_counts", value={"b": 1.5}), "train_counts.b: Input should be a valid integer"),
+        (put("evaluations", value=[]), "evaluations: Input should be an object"),
+        (put(*LAST, "confusion", value=[[1, 2]]), "confusion: expected 2 rows of 2, one for each class"),
+        (put(*LAST, "confusion", value=[[1, 2], [3]]), "confusion: expected 2 rows of 2"),
+        (
+            put(*LAST, "confusion", value=[[1, 2], [3, -4]]),
+            "confusion.1.1: Input should be greater than or equal to 0",
+        ),
+        (put(*LAST, "counts", value={"fox": 1}), "counts: expected one for each class"),
+        (put(*LAST, "classes", value=["a", "c"]), "expected one for each class"),
+        (put(*LAST, "failed", value=[{"path": "a.jpg"}]), "failed.0.reason: Field required"),
+        (put(*LAST, "failed", value=["a.jpg"]), "failed.0: Input should be an object"),
+        (put(*LAST, "figures", "auroc", value="0.5"), "figures.auroc: Input should be a valid number, got '0.5'"),
+        (put(*LAST, "figures", "ece", value=float("nan")), "figures.ece: Input should be a finite number"),
+        (put(*LAST, "figures", "recall_by_class", value=[1]), "recall_by_class: Input should be an object"),
+        (put(*LAST, "threshold", value=0.5), "threshold: Input should be an object"),
+        (put("curve", "step", value=[1]), "loss: expected 1 values, one for each step or epoch, got 200"),
+        (put("curve", "terms", "cross_entropy", value=[]), "cross_entropy: expected 200 values"),
+        (put("validation_curve", "epoch", value=[]), "balanced_accuracy: expected 0 values"),
+        (put("provenance", "seconds", value=-1), "provenance.seconds: Input should be greater than or equal to 0"),
+        (
+            put("provenance", "machine", value="mine"),
+            "provenance.machine: Input should be a valid dictionary|an object",
+        ),
+    ],
+)
+def test_a_cell_of_another_shape_is_named_with_the_place(write_study, change, why):
+    with pytest.raises(OutputError, match=rf"fine-fscl-r1-s0\.json is damaged: .*({why}).*; delete it and run"):
+        read_study(rewritten(write_study(**SMALL), CELL, change))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (put("axes", value=[]), "axes: Input should be an object"),
+        (put("axes", "pairs", value={"fine": "a:b"}), "axes.pairs.fine: Input should be a valid array"),
+        (put("axes", "seeds", value=["0"]), "axes.seeds.0: Input should be a valid integer, got '0'"),
+        (put("axes", "ratios", value=[float("inf")]), "axes.ratios.0: Input should be "),
+        (put("settings", value="none"), "settings: Input should be an object"),
+        (
+            put("settings", value={"base.fine": "many"}),
+            "settings: expected a number of photos as base.fine, got 'many'",
+        ),
+        (put("photos", value="drawn"), "photos: Input should be 'real' or 'generated'"),
+        (put("title", value=None), "title: Input should be a valid string, got None"),
+    ],
+)
+def test_a_header_of_another_shape_is_named_with_the_place(write_study, change, why):
+    with pytest.raises(OutputError, match=rf"study\.json is damaged: {why}.*; write it again with fscl compare"):
+        read_study(rewritten(write_study(**SMALL), "study.json", change))
+
+
+def test_a_cell_that_is_there_twice_or_of_other_classes_is_named(write_study):
+    folder = write_study(**SMALL)
+    copy = folder / "cells" / "fine-fscl-r1-s9.json"
+    copy.write_bytes((folder / CELL).read_bytes())
+    with pytest.raises(OutputError, match=r"r1-s9\.json: the cell fine-fscl-r1-s0 is also in fine-fscl-r1-s0\.json"):
+        read_study(folder)
+    copy.unlink()
+    other = json.loads((folder / CELL).read_text().replace('"a"', '"c"'))
+    (folder / CELL).write_text(json.dumps(other))
+    with pytest.raises(OutputError, match="has other classes than the cells beside it"):
+        read_study(folder)
+
+
+def test_what_a_killed_write_left_is_no_cell(write_study):
+    folder = write_study(**SMALL)
+    (folder / "cells/.fine-fscl-r1-s0.json.a1b2c3d4.json").write_text("{")
+    assert len(read_study(folder).cells) == 8
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"5", b"null", b"[" * 5000, b'{"version": ' + b"1" * 5000 + b"}"]
+)
+def test_bytes_that_are_no_cell(write_study, content):
+    folder = write_study(**SMALL)
+    (folder / CELL).write_bytes(content)
+    with pytest.raises(OutputError, match=r"fine-fscl-r1-s0\.json is damaged: "):
+        read_study(folder)

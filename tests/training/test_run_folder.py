@@ -100,3 +100,23 @@ def trained_best(tmp_path, quick, photos):
     folder = RunFolder(tmp_path / "run")
     earlier.save(folder.best)
     return folder, earlier.at(0, 2)
+
+
+@pytest.mark.parametrize("name", ["photos.parquet", "store", "best", "evaluation.json"])
+def test_what_is_not_of_a_run_is_not_dropped(tmp_path, config, own, name):
+    if "." in name:
+        (tmp_path / name).write_text("mine")
+    else:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.txt").touch()
+    with pytest.raises(OutputError, match=rf"holds no run, but {name}, which would be lost; choose another --out"):
+        RunFolder(tmp_path).open(config, own, resume=False, overwrite=True)
+    assert (tmp_path / name).exists()
+    assert "." in name or (tmp_path / name / "mine.txt").exists()
+
+
+def test_a_run_and_a_folder_of_other_files_can_be_overwritten(tmp_path, config, own):
+    (tmp_path / "thesis.txt").write_text("mine")
+    for _ in range(2):
+        RunFolder(tmp_path).open(config, own, resume=False, overwrite=True)
+    assert {"thesis.txt", "config.toml", "photos.parquet"} <= names(tmp_path)
