@@ -107,7 +107,7 @@ def test_what_validation_lacks_is_said_and_gives_no_balanced_figure(tmp_path, ph
 
 
 def test_augmenting_the_rare_class_alone_is_warned_of(tmp_path, photos, quick):
-    config, told = quick(steps=1), Told()
+    config, told = quick(steps=1, minority=("deer",)), Told()
     only = config.augmentation.model_copy(update={"classes": "minority"})
     fit(config.model_copy(update={"augmentation": only}), photos, tmp_path / "run", listener=told)
     assert [note.partition(" (")[0] for note in told.notes] == ["only the rare class is augmented"]
