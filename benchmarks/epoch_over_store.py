@@ -22,11 +22,11 @@ from fscl.config import Augmentation, Config, resolve, settings
 from fscl.formats.scan import scan
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
+from fscl.runtime import Runtime
 from fscl.training import loop
 from fscl.training.descent import Descent
 from fscl.training.log import MetricsLog
 from fscl.training.plan import Plan
-from fscl.training.runtime import Runtime
 from fscl.training.subset import subset
 
 

@@ -27,10 +27,10 @@ from fscl.formats.scan import scan
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
+from fscl.runtime import Runtime
 from fscl.training.descent import Descent
 from fscl.training.loop import untrained
 from fscl.training.plan import Plan
-from fscl.training.runtime import Runtime
 from fscl.training.subset import subset
 
 WARM_UP = 10  # steps in which kernels are chosen and memory is taken

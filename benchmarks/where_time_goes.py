@@ -27,7 +27,7 @@ PARTS = {  # (end of the file's path, function) → what it is
     ("loading/augment.py", "model_input"): "normalising",
     ("training/descent.py", "step"): "forward, backward, optimizer",
     ("training/loop.py", "_validated"): "validation, with its own reading",
-    ("training/run_folder.py", "finish"): "writing the bundle",
+    ("training/run.py", "finish_run"): "writing the bundle",
 }
 
 

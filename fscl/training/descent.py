@@ -14,9 +14,9 @@ from fscl.errors import ConfigurationError, DivergenceError
 from fscl.losses.objective import Value
 from fscl.models.heads import POSTHOC, LinearMap
 from fscl.registry import build
+from fscl.runtime import Runtime
 from fscl.training.checkpoint import Stateful
 from fscl.training.plan import Plan, Stage, Step
-from fscl.training.runtime import Runtime
 
 
 class Descent:

@@ -16,10 +16,14 @@ from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError, first_line
 from fscl.inference import scores
 from fscl.loading.store import PhotoStore
+from fscl.lock import held
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.models.classifier import read_weights
+from fscl.progress import Listener, Silent
+from fscl.run_folder import RunFolder
+from fscl.runtime import Runtime
 from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
@@ -28,9 +32,7 @@ from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
 from fscl.training.photo_store import photo_store
 from fscl.training.plan import Plan
-from fscl.training.progress import Listener, Silent
-from fscl.training.run_folder import RunFolder
-from fscl.training.runtime import Runtime
+from fscl.training.run import check_run, finish_run, start_run
 from fscl.training.subset import Subset, subset
 
 FLUSH_STEPS = 50  # between looks at the losses, where a look makes the device wait
@@ -74,9 +76,9 @@ def fit(
     descent = Descent(bundle, config, plan, runtime)
     check_tensorboard(wanted=config.training.tensorboard)
     folder = RunFolder(out)
-    folder.check(config, photos.manifest, resume=resume, overwrite=overwrite)
-    with folder.held():
-        folder.open(config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
+    check_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite)
+    with held(out, by="another run"):
+        start_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
         if not folder.finished:
             for caution in plan.cautions():
                 listener.note(caution)
@@ -123,7 +125,7 @@ def _train(bundle: Bundle, plan: Plan, descent: Descent, folder: RunFolder, list
                 raise KeyboardInterrupt(f"stopped after step {step} of {plan.steps}")
 
     descent.correct_head()
-    folder.finish(bundle.at(plan.epoch(plan.steps), plan.steps))
+    finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps))
 
 
 def _own_store(

@@ -7,8 +7,8 @@ import pandas as pd
 from fscl.config import Preprocessing
 from fscl.loading.loader import Regions
 from fscl.loading.store import NoRoomError, PhotoStore
-from fscl.training.progress import Listener
-from fscl.training.runtime import cores
+from fscl.progress import Listener
+from fscl.runtime import cores
 
 
 def photo_store(

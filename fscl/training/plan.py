@@ -22,7 +22,7 @@ from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
 from fscl.losses import LOSSES, Loss, Objective, Term
 from fscl.registry import build
-from fscl.training.runtime import Runtime
+from fscl.runtime import Runtime
 from fscl.training.subset import Subset
 
 PARTNERS = 1  # tells the seed of photos drawn to be mixed in from that of the photos themselves

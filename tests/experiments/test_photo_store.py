@@ -13,7 +13,7 @@ from fscl.experiments.grid import Pair
 from fscl.experiments.run import compare
 from fscl.formats.scan import scan
 from fscl.loading.loader import Regions
-from fscl.training.progress import Silent
+from fscl.progress import Silent
 
 FINE = Pair("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "quiet": True}

@@ -16,12 +16,12 @@ from fscl.experiments.ledger import validation_curve
 from fscl.formats.scan import scan
 from fscl.manifest.splits import assign_splits
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
 from fscl.training import descent, log, loop
 from fscl.training.log import read_metrics
 from fscl.training.loop import MIN_VALIDATION_PHOTOS, fit
-from fscl.training.progress import Silent
+from fscl.training.run_summary import run_summary
 from fscl.training.subset import subset
-from fscl.training.summary import run_summary
 
 
 def steps_of(out):

@@ -6,9 +6,9 @@ import pytest
 
 from fscl.loading import store as store_module
 from fscl.loading.loader import Regions
+from fscl.progress import Silent
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
 from fscl.training.subset import subset
 
 
