@@ -20,7 +20,7 @@ from large_photos import SIZE, large_photos
 from PIL import Image
 
 from fscl.config import Preprocessing
-from fscl.loading.loader import Regions
+from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore
 
 

@@ -16,7 +16,7 @@ from fscl.evaluation_table import table
 from fscl.formats.copies import seen_before
 from fscl.formats.reasons import tally
 from fscl.inference import Scores, scores
-from fscl.loading.loader import Regions
+from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore
 from fscl.lock import held
 from fscl.manifest.identity import replaced

@@ -15,7 +15,7 @@ from fscl.bundle import Bundle
 from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError, first_line
 from fscl.inference import scores
-from fscl.loading.store import PhotoStore
+from fscl.loading.store import PhotoStore, photo_store
 from fscl.lock import held
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
@@ -30,7 +30,6 @@ from fscl.training.checkpoint import Checkpoint
 from fscl.training.descent import Descent
 from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
-from fscl.training.photo_store import photo_store
 from fscl.training.plan import Plan
 from fscl.training.run import check_run, finish_run, start_run
 from fscl.training.subset import Subset, subset

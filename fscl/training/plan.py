@@ -16,8 +16,9 @@ from fscl.config import Component, Config
 from fscl.config import Stage as Recipe
 from fscl.errors import ConfigurationError
 from fscl.loading.device import DevicePhotos
-from fscl.loading.loader import Batch, Failure, Regions, TrainingPhotos, training_loader
+from fscl.loading.loader import Batch, TrainingPhotos, training_loader
 from fscl.loading.mixing import MIXINGS, Mixing
+from fscl.loading.regions import Failure, Regions
 from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
 from fscl.losses import LOSSES, Loss, Objective, Term

@@ -12,7 +12,7 @@ from fscl.experiments import run as module
 from fscl.experiments.grid import Pair
 from fscl.experiments.run import compare
 from fscl.formats.scan import scan
-from fscl.loading.loader import Regions
+from fscl.loading.regions import Regions
 from fscl.progress import Silent
 
 FINE = Pair("fine", ("boar", "deer"), ("deer",))

@@ -8,7 +8,8 @@ import torch
 
 from fscl.config import Augmentation, Preprocessing
 from fscl.loading.device import DevicePhotos
-from fscl.loading.loader import Regions, TrainingPhotos, training_loader
+from fscl.loading.loader import TrainingPhotos, training_loader
+from fscl.loading.regions import Regions
 from fscl.loading.samplers import Batches, OversamplingSampler
 from fscl.loading.store import PhotoStore
 

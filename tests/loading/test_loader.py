@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from fscl.config import Augmentation, Preprocessing
-from fscl.loading.loader import Regions, TrainingPhotos, inference_loader, training_loader
+from fscl.loading.loader import TrainingPhotos, inference_loader, training_loader
+from fscl.loading.regions import Regions
 from fscl.loading.samplers import Batches, Draw, NaturalSampler
 
 PREPROCESSING = Preprocessing(image_size=32)

@@ -18,7 +18,8 @@ import torch
 from fscl.config import Augmentation, Preprocessing
 from fscl.errors import OutputError
 from fscl.images import UnreadableError
-from fscl.loading.loader import Regions, TrainingPhotos, inference_loader, training_loader
+from fscl.loading.loader import TrainingPhotos, inference_loader, training_loader
+from fscl.loading.regions import Regions
 from fscl.loading.samplers import Batches, NaturalSampler
 from fscl.loading.store import NoRoomError, PhotoStore
 
@@ -44,7 +45,7 @@ def regions(root, photos):
 
 def test_it_gives_what_decoding_gives(regions, tmp_path):
     viewed = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").view(regions)
-    assert viewed.stored.has_all(PREPROCESSING)
+    assert viewed.all_stored(PREPROCESSING)
     for row in range(len(regions)):
         if row == 7:
             for source in (regions, viewed):
@@ -92,19 +93,19 @@ def test_thinned_rows_in_any_order_share_it(regions, tmp_path):
 def test_what_it_does_not_have_is_decoded(regions, tmp_path):
     few = Regions(regions.paths[:5], regions.boxes[:5], regions.labels[:5])
     viewed = PhotoStore.build(few, PREPROCESSING, tmp_path / "store").view(regions)
-    assert not viewed.stored.has_all(PREPROCESSING)
+    assert not viewed.all_stored(PREPROCESSING)
     assert (viewed.resized(20, PREPROCESSING) == regions.resized(20, PREPROCESSING)).all()
     for other in (Preprocessing(image_size=16), Preprocessing(image_size=32, crop_margin=0.5)):
-        assert not viewed.stored.has_all(other)
+        assert not viewed.all_stored(other)
         assert (viewed.resized(1, other) == regions.resized(1, other)).all()
     assert viewed.resized(1, Preprocessing(image_size=16)).shape == (16, 16, 3)
 
 
 def test_it_travels_as_its_path(regions, tmp_path):
     viewed = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").view(regions)
-    sent = pickle.dumps(viewed.stored.store)
+    sent = pickle.dumps(viewed.store)
     assert len(sent) < 1000
-    assert (pickle.loads(sent)[5] == viewed.stored.store[5]).all()
+    assert (pickle.loads(sent)[5] == viewed.store[5]).all()
 
 
 def test_it_is_built_once(regions, tmp_path, monkeypatch):
@@ -152,10 +153,10 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from fscl.config import Preprocessing
-from fscl.loading import store
-from fscl.loading.loader import Regions
+from fscl.loading import store, store_files
+from fscl.loading.regions import Regions
 
-store.SECONDS_BETWEEN_FLUSHES = 0.0
+store_files.SECONDS_BETWEEN_FLUSHES = 0.0
 paths = sorted(Path(sys.argv[1]).glob("*/*.jpg"))
 regions = Regions(paths, np.full((len(paths), 4), np.nan), np.zeros(len(paths), dtype=np.int64))
 
@@ -258,7 +259,7 @@ def test_photos_in_an_archive_are_stored(class_folders, tmp_path):
     regions = Regions(paths, np.full((5, 4), np.nan), np.zeros(5, dtype=np.int64))
     viewed = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").view(regions)
     assert (viewed.resized(3, PREPROCESSING) == regions.resized(3, PREPROCESSING)).all()
-    before = viewed.stored.store.folder
+    before = viewed.store.folder
     os.utime(archive, ns=(1, 1))
     assert PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").folder != before
 
