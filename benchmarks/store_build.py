@@ -53,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         _, manifest = large_photos(Path(name), arguments.photos // 2)
         regions = Regions.of(manifest.usable, manifest.root, ())
-        paths, size = list(regions.paths), arguments.image_size
+        paths, size = list(regions.photos), arguments.image_size
         works = {
             "decoding": lambda: all_decoded(paths, size, resize=False),
             "decoding and resizing": lambda: all_decoded(paths, size, resize=True),

@@ -97,7 +97,7 @@ class TrainingPhotos(Dataset[Batch]):
 
     def _exhausted(self, found: Sequence[Found[T]]) -> str:
         first = next(failures[0] for photo, failures in found if photo is None)
-        reason = f"{self.regions.paths[first.row]}: {first.reason}; is the folder still there?"
+        reason = f"{self.regions.name(first.row)}: {first.reason}; is the folder still there?"
         return f"no photo of a class can be read any more; first {reason}"
 
     def _with_others_of_its_class(self, row: int) -> Iterator[int]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from fscl.config import Preprocessing
+from fscl.decoding import Photo
 from fscl.images import read_region
 from fscl.loading.operations import Photos
 
@@ -32,10 +33,11 @@ class Failure(NamedTuple):
 class Regions:
     """The labelled regions of a table, as arrays that travel cheaply to worker processes.
 
-    `boxes` is (n, 4): x, y, w, h in pixels after EXIF rotation, NaN for the whole photo.
+    `photos` has the file of each, or the bytes of it. `boxes` is (n, 4): x, y, w, h in pixels after EXIF rotation,
+    NaN for the whole photo.
     """
 
-    paths: Sequence[Path]
+    photos: Sequence[Photo]
     boxes: np.ndarray[tuple[int, int], np.dtype[np.float64]]
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -48,7 +50,7 @@ class Regions:
         return Regions([root / path for path in rows["path"]], boxes, np.array(labels, dtype=np.int64))
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.photos)
 
     def read(self, row: int, preprocessing: Preprocessing) -> Image.Image:
         """Return the region as an RGB image, cropped, its short side at least `image_size` where it can be.
@@ -57,7 +59,13 @@ class Regions:
             UnreadableError: as `read_region`.
         """
         box = None if np.isnan(self.boxes[row]).any() else tuple(self.boxes[row])
-        return read_region(self.paths[row], box, margin=preprocessing.crop_margin, min_side=preprocessing.image_size)
+        margin, side = preprocessing.crop_margin, preprocessing.image_size
+        return read_region(self.photos[row], box, margin=margin, min_side=side)
+
+    def name(self, row: int) -> str:
+        """Return what a message calls the photo of a row: its path, or its place where only its bytes are known."""
+        photo = self.photos[row]
+        return f"photo {row + 1}" if isinstance(photo, bytes) else str(photo)
 
     def resized(self, row: int, preprocessing: Preprocessing) -> Pixels:
         """Return the region as the model sees it before augmentation: (image_size, image_size, 3) uint8.

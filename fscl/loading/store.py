@@ -96,7 +96,7 @@ class PhotoStore:
     def view(self, regions: Regions) -> "StoredRegions":
         """Return the same regions, read from the store where it has them."""
         places = np.array([self._places.get(key, -1) for key in keys(regions)], dtype=np.int64)
-        return StoredRegions(regions.paths, regions.boxes, regions.labels, self, places)
+        return StoredRegions(regions.photos, regions.boxes, regions.labels, self, places)
 
     def __getitem__(self, place: int) -> Pixels:
         """Return a photo: (image_size, image_size, 3) uint8, not to be written to.

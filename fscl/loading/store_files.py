@@ -151,7 +151,7 @@ def _index(regions: Regions) -> tuple[pd.DataFrame, IntArray]:
 def keys(regions: Regions) -> list[tuple[str, float, float, float, float]]:
     """Path and box of each region; −1 in place of a missing box, which would not equal itself."""
     boxes = np.where(np.isnan(regions.boxes), -1.0, regions.boxes).tolist()
-    return [(str(path), *box) for path, box in zip(regions.paths, boxes, strict=True)]
+    return [(regions.name(row), *box) for row, box in enumerate(boxes)]
 
 
 def read_keys(index: Path) -> list[tuple[str, float, float, float, float]] | None:

@@ -107,7 +107,7 @@ def _train(bundle: Bundle, plan: Plan, descent: Descent, folder: RunFolder, list
             value = descent.step(drawn)
             log.step(step, plan.epoch(step), descent.learning_rate, value)
             for row, reason in drawn.failures:
-                log.problem(step, "train", str(plan.train.paths[row]), reason)
+                log.problem(step, "train", plan.train.name(row), reason)
             clock.count(len(drawn.batch.labels))
             listener.advance(step, plan.steps, clock.photos_per_second, log.latest)
 
@@ -263,7 +263,7 @@ def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: 
         workers=plan.runtime.workers,
     )
     for row, reason in found.failures:
-        log.problem(step, "val", str(validation.paths[row]), reason)
+        log.problem(step, "val", validation.name(row), reason)
     if not np.isfinite(found.logits).all():
         raise DivergenceError(
             f"step {step}: a logit of a validation photo is not finite at learning rate {descent.learning_rate:.3g}"
@@ -278,7 +278,9 @@ def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: 
     )
     # Over the other classes alone these would say more than the photos do.
     measured |= dict.fromkeys(OVER_ALL_CLASSES) if lacking(measured) else {}
-    photos = {(label, validation.paths[row]) for label, row in zip(labels.tolist(), found.rows.tolist(), strict=True)}
+    photos = {
+        (label, validation.photos[row]) for label, row in zip(labels.tolist(), found.rows.tolist(), strict=True)
+    }
     counts = Counter(label for label, _ in photos)
     return _Validation(measured, min(counts[label] for label in range(len(bundle.classes))))
 

@@ -26,7 +26,7 @@ def decoded(monkeypatch):
     read = Regions.read
 
     def counting(self, row, preprocessing):
-        seen[self.paths[row]] += 1
+        seen[self.photos[row]] += 1
         return read(self, row, preprocessing)
 
     monkeypatch.setattr(Regions, "read", counting)
