@@ -12,13 +12,12 @@ from torch import Tensor, nn
 
 from fscl.errors import did_you_mean
 from fscl.losses import projected_loss
+from fscl.losses.across_processes import Group
+from fscl.losses.affinity import Affinity, affinity_matrix
+from fscl.losses.class_means import RunningClassMeans
 from fscl.losses.labels import Labels, check_labels
 from fscl.losses.objective import Loss
-from fscl.losses.similarity.across_processes import Group
-from fscl.losses.similarity.affinity import Affinity, affinity_matrix
-from fscl.losses.similarity.class_means import RunningClassMeans
-from fscl.losses.similarity.counted_rows import CountedRows
-from fscl.losses.similarity.forms import (
+from fscl.losses.similarity_forms import (
     no_direction,
     not_below_zero,
     pairwise_form,
@@ -27,6 +26,7 @@ from fscl.losses.similarity.forms import (
     sum_form,
     sums_of,
 )
+from fscl.losses.weighted_rows import WeightedRows
 
 PhotoWeights = Literal["equal", "class_balanced"]
 Centring = Literal["none", "batch", "running"]
@@ -216,10 +216,10 @@ class FeatureSimilarityLoss(Loss):
         features = features.to(torch.promote_types(features.dtype, torch.float32))
         return features, labels.to(features.dtype if labels.is_floating_point() else torch.int64)
 
-    def _weights(self, rows: CountedRows) -> Float[Tensor, "rows"]:
+    def _weights(self, rows: WeightedRows) -> Float[Tensor, "rows"]:
         return rows.equal_weights() if self.photo_weights == "equal" else rows.balanced_weights()
 
-    def _remembering(self, place: int, rows: CountedRows) -> CountedRows:
+    def _remembering(self, place: int, rows: WeightedRows) -> WeightedRows:
         """Take the batch into the running class means; return it with those of before as rows, if asked for."""
         memory = self._memory(place)
         means, known = memory()  # of before: a photo shall not be compared with itself
@@ -228,7 +228,7 @@ class FeatureSimilarityLoss(Loss):
         return rows.with_one_of_each_class(means, known) if self.prototypes else rows
 
     def _centred(
-        self, place: int, rows: CountedRows, weights: Float[Tensor, "rows"], received: torch.dtype
+        self, place: int, rows: WeightedRows, weights: Float[Tensor, "rows"], received: torch.dtype
     ) -> tuple[Float[Tensor, "rows dim"], float | Float[Tensor, ""]]:
         """Return the rows about their centre, and the length up to which they have no direction."""
         shortest = no_direction(received)
