@@ -25,7 +25,7 @@ PARTS = {  # (end of the file's path, function) → what it is
     ("loading/regions.py", "resized"): "reading and resizing",
     ("loading/augment.py", "__call__"): "augmenting",
     ("loading/regions.py", "model_input"): "normalising",
-    ("training/descent.py", "step"): "forward, backward, optimizer",
+    ("training/optimization.py", "step"): "forward, backward, optimizer",
     ("training/loop.py", "_validated"): "validation, with its own reading",
     ("training/run.py", "finish_run"): "writing the bundle",
 }

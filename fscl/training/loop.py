@@ -27,9 +27,9 @@ from fscl.runtime import Runtime
 from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
-from fscl.training.descent import Descent
 from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
+from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
 from fscl.training.run import check_run, finish_run, start_run
 from fscl.training.subset import Subset, subset
@@ -72,7 +72,7 @@ def fit(
     check_unchanged(photos.manifest)
     bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
-    descent = Descent(bundle, config, plan, runtime)
+    optimization = Optimization(bundle, config, plan, runtime)
     check_tensorboard(wanted=config.training.tensorboard)
     folder = RunFolder(out)
     check_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite)
@@ -84,14 +84,14 @@ def fit(
             store = store or _own_store(config, plan, photos, folder, listener)
             if store is not None:
                 plan.use(store)
-            _train(bundle, plan, descent, folder, listener)
+            _train(bundle, plan, optimization, folder, listener)
     return out
 
 
-def _train(bundle: Bundle, plan: Plan, descent: Descent, folder: RunFolder, listener: Listener) -> None:
+def _train(bundle: Bundle, plan: Plan, optimization: Optimization, folder: RunFolder, listener: Listener) -> None:
     """Take the steps that are left, then leave the bundle in the folder."""
     training = bundle.config.training
-    checkpoint = Checkpoint(folder.checkpoint, descent.parts)
+    checkpoint = Checkpoint(folder.checkpoint, optimization.parts)
     done = checkpoint.load(plan.steps)
     every = FLUSH_STEPS if plan.runtime.waits_on_read else 1
     log = MetricsLog(folder.metrics, flush_every=every, after=done, tensorboard=training.tensorboard)
@@ -102,28 +102,28 @@ def _train(bundle: Bundle, plan: Plan, descent: Descent, folder: RunFolder, list
         for drawn in plan.batches(start=done):
             step = drawn.number
             if drawn.exhausted:
-                _save(checkpoint, step - 1, log, descent)
+                _save(checkpoint, step - 1, log, optimization)
                 raise PhotosError(drawn.exhausted)
-            value = descent.step(drawn)
-            log.step(step, plan.epoch(step), descent.learning_rate, value)
+            value = optimization.step(drawn)
+            log.step(step, plan.epoch(step), optimization.learning_rate, value)
             for row, reason in drawn.failures:
                 log.problem(step, "train", plan.train.name(row), reason)
             clock.count(len(drawn.batch.labels))
             listener.advance(step, plan.steps, clock.photos_per_second, log.latest)
 
             if plan.ends_epoch(step):
-                found = _validated(step, bundle, plan, log, descent)
+                found = _validated(step, bundle, plan, log, optimization)
                 log.epoch(plan.epoch(step), step, clock.photos_per_second, found and found.figures)
                 if found and _is_best(found, step, bundle, plan, checkpoint):
                     checkpoint.best_log_loss = found.figures["balanced_log_loss"]
                     bundle.at(plan.epoch(step), step).save(folder.best)
             stop = interrupt.requested
             if stop or checkpoint.age_seconds >= training.checkpoint_seconds:
-                _save(checkpoint, step, log, descent)
+                _save(checkpoint, step, log, optimization)
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {step} of {plan.steps}")
 
-    descent.correct_head()
+    optimization.correct_head()
     finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps))
 
 
@@ -231,10 +231,10 @@ def _told_what_is_kept(checkpoint: Checkpoint) -> Iterator[None]:
         raise
 
 
-def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, descent: Descent) -> None:
+def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, optimization: Optimization) -> None:
     """Write a checkpoint, once everything up to it is known to be finite."""
     log.flush()
-    descent.require_finite(step)
+    optimization.require_finite(step)
     checkpoint.save(step)
 
 
@@ -245,13 +245,15 @@ class _Validation(NamedTuple):
     fewest: int
 
 
-def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: Descent) -> _Validation | None:
+def _validated(
+    step: int, bundle: Bundle, plan: Plan, log: MetricsLog, optimization: Optimization
+) -> _Validation | None:
     """Return the figures on the validation photos, None where there are none; note those that cannot be read.
 
     Losses and weights are looked at first: they name the step and the term that logits would not.
     """
     log.flush()
-    descent.require_finite(step)
+    optimization.require_finite(step)
     validation, training = plan.validation, bundle.config.training
     if not len(validation):
         return None
@@ -266,7 +268,7 @@ def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: 
         log.problem(step, "val", validation.name(row), reason)
     if not np.isfinite(found.logits).all():
         raise DivergenceError(
-            f"step {step}: a logit of a validation photo is not finite at learning rate {descent.learning_rate:.3g}"
+            f"step {step}: a logit of a validation photo is not finite at learning rate {optimization.learning_rate:.3g}"
         )
     labels = validation.labels[found.rows]
     measured = figures(

@@ -17,7 +17,7 @@ from fscl.formats.scan import scan
 from fscl.manifest.splits import assign_splits
 from fscl.manifest.table import Manifest
 from fscl.progress import Silent
-from fscl.training import descent, log, loop
+from fscl.training import log, loop, optimization
 from fscl.training.log import read_metrics
 from fscl.training.loop import MIN_VALIDATION_PHOTOS, fit
 from fscl.training.run_summary import run_summary
@@ -155,7 +155,7 @@ def late_looks(monkeypatch):
 
 def spoil_the_weights(monkeypatch, at):
     """Make a weight infinite after the optimizer's step `at`."""
-    step = descent.Adam.step
+    step = optimization.Adam.step
 
     def spoiling(self, *arguments, **options):
         step(self, *arguments, **options)
@@ -163,7 +163,7 @@ def spoil_the_weights(monkeypatch, at):
         if self.state[weight]["step"] == at:
             weight.data.fill_(torch.inf)
 
-    monkeypatch.setattr(descent.Adam, "step", spoiling)
+    monkeypatch.setattr(optimization.Adam, "step", spoiling)
 
 
 def test_training_goes_on_from_the_weights_of_the_last_checkpoint(tmp_path, photos, quick, monkeypatch):

@@ -19,7 +19,7 @@ from fscl.training.checkpoint import Stateful
 from fscl.training.plan import Plan, Stage, Step
 
 
-class Descent:
+class Optimization:
     """The classifier on its way downhill: Adam, its learning rate falling along a cosine.
 
     Raises:
