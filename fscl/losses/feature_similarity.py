@@ -135,7 +135,9 @@ class FeatureSimilarityLoss(Loss):
         self.register_buffer("affinity", affinity_matrix(affinity, num_classes, class_names), persistent=False)
         widths = self.dims or ()
         self.projections = nn.ModuleList(
-            projected_loss.projection(dim, projection) for dim in widths if projection is not None
+            projected_loss.projection(dim, dim, projection, normalised=False)
+            for dim in widths
+            if projection is not None
         )
         self.class_means = nn.ModuleList(
             RunningClassMeans(num_classes, projection or dim, momentum) for dim in widths if remembers

@@ -4,6 +4,7 @@ import torch
 
 from fscl.losses import (
     ClassBalancedLoss,
+    CrossEntropyLoss,
     LabelAwareSmoothingLoss,
     LDAMLoss,
     LogitAdjustedLoss,
@@ -71,9 +72,10 @@ def test_soft_labels_beside_a_class_without_photos_are_finite(make):
     assert torch.isfinite(logits.grad).all()
 
 
-def test_a_class_that_is_alone_is_not_smoothed():
+def test_a_class_that_is_alone_has_no_other_to_share_with():
+    logits, labels = torch.tensor([[0.5, 1.0, -2.0]]), torch.tensor([1])
     loss = LabelAwareSmoothingLoss([0, 40, 0], least=0.1)
-    assert loss.smoothing.tolist() == [0, 0, 0]
+    assert loss(logits, labels).item() == pytest.approx(CrossEntropyLoss(3)(logits, labels).item())
 
 
 def test_proco_gives_a_class_without_photos_no_share():
