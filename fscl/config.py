@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fscl.errors import ConfigurationError, did_you_mean, in_words, shown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Strength = Annotated[float, Field(ge=0)]
 Triple = tuple[float, float, float]
@@ -82,6 +83,14 @@ class Mixing(Component):
     """How photos of a batch are mixed with others: those of the batch itself, shuffled, or drawn for it."""
 
     partners: Component | None = None  # the sampler of those others
+    start: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the stage: before this share of it nothing is mixed
+    stop: Share = 1.0  # nor after this one
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Mixing":
+        if self.start >= self.stop:
+            raise ValueError(f"start must be before stop, got {self.start} and {self.stop}")
+        return self
 
 
 Part = Literal["backbone", "head", "norm_statistics"]
@@ -142,9 +151,31 @@ class Preprocessing(Section):
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
 
 
-class Augmentation(Section):
-    """RandAugment, flip and colour jitter of training photos (the study's settings)."""
+class PaddedCrop(Section):
+    """The photo moved by up to `padding` of its side in each direction, black where nothing is (He et al. 2016)."""
 
+    name: Literal["padded"]
+    padding: Annotated[float, Field(gt=0, le=1)] = 0.125  # 4 of 32 px
+
+
+class ResizedCrop(Section):
+    """A part of the photo, enlarged to the whole: Inception's random resized crop."""
+
+    name: Literal["resized"]
+    scale: tuple[Share, Share] = (0.2, 1.0)  # least and greatest share of the photo's area
+    ratio: Annotated[float, Field(ge=1, le=4)] = 4 / 3  # of width to height at most, and of height to width
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "ResizedCrop":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale goes from the least to the greatest share, got {self.scale[0]}, {self.scale[1]}")
+        return self
+
+
+class Augmentation(Section):
+    """Crop, RandAugment, flip and colour jitter of training photos; the study has all but the crop."""
+
+    crop: Annotated[PaddedCrop | ResizedCrop, Field(discriminator="name")] | None = None
     classes: Literal["all", "minority"] = "all"
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability
     randaugment_operations: Annotated[int, Field(ge=0, le=100)] = 2  # N of Cubuk et al. 2020; 0 turns it off
@@ -184,6 +215,31 @@ class Imbalance(Section):
         return self
 
 
+class Optimizer(Section):
+    """Adam, AdamW (its decay apart from the gradient) or SGD with momentum."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: Fraction | None = None  # of SGD; 0.9 where it is left out
+    nesterov: bool = False  # SGD's
+
+    @model_validator(mode="after")
+    def _of_sgd(self) -> "Optimizer":
+        if self.name != "sgd" and (self.momentum is not None or self.nesterov):
+            raise ValueError(f"momentum and nesterov are options of sgd, not of {self.name}")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum > 0, e.g. 0.9")
+        return self
+
+
+class Schedule(Section):
+    """How the learning rate goes over the run, or from one restart to the next: shares of that stretch."""
+
+    name: Literal["cosine", "step", "constant"] = "cosine"
+    warmup: Fraction = 0.0  # the share in which it climbs from 0, of the first stretch
+    at: tuple[Share, ...] = (0.8, 0.9)  # of step: where it drops
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of step: what each drop multiplies it by
+
+
 class Training(Section):
     """Length, optimizer and bookkeeping of the loop."""
 
@@ -192,6 +248,8 @@ class Training(Section):
     batch_size: Annotated[int, Field(ge=2, le=MOST_PHOTOS)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
     keep: Literal["last", "best"] = "last"  # epoch; best = lowest balanced log-loss on validation
     workers: Annotated[int, Field(ge=0, le=MOST_WORKERS)] | None = (
         None  # that read photos; None: as the machine has it
@@ -420,5 +478,6 @@ def _known_keys(path: Sequence[int | str]) -> set[str]:
     if not names:
         return set(Config.model_fields)
     inner: dict[str, type[Section]] = {"stage": Stage, "loss": LossTerm, "mixing": Mixing, "method": Method}
+    inner |= {"optimizer": Optimizer, "schedule": Schedule, "padded": PaddedCrop, "resized": ResizedCrop}
     inner |= dict.fromkeys(("sampler", "partners", "head", "posthoc"), Component)
     return set(inner[names[-1]].model_fields) if names[-1] in inner else dict(_keys_by_section())[names[-1]]

@@ -1,7 +1,7 @@
 """What augmentation does to which photo: drawn for a whole batch at once, yet for each photo from its seed alone.
 
-The statistics are torchvision's: RandomHorizontalFlip, RandAugment and ColorJitter of `torchvision.transforms.v2`,
-one after another.
+The statistics are torchvision's: RandomCrop or RandomResizedCrop, RandomHorizontalFlip, RandAugment and ColorJitter
+of `torchvision.transforms.v2`, one after another.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fscl.config import Augmentation
+from fscl.config import Augmentation, PaddedCrop
 from fscl.loading.operations import OPERATIONS
 
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
@@ -18,6 +18,7 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 Strengths = Sequence[float]  # of one photo, up to 6: see OPERATIONS
 
 MOST_MAGNITUDE = 30  # of RandAugment: torchvision's 31 bins, 0 to 30
+CROP = 4  # numbers that a crop takes, the last of a photo's: without one the others stay the same
 CODES = {name: code for code, name in enumerate(OPERATIONS)}
 JITTER = ("brightness", "contrast", "saturation", "hue")  # in the order of `Augmentation.jitter`
 
@@ -87,7 +88,7 @@ RANDAUGMENT: dict[str, tuple[str, Callable[[float, int], Strengths]]] = {
 
 
 class Draws:
-    """Draws what photos get: a flip, RandAugment's operations, and jitter in random order.
+    """Draws what photos get: a crop, a flip, RandAugment's operations, and jitter in random order.
 
     Args:
         settings: what is done, how likely and how strongly.
@@ -99,7 +100,7 @@ class Draws:
     """
 
     def __init__(self, settings: Augmentation, image_size: int) -> None:
-        self.settings = settings
+        self.settings, self.image_size = settings, image_size
         share = settings.randaugment_magnitude / MOST_MAGNITUDE
         self.codes = np.array([CODES[operation] for operation, _ in RANDAUGMENT.values()])
         self.strengths = np.zeros((len(RANDAUGMENT), 2, 6))  # forward and backward
@@ -112,14 +113,34 @@ class Draws:
         """Return what photos of these seeds get, ≥ 0, first things first."""
         count = self.settings.randaugment_operations
         sections = np.cumsum([1, count, count, len(JITTER)])
-        flip, chosen, sign, order, factor = np.split(uniforms(seeds, sections[-1] + len(JITTER)), sections, axis=1)
+        sections = np.append(sections, sections[-1] + len(JITTER))
+        flip, chosen, sign, order, factor, crop = np.split(uniforms(seeds, sections[-1] + CROP), sections, axis=1)
         flipped = np.where(flip[:, 0] < self.settings.flip, CODES["flip"], CODES["still"])
         places, backward = (chosen * len(RANDAUGMENT)).astype(np.int64), (sign < 0.5).astype(np.int64)
         randaugment = [
             Phase(self.codes[place], self.strengths[place, signed])
             for place, signed in zip(places.T, backward.T, strict=True)
         ]
-        return [Phase(flipped, np.zeros((len(seeds), 6))), *randaugment, *self._jitter(order.argsort(axis=1), factor)]
+        jitter = self._jitter(order.argsort(axis=1), factor)
+        return [*self._crop(crop), Phase(flipped, np.zeros((len(seeds), 6))), *randaugment, *jitter]
+
+    def _crop(self, share: FloatArray) -> list[Phase]:
+        """Return a phase where crops are wanted; `share` (batch, 4) in [0, 1): shifts in x and y, area, ratio."""
+        settings = self.settings.crop
+        if settings is None:
+            return []
+        strengths = np.zeros((len(share), 6))
+        if isinstance(settings, PaddedCrop):
+            most = round(settings.padding * self.image_size)
+            strengths[:, [0, 4]] = 1
+            strengths[:, [2, 5]] = (share[:, :2] * (2 * most + 1)).astype(np.int64) - most
+            return [Phase(np.full(len(share), CODES["warp"]), strengths)]
+        area = settings.scale[0] + (settings.scale[1] - settings.scale[0]) * share[:, 2]
+        ratio = np.exp(np.log(settings.ratio) * (2 * share[:, 3] - 1))
+        sides = np.sqrt(area[:, None] * np.stack([ratio, 1 / ratio], axis=1)).clip(max=1)  # of the photo's
+        strengths[:, [0, 4]] = sides
+        strengths[:, [2, 5]] = (share[:, :2] - 0.5) * (1 - sides) * self.image_size
+        return [Phase(np.full(len(share), CODES["zoom"]), strengths)]
 
     def _jitter(self, order: IntArray, share: FloatArray) -> list[Phase]:
         """Return four phases; `share` in [0, 1) is where between its extremes each factor lies."""

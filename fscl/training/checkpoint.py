@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
 from fscl.atomic import write_bytes
 from fscl.errors import BundleError, first_line, shown
@@ -141,9 +141,11 @@ def _same_settings(saved: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
 
 
 def _moments(optimizer: Optimizer, numbers: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return what Adam remembers of the weights of these numbers, as to shapes: fused, it trusts them unseen."""
+    """Return what it remembers of the weights of these numbers, as to shapes: fused, it trusts them unseen."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     known = [n for n in numbers if isinstance(n, int) and 0 <= n < len(weights)]
+    if isinstance(optimizer, SGD):
+        return {n: {"momentum_buffer": weights[n]} for n in known}
     return {n: {"step": torch.zeros(()), "exp_avg": weights[n], "exp_avg_sq": weights[n]} for n in known}
 
 

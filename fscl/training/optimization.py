@@ -1,15 +1,17 @@
 """One step downhill: the classifier, the optimizer, and what each stage of the recipe lets learn."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from math import inf
+from typing import Any
 
 from torch import nn
 from torch.nn.utils import get_total_norm
-from torch.optim import Adam
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from fscl.bundle import Bundle
-from fscl.config import Config
+from fscl.config import Config, Training
 from fscl.errors import ConfigurationError, DivergenceError
 from fscl.losses.objective import Value
 from fscl.models.heads import POSTHOC, LinearMap
@@ -18,9 +20,11 @@ from fscl.runtime import Runtime
 from fscl.training.checkpoint import Stateful
 from fscl.training.plan import Plan, Stage, Step
 
+MOMENTUM = 0.9  # of SGD, in every paper on long-tailed CIFAR
+
 
 class Optimization:
-    """The classifier on its way downhill: Adam, its learning rate falling along a cosine.
+    """The classifier on its way downhill: the optimizer, and its learning rate as the schedule has it.
 
     Raises:
         ConfigurationError: a post-hoc correction that does not fit the head.
@@ -105,3 +109,13 @@ class Optimization:
             raise DivergenceError(
                 f"step {step}: the largest weight is {largest.item()} at learning rate {self.learning_rate:.3g}"
             )
+
+
+def _optimizer(parameters: Iterator[nn.Parameter], training: Training) -> Optimizer:
+    """Return the optimizer of the configuration; fused, one kernel steps all weights."""
+    settings = training.optimizer
+    common: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay, "fused": True}
+    if settings.name == "sgd":
+        momentum = MOMENTUM if settings.momentum is None else settings.momentum
+        return SGD(parameters, momentum=momentum, nesterov=settings.nesterov, **common)
+    return {"adam": Adam, "adamw": AdamW}[settings.name](parameters, **common)

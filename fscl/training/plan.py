@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fscl.bundle import Bundle
-from fscl.config import Component, Config
+from fscl.config import Component, Config, Schedule
 from fscl.config import Stage as Recipe
 from fscl.errors import ConfigurationError
 from fscl.loading.device import DevicePhotos
@@ -42,6 +42,11 @@ class Stage:
     mixing: Mixing | None
     partners: Sampler | None  # of photos drawn to be mixed in; None mixes those of a batch among themselves
 
+    def mixes(self, step: int) -> bool:
+        """Whether photos of this step, counted from 1, are mixed."""
+        settings = self.recipe.mixing
+        return settings is not None and settings.start <= self.progress(step) < settings.stop
+
     def progress(self, step: int) -> float:
         """Return the share of the stage that is done before a step; steps are counted from 1."""
         return (step - 1 - self.start) / (self.stop - self.start)
@@ -70,7 +75,7 @@ class Step(NamedTuple):
     ) -> tuple[Float[Tensor, "batch 3 size size"], Int[Tensor, "batch"] | Float[Tensor, "batch classes"]]:
         """Return photos and labels on the device, mixed where the recipe says so, as the seed decides."""
         photos, labels = self.batch.on(device)
-        if self.stage.mixing is None:
+        if self.stage.mixing is None or not self.stage.mixes(self.number):
             return photos, labels
         generator = np.random.default_rng([seed, self.number, MIXING])
         if self.partners is None:
@@ -104,6 +109,7 @@ class Plan:
         self.photos = TrainingPhotos(self.train, bundle.preprocessing, config.augmentation, minority)
         self.on_device: DevicePhotos | None = None
         self.batches_per_epoch = batches_per_epoch(len(self.train), config.training.batch_size)
+        self.schedule = config.training.schedule
         self.steps = config.training.length(self.batches_per_epoch)
         shares = list(accumulate((recipe.share for recipe in config.stage), initial=0.0))
         ends = [round(self.steps * share / shares[-1]) for share in shares]
@@ -176,11 +182,13 @@ class Plan:
         return step % self.batches_per_epoch == 0 or step == self.steps
 
     def learning_rate_factor(self, done: int) -> float:
-        """Return what multiplies the learning rate after `done` steps: a cosine from 1 to 0, or one per restart."""
+        """Return what multiplies the learning rate after `done` steps, as the schedule says, anew at each restart."""
         starts = [s.start for s in self.stages if s.start == 0 or s.recipe.schedule == "restart"]
         start = max(s for s in starts if s <= done)
         stop = min((s for s in starts if s > done), default=self.steps)
-        return 0.5 * (1 + cos(pi * (done - start) / (stop - start)))
+        climbing = self.schedule.warmup * (stop - start) if start == 0 else 0.0
+        warmed = min(1.0, (done + 1) / climbing) if climbing else 1.0
+        return warmed * scheduled(self.schedule, (done - start) / (stop - start))
 
     def use(self, store: PhotoStore) -> None:
         """Take photos from the store: the same photos, only sooner."""
@@ -204,6 +212,17 @@ class Plan:
         if self.on_device is not None:
             return self.on_device.batches(batches)
         return iter(training_loader(self.photos, batches, workers=self.runtime.workers))
+
+
+def scheduled(schedule: Schedule, done: float) -> float:
+    """Return what multiplies the learning rate when this share of a stretch, 0 … 1, is done; without warm-up.
+
+    >>> scheduled(Schedule(), 0.5), scheduled(Schedule(name="step"), 0.85)
+    (0.5, 0.1)
+    """
+    if schedule.name == "step":
+        return schedule.factor ** sum(done >= place for place in schedule.at)
+    return 0.5 * (1 + cos(pi * done)) if schedule.name == "cosine" else 1.0
 
 
 def _objective(recipe: Recipe, context: dict[str, Any]) -> Objective:

@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from fscl.config import Augmentation
+from fscl.config import Augmentation, PaddedCrop, ResizedCrop
 from fscl.loading.draws import CODES, JITTER, RANDAUGMENT, Draws, uniforms
 from fscl.loading.operations import OPERATIONS
 
@@ -96,3 +96,42 @@ def test_uniform_numbers_are_splitmix64s():
     assert many.max() < 1
     assert np.abs(np.corrcoef(many.T) - np.eye(4)).max() < 0.05
     assert np.abs(np.histogram(many, bins=10, range=(0, 1))[0] / many.size - 0.1).max() < 0.01
+
+
+def test_without_a_crop_photos_get_what_they_got_before_there_were_crops():
+    plain = Draws(Augmentation(), 32)(SEEDS[:50].tolist())
+    cropped = Draws(Augmentation(crop=PaddedCrop(name="padded")), 32)(SEEDS[:50].tolist())
+    assert len(cropped) == len(plain) + 1
+    for one, other in zip(plain, cropped[1:], strict=True):
+        assert np.array_equal(one.codes, other.codes)
+        assert np.array_equal(one.strengths, other.strengths)
+
+
+def test_a_padded_crop_shifts_by_every_number_of_pixels_alike():
+    """As torchvision's RandomCrop(32, padding=4) does: 9 places in each direction."""
+    phase = Draws(Augmentation(crop=PaddedCrop(name="padded")), 32)(SEEDS.tolist())[0]
+    assert (phase.codes == CODES["warp"]).all()
+    assert (phase.strengths[:, [0, 1, 3, 4]] == [1, 0, 0, 1]).all()
+    for shift in phase.strengths[:, [2, 5]].T:
+        shares = np.bincount((shift + 4).astype(int)) / len(SEEDS)
+        assert len(shares) == 9
+        assert np.abs(shares - 1 / 9).max() < 0.01
+    assert abs(np.corrcoef(phase.strengths[:, 2], phase.strengths[:, 5])[0, 1]) < 0.03
+
+
+def test_a_resized_crop_draws_areas_and_shapes_as_torchvision_does():
+    settings = Augmentation(crop=ResizedCrop(name="resized", scale=(0.2, 0.7)))
+    phase = Draws(settings, 64)(SEEDS.tolist())[0]
+    assert (phase.codes == CODES["zoom"]).all()
+    wide, high = phase.strengths[:, 0], phase.strengths[:, 4]
+    torch.manual_seed(0)
+    boxes = [v2.RandomResizedCrop(1, scale=(0.2, 0.7)).make_params([torch.zeros(1, 512, 512)]) for _ in range(4000)]
+    theirs = np.array([(box["width"], box["height"]) for box in boxes]) / 512
+    for ours, expected in (
+        (wide * high, theirs.prod(axis=1)),
+        (np.log(wide / high), np.log(theirs[:, 0] / theirs[:, 1])),
+    ):
+        assert np.abs(np.quantile(ours, [0.1, 0.5, 0.9]) - np.quantile(expected, [0.1, 0.5, 0.9])).max() < 0.02
+    reach = np.abs(phase.strengths[:, [2, 5]]) + phase.strengths[:, [0, 4]] * 32
+    assert reach.max() <= 32 + 1e-9, "no crop leaves the photo"
+    assert (reach > 30).mean() > 0.05, "crops reach the edges"
