@@ -67,6 +67,9 @@ def fit(
     """
     listener = listener or Silent()
     photos, runtime = subset(manifest, config), Runtime.start(config.training.workers)
+    if runtime.world_size > 1:
+        said = f"got {runtime.world_size} of torch.distributed"
+        raise ConfigurationError(f"training takes one process, {said}; start it without torchrun")
     for note in photos.source["notes"]:
         listener.note(note)
     check_unchanged(photos.manifest)
@@ -267,9 +270,8 @@ def _validated(
     for row, reason in found.failures:
         log.problem(step, "val", validation.name(row), reason)
     if not np.isfinite(found.logits).all():
-        raise DivergenceError(
-            f"step {step}: a logit of a validation photo is not finite at learning rate {optimization.learning_rate:.3g}"
-        )
+        rate = f"{optimization.learning_rate:.3g}"
+        raise DivergenceError(f"step {step}: a logit of a validation photo is not finite at learning rate {rate}")
     labels = validation.labels[found.rows]
     measured = figures(
         found.logits,

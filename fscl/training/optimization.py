@@ -16,6 +16,7 @@ from fscl.models.heads import POSTHOC, LinearMap
 from fscl.registry import build
 from fscl.runtime import Runtime
 from fscl.training.checkpoint import Stateful
+from fscl.training.model_with_losses import ModelWithLosses
 from fscl.training.plan import Plan, Stage, Step
 
 
@@ -31,9 +32,9 @@ class Optimization:
         self.classifier = bundle.classifier.train()
         self.stage: Stage | None = None
         self.learning_rate = config.training.learning_rate  # of the latest step
-        objectives = nn.ModuleList(stage.objective for stage in plan.stages)
+        self.model = ModelWithLosses(self.classifier, [stage.objective for stage in plan.stages])
         self.optimizer = Adam(
-            [*self.classifier.parameters(), *objectives.parameters()],
+            self.model.parameters(),
             self.learning_rate,
             weight_decay=config.training.weight_decay,
             fused=True,
@@ -42,7 +43,7 @@ class Optimization:
         self.former_head = deepcopy(self.classifier.head)  # as it was before the present stage
         self.parts: dict[str, Stateful] = {
             "classifier": self.classifier,
-            "objectives": objectives,
+            "objectives": self.model.objectives,
             "optimizer": self.optimizer,
             "schedule": self.schedule,
             "former_head": self.former_head,
@@ -55,8 +56,9 @@ class Optimization:
             self._enter(drawn.stage, begins=drawn.number == drawn.stage.start + 1)
         photos, labels = drawn.mixed(self.runtime.device, self.config.seed)
         with self.runtime.autocast():
-            logits, features = self.classifier(photos)
-            value: Value = drawn.stage.objective(logits, features, labels, drawn.stage.progress(drawn.number))
+            value: Value = self.model(
+                photos, labels, stage=drawn.stage.number, progress=drawn.stage.progress(drawn.number)
+            )
         self.optimizer.zero_grad(set_to_none=True)
         value.total.backward()  # type: ignore[no-untyped-call]
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])

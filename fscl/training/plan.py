@@ -34,6 +34,7 @@ MIXING = 2  # and the draws of mixing from those of the order of photos
 class Stage:
     """A stretch of the run, from after `start` steps to `stop`, and what is done in it."""
 
+    number: int  # its place in the recipe, counted from 0
     recipe: Recipe
     start: int
     stop: int
@@ -113,11 +114,11 @@ class Plan:
                 "one of them without any; raise --steps or --epochs"
             )
         self.stages = [
-            self._stage(recipe, start, stop, config, bundle)
-            for recipe, (start, stop) in zip(config.stage, pairwise(ends), strict=True)
+            self._stage(number, start, stop, config, bundle) for number, (start, stop) in enumerate(pairwise(ends))
         ]
 
-    def _stage(self, recipe: Recipe, start: int, stop: int, config: Config, bundle: Bundle) -> Stage:
+    def _stage(self, number: int, start: int, stop: int, config: Config, bundle: Bundle) -> Stage:
+        recipe = config.stage[number]
         about_classes = {
             "num_classes": len(bundle.classes),
             "class_names": bundle.classes,
@@ -140,6 +141,7 @@ class Plan:
         mixing = recipe.mixing
         drawn = sampler(mixing.partners, seed=_other_seed(config.seed)) if mixing and mixing.partners else None
         return Stage(
+            number=number,
             recipe=recipe,
             start=start,
             stop=stop,
@@ -200,7 +202,14 @@ class Plan:
                     yield Step(number, stage, batch, mixed_in)
 
     def _loaded(self, stage: Stage, sampler: Sampler, first: int) -> Iterator[Batch]:
-        batches = Batches(sampler, start=first, stop=stage.stop, views=stage.recipe.views)
+        batches = Batches(
+            sampler,
+            start=first,
+            stop=stage.stop,
+            views=stage.recipe.views,
+            rank=self.runtime.rank,
+            world_size=self.runtime.world_size,
+        )
         if self.on_device is not None:
             return self.on_device.batches(batches)
         return iter(training_loader(self.photos, batches, workers=self.runtime.workers))
