@@ -12,7 +12,7 @@ from fscl.bundle import Bundle
 from fscl.config import Config
 from fscl.errors import ConfigurationError, DivergenceError
 from fscl.losses.objective import Value
-from fscl.models.heads import POSTHOC, LinearMap
+from fscl.models.heads import POSTHOC, HeadCorrection, LinearMap
 from fscl.registry import build
 from fscl.runtime import Runtime
 from fscl.training.checkpoint import Stateful
@@ -48,7 +48,7 @@ class Optimization:
             "schedule": self.schedule,
             "former_head": self.former_head,
         }
-        self._corrected_head()
+        self.correction = head_correction(config, bundle)
 
     def step(self, drawn: Step) -> Value:
         """Take one step downhill; return the objective before it."""
@@ -79,25 +79,10 @@ class Optimization:
         self.classifier.train_only(stage.recipe.trainable)
 
     def correct_head(self) -> None:
-        """Apply the recipe's post-hoc correction."""
-        corrected = self._corrected_head()
-        if corrected is not None:
+        """Apply the recipe's post-hoc correction, if it has one."""
+        if self.correction is not None:
+            corrected = self.correction(_linear_map(self.classifier.head), _linear_map(self.former_head))
             self.classifier.head.load_state_dict(corrected._asdict())
-
-    def _corrected_head(self) -> LinearMap | None:
-        posthoc, head, counts = self.config.posthoc, self.classifier.head, self.bundle.train_counts
-        if posthoc is None:
-            return None
-        if not isinstance(head, nn.Linear) or head.bias is None:
-            raise ConfigurationError(
-                f"posthoc '{posthoc.name}' corrects a linear head with bias, got {type(head).__name__}"
-            )
-        maps = {
-            name: LinearMap(layer.weight.detach(), layer.bias.detach())
-            for name, layer in (("head", head), ("former", self.former_head))
-        }
-        context = maps | {"class_counts": [counts[name] for name in self.bundle.classes]}
-        return build(POSTHOC, "posthoc", posthoc.name, context, posthoc.options)
 
     def require_finite(self, step: int) -> None:
         """Raise DivergenceError unless every weight after `step`, running statistics included, is finite."""
@@ -107,3 +92,24 @@ class Optimization:
             raise DivergenceError(
                 f"step {step}: the largest weight is {largest.item()} at learning rate {self.learning_rate:.3g}"
             )
+
+
+def head_correction(config: Config, bundle: Bundle) -> HeadCorrection | None:
+    """Return the recipe's post-hoc correction of the head, None where it has none.
+
+    Raises:
+        ConfigurationError: an unknown correction, an option out of range, or a head that it cannot be applied to.
+    """
+    posthoc, head = config.posthoc, bundle.classifier.head
+    if posthoc is None:
+        return None
+    if not isinstance(head, nn.Linear) or head.bias is None:
+        raise ConfigurationError(
+            f"posthoc '{posthoc.name}' corrects a linear head with bias, got {type(head).__name__}"
+        )
+    context = {"class_counts": [bundle.train_counts[name] for name in bundle.classes]}
+    return build(POSTHOC, "posthoc", posthoc.name, context, posthoc.options)
+
+
+def _linear_map(layer: nn.Linear) -> LinearMap:
+    return LinearMap(layer.weight.detach(), layer.bias.detach())

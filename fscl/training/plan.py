@@ -1,6 +1,6 @@
 """Which batches a run takes, and what is minimised on each: the stages of the recipe, one after another."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, repeat
 from math import cos, pi
@@ -101,9 +101,8 @@ class Plan:
         self.train, self.validation = (
             Regions.of(photos.rows(split), photos.manifest.root, photos.classes) for split in ("train", "val")
         )
-        minority = [bundle.classes.index(name) for name in bundle.minority]
-        self.photos = TrainingPhotos(self.train, bundle.preprocessing, config.augmentation, minority)
-        self.on_device: DevicePhotos | None = None
+        self.minority = [bundle.classes.index(name) for name in bundle.minority]
+        self.preprocessing, self.augmentation = bundle.preprocessing, config.augmentation
         self.batches_per_epoch = batches_per_epoch(len(self.train), config.training.batch_size)
         self.steps = config.training.length(self.batches_per_epoch)
         shares = list(accumulate((recipe.share for recipe in config.stage), initial=0.0))
@@ -162,7 +161,7 @@ class Plan:
                 f"validation lacks {', '.join(lacking)}: it gives no balanced accuracy, and no epoch or threshold is "
                 "chosen on it"
             )
-        if self.photos.augmented_classes < set(self.train.labels.tolist()):
+        if self.augmentation.classes == "minority" and set(self.train.labels.tolist()) - set(self.minority):
             yield (
                 'only the rare class is augmented ([augmentation] classes = "minority"): the model can come to tell '
                 "it by the augmentation, which new photos do not have, and then misses it in them; compare with "
@@ -184,25 +183,26 @@ class Plan:
         stop = min((s for s in starts if s > done), default=self.steps)
         return 0.5 * (1 + cos(pi * (done - start) / (stop - start)))
 
-    def use(self, store: PhotoStore) -> None:
-        """Take photos from the store: the same photos, only sooner."""
-        self.train, self.validation = store.view(self.train), store.view(self.validation)
-        self.photos.regions = self.train
-        if DevicePhotos.possible(self.photos, self.runtime.device):
-            self.on_device = DevicePhotos(self.photos, self.runtime.device)
-
-    def batches(self, start: int) -> Iterator[Step]:
-        """Yield the steps from after `start` of them to the end."""
+    def batches(self, start: int, store: PhotoStore | None = None) -> Iterator[Step]:
+        """Yield the steps from after `start` of them to the end; a store gives the same photos, only sooner."""
+        loaded = self._loader(self.train if store is None else store.view(self.train))
         for stage in self.stages:
             if start < stage.stop:
                 first = max(stage.start, start)
-                partners = self._loaded(stage, stage.partners, first) if stage.partners else repeat(None)
-                drawn = zip(self._loaded(stage, stage.sampler, first), partners, strict=False)
-                for number, (batch, mixed_in) in enumerate(drawn, start=first + 1):
+                partners = loaded(self._batches(stage, stage.partners, first)) if stage.partners else repeat(None)
+                pairs = zip(loaded(self._batches(stage, stage.sampler, first)), partners, strict=False)
+                for number, (batch, mixed_in) in enumerate(pairs, start=first + 1):
                     yield Step(number, stage, batch, mixed_in)
 
-    def _loaded(self, stage: Stage, sampler: Sampler, first: int) -> Iterator[Batch]:
-        batches = Batches(
+    def _loader(self, regions: Regions) -> Callable[[Batches], Iterator[Batch]]:
+        """Return what makes batches of training photos: on the device where it can, else in reading processes."""
+        photos = TrainingPhotos(regions, self.preprocessing, self.augmentation, self.minority)
+        if DevicePhotos.possible(photos, self.runtime.device):
+            return DevicePhotos(photos, self.runtime.device).batches
+        return lambda batches: iter(training_loader(photos, batches, workers=self.runtime.workers))
+
+    def _batches(self, stage: Stage, sampler: Sampler, first: int) -> Batches:
+        return Batches(
             sampler,
             start=first,
             stop=stage.stop,
@@ -210,9 +210,6 @@ class Plan:
             rank=self.runtime.rank,
             world_size=self.runtime.world_size,
         )
-        if self.on_device is not None:
-            return self.on_device.batches(batches)
-        return iter(training_loader(self.photos, batches, workers=self.runtime.workers))
 
 
 def _objective(recipe: Recipe, context: dict[str, Any]) -> Objective:
