@@ -44,8 +44,8 @@ def measured(config: Config, manifest: Manifest, folder: Path, steps: int) -> li
     plan = Plan(config, bundle, photos, runtime)
     optimization = Optimization(bundle, config, plan, runtime)
     log = MetricsLog(folder / "metrics.jsonl", flush_every=1)
-    plan.use(PhotoStore.build(plan.train, config.preprocessing, folder / "store"))
-    copy, ready = deepcopy(bundle.classifier), next(plan.batches(start=0))
+    store = PhotoStore.build(plan.train, config.preprocessing, folder / "store")
+    copy, ready = deepcopy(bundle.classifier), next(plan.batches(0, store))
 
     def forward_and_backward() -> None:
         logits, features = copy(ready.batch.photos)
@@ -55,7 +55,7 @@ def measured(config: Config, manifest: Manifest, folder: Path, steps: int) -> li
         value.total.backward()
 
     found = []
-    drawn = iter(plan.batches(start=0))
+    drawn = iter(plan.batches(0, store))
     for number in range(1, steps + 2):
         start = time.process_time()
         step = next(drawn)

@@ -53,8 +53,7 @@ def ours(config: Config, manifest: Manifest, folder: Path, steps: int) -> tuple[
     bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
     optimization = Optimization(bundle, config, plan, runtime)
-    plan.use(PhotoStore.build(plan.train, config.preprocessing, folder))
-    drawn = plan.batches(start=0)
+    drawn = plan.batches(0, PhotoStore.build(plan.train, config.preprocessing, folder))
     ready = next(drawn)
     pixels, labels = ready.batch.on(runtime.device)
 

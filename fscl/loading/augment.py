@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from fscl.config import Augmentation
-from fscl.loading.draws import Draws, IntArray
+from fscl.loading.augment_parameters import AugmentParameters, IntArray
 from fscl.loading.operations import OPERATIONS, Operation, Photos
 
 CACHED_PIXELS = 200_000  # of a piece of a batch on a CPU: its temporary planes then stay in the second-level cache
@@ -26,7 +26,7 @@ class RandomAugmentation:
     """
 
     def __init__(self, settings: Augmentation, image_size: int) -> None:
-        self.draws = Draws(settings, image_size)
+        self.parameters = AugmentParameters(settings, image_size)
 
     def __call__(self, photos: Photos, seeds: Sequence[int]) -> Photos:
         """Return the augmented photos; one seed each, ≥ 0.
@@ -34,7 +34,7 @@ class RandomAugmentation:
         Each phase sorts the photos by what is done to them. Where they lie then is worked out here beforehand, so
         that the device is never waited for.
         """
-        phases = self.draws(seeds)
+        phases = self.parameters(seeds)
         places, rows, strengths = np.arange(len(photos)), [], []
         for phase in phases:
             order = phase.codes.argsort(kind="stable")

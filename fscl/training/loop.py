@@ -15,6 +15,7 @@ from fscl.bundle import Bundle
 from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError, first_line
 from fscl.inference import scores
+from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore, photo_store
 from fscl.lock import held
 from fscl.manifest.identity import check_unchanged
@@ -67,6 +68,9 @@ def fit(
     """
     listener = listener or Silent()
     photos, runtime = subset(manifest, config), Runtime.start(config.training.workers)
+    if runtime.world_size > 1:
+        said = f"got {runtime.world_size} of torch.distributed"
+        raise ConfigurationError(f"training takes one process, {said}; start it without torchrun")
     for note in photos.source["notes"]:
         listener.note(note)
     check_unchanged(photos.manifest)
@@ -82,13 +86,18 @@ def fit(
             for caution in plan.cautions():
                 listener.note(caution)
             store = store or _own_store(config, plan, photos, folder, listener)
-            if store is not None:
-                plan.use(store)
-            _train(bundle, plan, optimization, folder, listener)
+            _train(bundle, plan, optimization, folder, listener, store)
     return out
 
 
-def _train(bundle: Bundle, plan: Plan, optimization: Optimization, folder: RunFolder, listener: Listener) -> None:
+def _train(
+    bundle: Bundle,
+    plan: Plan,
+    optimization: Optimization,
+    folder: RunFolder,
+    listener: Listener,
+    store: PhotoStore | None,
+) -> None:
     """Take the steps that are left, then leave the bundle in the folder."""
     training = bundle.config.training
     checkpoint = Checkpoint(folder.checkpoint, optimization.parts)
@@ -97,9 +106,9 @@ def _train(bundle: Bundle, plan: Plan, optimization: Optimization, folder: RunFo
     log = MetricsLog(folder.metrics, flush_every=every, after=done, tensorboard=training.tensorboard)
     if log.dropped:
         listener.note(f"{log.dropped} damaged lines of {folder.metrics} were dropped")
-    clock = _Clock()
+    validation, clock = plan.validation if store is None else store.view(plan.validation), _Clock()
     with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
-        for drawn in plan.batches(start=done):
+        for drawn in plan.batches(done, store):
             step = drawn.number
             if drawn.exhausted:
                 _save(checkpoint, step - 1, log, optimization)
@@ -112,7 +121,7 @@ def _train(bundle: Bundle, plan: Plan, optimization: Optimization, folder: RunFo
             listener.advance(step, plan.steps, clock.photos_per_second, log.latest)
 
             if plan.ends_epoch(step):
-                found = _validated(step, bundle, plan, log, optimization)
+                found = _validated(step, bundle, validation, plan.runtime.workers, log, optimization)
                 log.epoch(plan.epoch(step), step, clock.photos_per_second, found and found.figures)
                 if found and _is_best(found, step, bundle, plan, checkpoint):
                     checkpoint.best_log_loss = found.figures["balanced_log_loss"]
@@ -246,7 +255,7 @@ class _Validation(NamedTuple):
 
 
 def _validated(
-    step: int, bundle: Bundle, plan: Plan, log: MetricsLog, optimization: Optimization
+    step: int, bundle: Bundle, validation: Regions, workers: int, log: MetricsLog, optimization: Optimization
 ) -> _Validation | None:
     """Return the figures on the validation photos, None where there are none; note those that cannot be read.
 
@@ -254,22 +263,20 @@ def _validated(
     """
     log.flush()
     optimization.require_finite(step)
-    validation, training = plan.validation, bundle.config.training
     if not len(validation):
         return None
     found = scores(
         bundle.classifier,
         validation,
         bundle.preprocessing,
-        batch_size=training.batch_size,
-        workers=plan.runtime.workers,
+        batch_size=bundle.config.training.batch_size,
+        workers=workers,
     )
     for row, reason in found.failures:
         log.problem(step, "val", validation.name(row), reason)
     if not np.isfinite(found.logits).all():
-        raise DivergenceError(
-            f"step {step}: a logit of a validation photo is not finite at learning rate {optimization.learning_rate:.3g}"
-        )
+        rate = f"{optimization.learning_rate:.3g}"
+        raise DivergenceError(f"step {step}: a logit of a validation photo is not finite at learning rate {rate}")
     labels = validation.labels[found.rows]
     measured = figures(
         found.logits,

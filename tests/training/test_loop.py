@@ -404,3 +404,11 @@ def test_the_split_does_not_depend_on_the_run_seed(photos, quick):
 def test_unused_manifest_columns_do_no_harm(tmp_path, photos, quick):
     rows = photos.rows.assign(observer="x")
     fit(quick(steps=1), replace(photos, rows=rows), tmp_path / "run")
+
+
+def test_a_run_in_several_processes_is_refused(tmp_path, photos, quick, monkeypatch):
+    """Each of them would train on its share of every batch, and none hear of the others' gradients."""
+    runtime = loop.Runtime(torch.device("cpu"), 0, rank=1, world_size=2)
+    monkeypatch.setattr(loop.Runtime, "start", lambda workers: runtime)
+    with pytest.raises(ConfigurationError, match=r"takes one process, got 2 .*; start it without torchrun"):
+        fit(quick(), photos, tmp_path / "run")

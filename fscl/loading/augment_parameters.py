@@ -87,14 +87,14 @@ RANDAUGMENT: dict[str, tuple[str, Callable[[float, int], Strengths]]] = {
 }
 
 
-class Draws:
-    """Draws what photos get: a crop, a flip, RandAugment's operations, and jitter in random order.
+class AugmentParameters:
+    """What photos get, drawn at random: a crop, a flip, RandAugment's operations, and jitter in random order.
 
     Args:
         settings: what is done, how likely and how strongly.
         image_size: px, both sides.
 
-    >>> phases = Draws(Augmentation(), image_size=224)([3, 7])
+    >>> phases = AugmentParameters(Augmentation(), image_size=224)([3, 7])
     >>> len(phases), phases[0].codes.shape, phases[0].strengths.shape
     (7, (2,), (2, 6))
     """
