@@ -438,12 +438,23 @@ def _keys_by_section() -> Iterator[tuple[str, set[str]]]:
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables in one, the upper one's values first; a part of another name takes no options from below."""
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
-        both_tables = isinstance(under, Mapping) and isinstance(value, Mapping)
-        merged[key] = _laid_over(under, value) if both_tables else value  # type: ignore[arg-type]
+        if (
+            isinstance(under, Mapping)
+            and isinstance(value, Mapping)
+            and (key == "method" or not _other_part(under, value))
+        ):
+            merged[key] = _laid_over(under, value)
+        else:
+            merged[key] = value
     return merged
+
+
+def _other_part(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return "name" in other and one.get("name", other["name"]) != other["name"]
 
 
 def _messages(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:

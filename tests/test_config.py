@@ -1,4 +1,5 @@
 import tomllib
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -184,3 +185,20 @@ def test_resolving_leaves_the_layers_as_they_are():
     toml, flags = {"training": {"epochs": 3}}, {"training": {"steps": 5}}
     assert resolve(("run.toml", toml), ("flags", flags)).training.length(7) == 5
     assert (toml, flags) == ({"training": {"epochs": 3}}, {"training": {"steps": 5}})
+
+
+def test_a_part_of_another_name_takes_no_options_of_the_one_below():
+    recipe = methods.read("bcl")
+    padded = {"augmentation": {"crop": {"name": "padded"}}}
+    assert config.resolve([("bcl", recipe), ("file", padded)]).augmentation.crop == config.PaddedCrop(name="padded")
+    narrower = {"augmentation": {"crop": {"scale": [0.5, 1.0]}}}
+    crop = config.resolve([("bcl", recipe), ("file", narrower)]).augmentation.crop
+    assert crop == config.ResizedCrop(name="resized", scale=(0.5, 1.0))
+
+
+def test_the_example_for_long_tailed_cifar_suits_every_method():
+    settings = tomllib.loads((Path(__file__).parent.parent / "examples" / "cifar_lt.toml").read_text())
+    for name in methods.names():
+        resolved = config.resolve([(name, methods.read(name)), ("cifar_lt.toml", settings)])
+        assert resolved.training.optimizer.name == "sgd"
+        assert resolved.augmentation.crop == config.PaddedCrop(name="padded")
