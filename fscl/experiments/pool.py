@@ -114,7 +114,7 @@ def _show(progress: TerminalProgress, heard: Mapping[str, Heard], cells: int, fi
     together = sum(report.photos_per_second for report in active)
     total = cells * max(report.steps for report in heard.values())
     done = sum(report.step for report in heard.values())
-    progress.show(done, total, f"{finished} of {cells} cells finished  {together:.0f} photos/s together")
+    progress.show(done, total, f"{finished} of {cells} cells finished", f"{together:.0f} photos/s together")
 
 
 class _Reporter(Silent):
