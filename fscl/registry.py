@@ -70,6 +70,7 @@ def _imported(kind: str, name: str) -> Callable[..., Any]:
         entry: Callable[..., Any] = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"{kind} '{name}' cannot be imported ({error}); expected MODULE:NAME of an installed package"
+            f"{kind} '{name}' cannot be imported ({error}); expected MODULE:NAME, of an installed package or of a file "
+            "beside the recipe"
         ) from None
     return entry
