@@ -1,4 +1,4 @@
-"""What is chosen at random, against torchvision's RandAugment and ColorJitter: the same choices, strengths and frequencies."""
+"""What is chosen, against torchvision's RandAugment and ColorJitter: the same choices, strengths and frequencies."""
 
 import numpy as np
 import pytest
