@@ -55,10 +55,10 @@ def measured(config: Config, manifest: Manifest, folder: Path, steps: int) -> li
         value.total.backward()
 
     found = []
-    drawn = iter(plan.batches(0, store))
+    steps_of_run = iter(plan.batches(0, store))
     for number in range(1, steps + 2):
         start = time.process_time()
-        step = next(drawn)
+        step = next(steps_of_run)
         loaded = time.process_time()
         log.step(number, 0, optimization.learning_rate, optimization.step(step))
         middle = time.process_time()

@@ -53,12 +53,12 @@ def ours(config: Config, manifest: Manifest, folder: Path, steps: int) -> tuple[
     bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
     optimization = Optimization(bundle, config, plan, runtime)
-    drawn = plan.batches(0, PhotoStore.build(plan.train, config.preprocessing, folder))
-    ready = next(drawn)
+    steps_of_run = plan.batches(0, PhotoStore.build(plan.train, config.preprocessing, folder))
+    ready = next(steps_of_run)
     pixels, labels = ready.batch.on(runtime.device)
 
     def step() -> int:
-        batch = next(drawn)
+        batch = next(steps_of_run)
         optimization.step(batch)
         return len(batch.batch.labels)
 

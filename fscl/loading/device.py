@@ -45,10 +45,10 @@ class DevicePhotos:
 
     def batches(self, batches: Batches) -> Iterator[Batch]:
         """Yield the batches of a run; the host does not wait for the device."""
-        for draws in batches:
-            found = [self.photos.readable(draw.row, self._checked) for draw in draws]
-            rows = [row for row, _ in found if row is not None]
-            yield self.photos.batch(draws, found, self._gathered(rows).permute(0, 3, 1, 2))
+        for samples in batches:
+            results = [self.photos.readable(sample.row, self._checked) for sample in samples]
+            rows = [row for row, _ in results if row is not None]
+            yield self.photos.batch(samples, results, self._gathered(rows).permute(0, 3, 1, 2))
 
     def _checked(self, row: int) -> int:
         """The row, if it can be read."""

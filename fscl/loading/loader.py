@@ -15,7 +15,7 @@ from fscl.images import UnreadableError
 from fscl.loading.augment import RandomAugmentation
 from fscl.loading.operations import Photos
 from fscl.loading.regions import Failure, Pixels, Regions, model_input, stacked
-from fscl.loading.samplers import Batches, Draw
+from fscl.loading.samplers import Batches, Sample
 
 T = TypeVar("T")
 
@@ -34,15 +34,15 @@ class Batch(NamedTuple):
         return self.photos.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
 
 
-class Found(NamedTuple, Generic[T]):
-    """What reading a photo gave, or another of its class in its place; and those that could not be read."""
+class ReadResult(NamedTuple, Generic[T]):
+    """A photo as it was read, or another of its class in its place; and those that could not be read."""
 
     photo: T | None
     failures: list[Failure]
 
 
 class TrainingPhotos(Dataset[Batch]):
-    """Batches of augmented photos, by draws. An unreadable one is replaced by the next readable one of its class.
+    """Batches of augmented photos, by samples. An unreadable one is replaced by the next readable one of its class.
 
     Where there is none, the batch says so: an error raised here would leave a worker process as a traceback.
 
@@ -62,41 +62,43 @@ class TrainingPhotos(Dataset[Batch]):
         everyone = settings.classes == "all"
         self.augmented_classes = frozenset(regions.labels.tolist() if everyone else minority)
 
-    def __getitem__(self, draws: Sequence[Draw]) -> Batch:
-        found = [self.readable(draw.row, lambda row: self.regions.resized(row, self.preprocessing)) for draw in draws]
-        photos = [photo for photo, _ in found if photo is not None]
-        return self.batch(draws, found, stacked(photos, self.preprocessing))
+    def __getitem__(self, samples: Sequence[Sample]) -> Batch:
+        results = [self.readable(sample.row, self._resized) for sample in samples]
+        photos = [photo for photo, _ in results if photo is not None]
+        return self.batch(samples, results, stacked(photos, self.preprocessing))
 
-    def readable(self, row: int, read: Callable[[int], T]) -> Found[T]:
+    def readable(self, row: int, read: Callable[[int], T]) -> ReadResult[T]:
         """Return what `read` makes of the row, or of the next one of its class that can be read."""
         failures: list[Failure] = []
         for candidate in self._with_others_of_its_class(row):
             try:
-                return Found(read(candidate), failures)
+                return ReadResult(read(candidate), failures)
             except UnreadableError as error:
                 failures.append(Failure(candidate, str(error)))
-        return Found(None, failures)
+        return ReadResult(None, failures)
 
-    def batch(self, draws: Sequence[Draw], found: Sequence[Found[T]], photos: Photos) -> Batch:
-        """Augment the photos, those of `draws` for which one was found, in that order."""
-        kept = [draw for draw, (photo, _) in zip(draws, found, strict=True) if photo is not None]
-        labels = self.regions.labels[[draw.row for draw in kept]]
+    def batch(self, samples: Sequence[Sample], results: Sequence[ReadResult[T]], photos: Photos) -> Batch:
+        """Augment the photos: those of the samples for which one was read, in that order."""
+        kept = [sample for sample, (photo, _) in zip(samples, results, strict=True) if photo is not None]
+        labels = self.regions.labels[[sample.row for sample in kept]]
         varied = [i for i, label in enumerate(labels) if label in self.augmented_classes]
         if len(varied) == len(kept) and varied:
-            photos = self.augment(photos, [draw.seed for draw in kept])
+            photos = self.augment(photos, [sample.seed for sample in kept])
         elif varied:
             photos[varied] = self.augment(photos[varied], [kept[i].seed for i in varied])
-        nothing = next((draw.row for draw, (photo, _) in zip(draws, found, strict=True) if photo is None), None)
         return Batch(
             photos=model_input(photos, self.preprocessing),
             labels=torch.from_numpy(labels).to(photos.device),
-            rows=[draw.row for draw in kept],
-            failures=[failure for _, failures in found for failure in failures],
-            exhausted="" if nothing is None else self._exhausted(found),
+            rows=[sample.row for sample in kept],
+            failures=[failure for _, failures in results for failure in failures],
+            exhausted="" if len(kept) == len(samples) else self._exhausted(results),
         )
 
-    def _exhausted(self, found: Sequence[Found[T]]) -> str:
-        first = next(failures[0] for photo, failures in found if photo is None)
+    def _resized(self, row: int) -> Pixels:
+        return self.regions.resized(row, self.preprocessing)
+
+    def _exhausted(self, results: Sequence[ReadResult[T]]) -> str:
+        first = next(failures[0] for photo, failures in results if photo is None)
         reason = f"{self.regions.name(first.row)}: {first.reason}; is the folder still there?"
         return f"no photo of a class can be read any more; first {reason}"
 

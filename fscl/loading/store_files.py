@@ -167,12 +167,12 @@ def _version(photo: Path) -> tuple[int, int]:
     """Size and time of a photo's file, or of the archive that it is in; (−1, −1) where there is none."""
     for path in (photo, *photo.parents):
         try:
-            found = path.stat()
+            status = path.stat()
         except NotADirectoryError:  # a path through a file: it is in an archive
             continue
         except OSError:
             break
-        return found.st_size, found.st_mtime_ns
+        return status.st_size, status.st_mtime_ns
     return -1, -1
 
 

@@ -11,6 +11,7 @@ from fscl.losses.logit_adjusted import LogitAdjustedLoss
 from fscl.losses.objective import Loss, Objective, Term
 from fscl.losses.proco import ProCoLoss
 from fscl.losses.supcon import SupConLoss
+from fscl.losses.torch_loss import TorchLoss
 
 LOSSES: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropyLoss,
@@ -41,5 +42,6 @@ __all__ = [
     "ProCoLoss",
     "SupConLoss",
     "Term",
+    "TorchLoss",
     "study_loss",
 ]

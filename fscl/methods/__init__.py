@@ -1,6 +1,8 @@
 """The recipes: a method is a TOML file, not a class. Add a file here and it is a method."""
 
+import sys
 import tomllib
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any

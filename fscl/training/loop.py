@@ -108,29 +108,29 @@ def _train(
         listener.note(f"{log.dropped} damaged lines of {folder.metrics} were dropped")
     validation, clock = plan.validation if store is None else store.view(plan.validation), _Clock()
     with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
-        for drawn in plan.batches(done, store):
-            step = drawn.number
-            if drawn.exhausted:
-                _save(checkpoint, step - 1, log, optimization)
-                raise PhotosError(drawn.exhausted)
-            value = optimization.step(drawn)
-            log.step(step, plan.epoch(step), optimization.learning_rate, value)
-            for row, reason in drawn.failures:
-                log.problem(step, "train", plan.train.name(row), reason)
-            clock.count(len(drawn.batch.labels))
-            listener.advance(step, plan.steps, clock.photos_per_second, log.latest)
+        for step in plan.batches(done, store):
+            number, epoch = step.number, plan.epoch(step.number)
+            if step.exhausted:
+                _save(checkpoint, number - 1, log, optimization)
+                raise PhotosError(step.exhausted)
+            value = optimization.step(step)
+            log.step(number, epoch, optimization.learning_rate, value)
+            for row, reason in step.failures:
+                log.problem(number, "train", plan.train.name(row), reason)
+            clock.count(len(step.batch.labels))
+            listener.advance(number, plan.steps, clock.photos_per_second, log.latest)
 
-            if plan.ends_epoch(step):
-                found = _validated(step, bundle, validation, plan.runtime.workers, log, optimization)
-                log.epoch(plan.epoch(step), step, clock.photos_per_second, found and found.figures)
-                if found and _is_best(found, step, bundle, plan, checkpoint):
-                    checkpoint.best_log_loss = found.figures["balanced_log_loss"]
-                    bundle.at(plan.epoch(step), step).save(folder.best)
+            if plan.ends_epoch(number):
+                validated = _validated(number, bundle, validation, plan.runtime.workers, log, optimization)
+                log.epoch(epoch, number, clock.photos_per_second, validated and validated.metrics)
+                if validated and _is_best(validated, number, bundle, plan, checkpoint):
+                    checkpoint.best_log_loss = validated.metrics["balanced_log_loss"]
+                    bundle.at(epoch, number).save(folder.best)
             stop = interrupt.requested
             if stop or checkpoint.age_seconds >= training.checkpoint_seconds:
-                _save(checkpoint, step, log, optimization)
+                _save(checkpoint, number, log, optimization)
             if stop:
-                raise KeyboardInterrupt(f"stopped after step {step} of {plan.steps}")
+                raise KeyboardInterrupt(f"stopped after step {number} of {plan.steps}")
 
     optimization.correct_head()
     finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps))
@@ -248,16 +248,16 @@ def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, optimization: Opti
 
 
 class _Validation(NamedTuple):
-    """The figures on the validation photos that could be read, and how many the class with the fewest has of them."""
+    """The metrics on the validation photos that could be read, and how many the class with the fewest has of them."""
 
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     fewest: int
 
 
 def _validated(
     step: int, bundle: Bundle, validation: Regions, workers: int, log: MetricsLog, optimization: Optimization
 ) -> _Validation | None:
-    """Return the figures on the validation photos, None where there are none; note those that cannot be read.
+    """Return the metrics on the validation photos, None where there are none; note those that cannot be read.
 
     Losses and weights are looked at first: they name the step and the term that logits would not.
     """
@@ -265,40 +265,38 @@ def _validated(
     optimization.require_finite(step)
     if not len(validation):
         return None
-    found = scores(
+    scored = scores(
         bundle.classifier,
         validation,
         bundle.preprocessing,
         batch_size=bundle.config.training.batch_size,
         workers=workers,
     )
-    for row, reason in found.failures:
+    for row, reason in scored.failures:
         log.problem(step, "val", validation.name(row), reason)
-    if not np.isfinite(found.logits).all():
+    if not np.isfinite(scored.logits).all():
         rate = f"{optimization.learning_rate:.3g}"
         raise DivergenceError(f"step {step}: a logit of a validation photo is not finite at learning rate {rate}")
-    labels = validation.labels[found.rows]
-    measured = figures(
-        found.logits,
+    labels = validation.labels[scored.rows]
+    metrics = figures(
+        scored.logits,
         labels,
         classes=bundle.classes,
         minority=bundle.minority,
         train_counts=bundle.train_counts,
     )
     # Over the other classes alone these would say more than the photos do.
-    measured |= dict.fromkeys(OVER_ALL_CLASSES) if lacking(measured) else {}
-    photos = {
-        (label, validation.photos[row]) for label, row in zip(labels.tolist(), found.rows.tolist(), strict=True)
-    }
-    counts = Counter(label for label, _ in photos)
-    return _Validation(measured, min(counts[label] for label in range(len(bundle.classes))))
+    metrics |= dict.fromkeys(OVER_ALL_CLASSES) if lacking(metrics) else {}
+    rows = zip(labels.tolist(), scored.rows.tolist(), strict=True)
+    counts = Counter(label for label, _ in {(label, validation.photos[row]) for label, row in rows})
+    return _Validation(metrics, min(counts[label] for label in range(len(bundle.classes))))
 
 
-def _is_best(found: _Validation, step: int, bundle: Bundle, plan: Plan, checkpoint: Checkpoint) -> bool:
+def _is_best(validated: _Validation, step: int, bundle: Bundle, plan: Plan, checkpoint: Checkpoint) -> bool:
     unfinished = step <= plan.stages[-1].start  # an epoch of an earlier stage is not the method
-    if found.fewest < MIN_VALIDATION_PHOTOS or unfinished:
+    if validated.fewest < MIN_VALIDATION_PHOTOS or unfinished:
         return False
     if bundle.config.posthoc is not None:  # which corrects the last epoch alone
         return False
-    log_loss = found.figures["balanced_log_loss"]
+    log_loss = validated.metrics["balanced_log_loss"]
     return log_loss is not None and log_loss < checkpoint.best_log_loss

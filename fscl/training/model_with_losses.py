@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fscl.losses.objective import Objective, Value
+from fscl.losses.objective import LossValue, Objective
 from fscl.models import Classifier
 
 
@@ -34,7 +34,7 @@ class ModelWithLosses(nn.Module):
         *,
         stage: int = 0,
         progress: float = 1.0,
-    ) -> Value:
+    ) -> LossValue:
         """Return the losses of a batch: their weighted sum, and each of them for the log.
 
         Args:
@@ -44,5 +44,5 @@ class ModelWithLosses(nn.Module):
             progress: share of the stage that is done, 0 … 1.
         """
         logits, features = self.classifier(photos)
-        value: Value = self.objectives[stage](logits, features, labels, progress)
+        value: LossValue = self.objectives[stage](logits, features, labels, progress)
         return value

@@ -1,4 +1,4 @@
-"""One step downhill: the classifier, the optimizer, and what each stage of the recipe lets learn."""
+"""The optimizer: one step on a batch, and what each stage of the recipe trains."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -13,19 +13,19 @@ from torch.optim.lr_scheduler import LambdaLR
 from fscl.bundle import Bundle
 from fscl.config import Config, Training
 from fscl.errors import ConfigurationError, DivergenceError
-from fscl.losses.objective import Value
+from fscl.losses.objective import LossValue
 from fscl.models.heads import POSTHOC, HeadCorrection, LinearMap
 from fscl.registry import build
 from fscl.runtime import Runtime
 from fscl.training.checkpoint import Stateful
 from fscl.training.model_with_losses import ModelWithLosses
-from fscl.training.plan import Plan, Stage, Step
+from fscl.training.plan import Plan, RunStage, Step
 
 MOMENTUM = 0.9  # of SGD, in every paper on long-tailed CIFAR
 
 
 class Optimization:
-    """The classifier on its way downhill: the optimizer, and its learning rate as the schedule has it.
+    """The optimizer over all that a run trains; the learning rate goes as the schedule says.
 
     Raises:
         ConfigurationError: a post-hoc correction that does not fit the head.
@@ -34,7 +34,7 @@ class Optimization:
     def __init__(self, bundle: Bundle, config: Config, plan: Plan, runtime: Runtime) -> None:
         self.bundle, self.config, self.runtime = bundle, config, runtime
         self.classifier = bundle.classifier.train()
-        self.stage: Stage | None = None
+        self.stage: RunStage | None = None
         self.learning_rate = config.training.learning_rate  # of the latest step
         self.model = ModelWithLosses(self.classifier, [stage.objective for stage in plan.stages])
         self.optimizer = _optimizer(self.model.parameters(), config.training)
@@ -49,15 +49,14 @@ class Optimization:
         }
         self.correction = head_correction(config, bundle)
 
-    def step(self, drawn: Step) -> Value:
-        """Take one step downhill; return the objective before it."""
-        if drawn.stage is not self.stage:
-            self._enter(drawn.stage, begins=drawn.number == drawn.stage.start + 1)
-        photos, labels = drawn.mixed(self.runtime.device, self.config.seed)
+    def step(self, step: Step) -> LossValue:
+        """Update the weights once; return the losses before that."""
+        stage = step.stage
+        if stage is not self.stage:
+            self._enter(stage, begins=step.number == stage.start + 1)
+        photos, labels = step.mixed(self.runtime.device, self.config.seed)
         with self.runtime.autocast():
-            value: Value = self.model(
-                photos, labels, stage=drawn.stage.number, progress=drawn.stage.progress(drawn.number)
-            )
+            value: LossValue = self.model(photos, labels, stage=stage.number, progress=stage.progress(step.number))
         self.optimizer.zero_grad(set_to_none=True)
         value.total.backward()  # type: ignore[no-untyped-call]
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
@@ -65,17 +64,17 @@ class Optimization:
         self.schedule.step()
         return value
 
-    def _enter(self, stage: Stage, *, begins: bool) -> None:
+    def _enter(self, stage: RunStage, *, begins: bool) -> None:
         """Go on in a stage, or begin it."""
         self.stage = stage
         head = self.classifier.head
         if begins:
             self.former_head.load_state_dict(head.state_dict())
-            if stage.recipe.head == "fresh":
+            if stage.settings.head == "fresh":
                 head.reset_parameters()
-            if stage.recipe.schedule == "restart":
+            if stage.settings.schedule == "restart":
                 self.optimizer.state.clear()
-        self.classifier.train_only(stage.recipe.trainable)
+        self.classifier.train_only(stage.settings.trainable)
 
     def correct_head(self) -> None:
         """Apply the recipe's post-hoc correction, if it has one."""

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from fscl.bundle import Bundle
-from fscl.config import Component, Config, Schedule
-from fscl.config import Stage as Recipe
+from fscl.config import Component, Config, LossTerm, Schedule, Stage
 from fscl.errors import ConfigurationError
 from fscl.loading.device import DevicePhotos
 from fscl.loading.loader import Batch, TrainingPhotos, training_loader
@@ -21,21 +20,21 @@ from fscl.loading.mixing import MIXINGS, Mixing
 from fscl.loading.regions import Failure, Regions
 from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
-from fscl.losses import LOSSES, Loss, Objective, Term
+from fscl.losses import LOSSES, Loss, Objective, Term, TorchLoss
 from fscl.registry import build
 from fscl.runtime import Runtime
 from fscl.training.subset import Subset
 
 PARTNERS = 1  # tells the seed of photos drawn to be mixed in from that of the photos themselves
-MIXING = 2  # and the draws of mixing from those of the order of photos
+MIXING = 2  # and what mixing draws at random from the order of photos
 
 
 @dataclass(frozen=True)
-class Stage:
+class RunStage:
     """A stretch of the run, from after `start` steps to `stop`, and what is done in it."""
 
     number: int  # its place in the recipe, counted from 0
-    recipe: Recipe
+    settings: Stage  # what the recipe says of it
     start: int
     stop: int
     sampler: Sampler
@@ -45,7 +44,7 @@ class Stage:
 
     def mixes(self, step: int) -> bool:
         """Whether photos of this step, counted from 1, are mixed."""
-        settings = self.recipe.mixing
+        settings = self.settings.mixing
         return settings is not None and settings.start <= self.progress(step) < settings.stop
 
     def progress(self, step: int) -> float:
@@ -57,7 +56,7 @@ class Step(NamedTuple):
     """A step of the run, counted from 1, and its photos."""
 
     number: int
-    stage: Stage
+    stage: RunStage
     batch: Batch
     partners: Batch | None
 
@@ -111,7 +110,7 @@ class Plan:
         self.batches_per_epoch = batches_per_epoch(len(self.train), config.training.batch_size)
         self.schedule = config.training.schedule
         self.steps = config.training.length(self.batches_per_epoch)
-        shares = list(accumulate((recipe.share for recipe in config.stage), initial=0.0))
+        shares = list(accumulate((settings.share for settings in config.stage), initial=0.0))
         ends = [round(self.steps * share / shares[-1]) for share in shares]
         if any(start == stop for start, stop in pairwise(ends)):
             raise ConfigurationError(
@@ -122,8 +121,8 @@ class Plan:
             self._stage(number, start, stop, config, bundle) for number, (start, stop) in enumerate(pairwise(ends))
         ]
 
-    def _stage(self, number: int, start: int, stop: int, config: Config, bundle: Bundle) -> Stage:
-        recipe = config.stage[number]
+    def _stage(self, number: int, start: int, stop: int, config: Config, bundle: Bundle) -> RunStage:
+        settings = config.stage[number]
         about_classes = {
             "num_classes": len(bundle.classes),
             "class_names": bundle.classes,
@@ -133,7 +132,7 @@ class Plan:
             "dims": bundle.classifier.dims,
             "head_scale": getattr(bundle.classifier.head, "scale", None),  # None: of a linear head
         }
-        about_draws = {
+        about_sampling = {
             "labels": self.train.labels,
             "batch_size": config.training.batch_size,
             "seed": config.seed,
@@ -141,21 +140,23 @@ class Plan:
         }
 
         def sampler(component: Component, **changed: Any) -> Sampler:
-            return build(SAMPLERS, "sampler", component.name, about_draws | changed, component.options, own=Sampler)
+            return build(
+                SAMPLERS, "sampler", component.name, about_sampling | changed, component.options, own=Sampler
+            )
 
-        mixing = recipe.mixing
-        drawn = sampler(mixing.partners, seed=_other_seed(config.seed)) if mixing and mixing.partners else None
-        return Stage(
+        mixing = settings.mixing
+        partners = sampler(mixing.partners, seed=_other_seed(config.seed)) if mixing and mixing.partners else None
+        return RunStage(
             number=number,
-            recipe=recipe,
+            settings=settings,
             start=start,
             stop=stop,
-            sampler=sampler(recipe.sampler),
-            objective=_objective(recipe, about_classes | about_model).to(self.runtime.device),
+            sampler=sampler(settings.sampler),
+            objective=_objective(settings, about_classes | about_model).to(self.runtime.device),
             mixing=build(MIXINGS, "mixing", mixing.name, about_classes, mixing.options, own=Mixing)
             if mixing
             else None,
-            partners=drawn,
+            partners=partners,
         )
 
     def cautions(self) -> Iterator[str]:
@@ -184,7 +185,7 @@ class Plan:
 
     def learning_rate_factor(self, done: int) -> float:
         """Return what multiplies the learning rate after `done` steps, as the schedule says, anew at each restart."""
-        starts = [s.start for s in self.stages if s.start == 0 or s.recipe.schedule == "restart"]
+        starts = [s.start for s in self.stages if s.start == 0 or s.settings.schedule == "restart"]
         start = max(s for s in starts if s <= done)
         stop = min((s for s in starts if s > done), default=self.steps)
         climbing = self.schedule.warmup * (stop - start) if start == 0 else 0.0
@@ -209,12 +210,12 @@ class Plan:
             return DevicePhotos(photos, self.runtime.device).batches
         return lambda batches: iter(training_loader(photos, batches, workers=self.runtime.workers))
 
-    def _batches(self, stage: Stage, sampler: Sampler, first: int) -> Batches:
+    def _batches(self, stage: RunStage, sampler: Sampler, first: int) -> Batches:
         return Batches(
             sampler,
             start=first,
             stop=stage.stop,
-            views=stage.recipe.views,
+            views=stage.settings.views,
             rank=self.runtime.rank,
             world_size=self.runtime.world_size,
         )
@@ -231,23 +232,28 @@ def scheduled(schedule: Schedule, done: float) -> float:
     return 0.5 * (1 + cos(pi * done)) if schedule.name == "cosine" else 1.0
 
 
-def _objective(recipe: Recipe, context: dict[str, Any]) -> Objective:
-    losses = {term.name: build(LOSSES, "loss", term.name, context, term.options, own=Loss) for term in recipe.loss}
+def _objective(settings: Stage, context: dict[str, Any]) -> Objective:
+    losses = {term.name: _loss(term, context) for term in settings.loss}
     for name, loss in losses.items():
         if getattr(loss, "sees", None) not in ("logits", "features"):
             raise ConfigurationError(f'loss \'{name}\' does not say what it sees: set sees = "logits" or "features"')
-    if "backbone" not in recipe.trainable and all(loss.sees == "features" for loss in losses.values()):
+    if "backbone" not in settings.trainable and all(loss.sees == "features" for loss in losses.values()):
         raise ConfigurationError(
             f"a stage that trains the head alone needs a loss of the logits, got {', '.join(losses)}; "
             "add cross_entropy"
         )
-    if recipe.mixing is not None:
+    if settings.mixing is not None:
         for name, loss in losses.items():
             if not loss.takes_soft:
                 raise ConfigurationError(
-                    f"loss '{name}' cannot be used with mixing '{recipe.mixing.name}': it wants one class per photo"
+                    f"loss '{name}' cannot be used with mixing '{settings.mixing.name}': it wants one class per photo"
                 )
-    return Objective({term.name: Term(term.weight, losses[term.name], term.ramp) for term in recipe.loss})
+    return Objective({term.name: Term(term.weight, losses[term.name], term.ramp) for term in settings.loss})
+
+
+def _loss(term: LossTerm, context: dict[str, Any]) -> Loss:
+    loss = build(LOSSES, "loss", term.name, context, term.options, own=nn.Module)
+    return loss if isinstance(loss, Loss) else TorchLoss(loss)
 
 
 def _other_seed(seed: int) -> int:

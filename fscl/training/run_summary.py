@@ -53,11 +53,11 @@ def _training_photos(folder: RunFolder, bundle: Bundle) -> dict[str, int]:
 
 
 def _unreadable(problems: list[dict[str, Any]], split: str, name: str, what_then: str) -> list[str]:
-    found = {line["path"]: line["reason"] for line in problems if line.get("split", "train") == split}
-    lines = [f"  {path}: {reason}" for path, reason in list(found.items())[:LISTED]]
-    more = [f"  and {len(found) - LISTED:,} more"] if len(found) > LISTED else []
-    photos = "photo" if len(found) == 1 else "photos"
-    return [f"{len(found):,} {name} {photos} could not be read, {what_then}:", *lines, *more] if found else []
+    reasons = {line["path"]: line["reason"] for line in problems if line.get("split", "train") == split}
+    lines = [f"  {path}: {reason}" for path, reason in list(reasons.items())[:LISTED]]
+    more = [f"  and {len(reasons) - LISTED:,} more"] if len(reasons) > LISTED else []
+    photos = "photo" if len(reasons) == 1 else "photos"
+    return [f"{len(reasons):,} {name} {photos} could not be read, {what_then}:", *lines, *more] if reasons else []
 
 
 def _length(epochs: Sequence[Mapping[str, Any]]) -> str:
@@ -67,11 +67,11 @@ def _length(epochs: Sequence[Mapping[str, Any]]) -> str:
     return f"{last['step']} steps, {last['epoch'] + 1} epochs, {last['photos_per_second']:.0f} photos/s"
 
 
-def _validation_lines(found: Mapping[str, Any], bundle: Bundle) -> list[str]:
+def _validation_lines(metrics: Mapping[str, Any], bundle: Bundle) -> list[str]:
     rare = {f"recall of {'/'.join(bundle.minority)}": "minority_recall", "of the others": "majority_recall"}
     names = (rare if bundle.minority else {}) | {"balanced accuracy": "balanced_accuracy"}
-    shown = {name: found[figure] for name, figure in names.items()}
+    shown = {name: metrics[key] for name, key in names.items()}
     figures = ", ".join(f"{name} {'–' if v is None else f'{v:.2f}'}" for name, v in shown.items())
-    without = ", ".join(lacking(found))
+    without = ", ".join(lacking(metrics))
     more = [f"validation lacks {without}: recall is of the other classes alone"] if without else []
     return [f"validation, last epoch: {figures}", *more]
