@@ -410,6 +410,14 @@ def methods() -> None:
     _print(table())
 
 
+@app.command
+def parts() -> None:
+    """List what a recipe can be made of: losses, samplers, mixings, heads and corrections, with their options."""
+    from fscl.parts import table
+
+    _print(table())
+
+
 def _stage(name: str) -> int | str:
     try:
         return int(name)

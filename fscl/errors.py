@@ -39,7 +39,7 @@ class DivergenceError(FsclError):
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return the tail of an error about an unknown name: the nearest choice, or all of them, of many the nearest five.
+    """Return the tail of an error about an unknown name: the nearest choice, or all, or five of many.
 
     >>> did_you_mean("gama", ["gamma", "alpha"])
     "; did you mean 'gamma'?"

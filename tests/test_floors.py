@@ -14,7 +14,7 @@ FLOORS = [
     },
     {"manifest", "scoring", "models", "losses", "methods"},
     {"formats", "loading"},
-    {"bundle", "inference"},
+    {"bundle", "inference", "parts"},
     {"training", "evaluation", "evaluation_table", "prediction", "explain"},
     {"experiments", "report", "export"},
     {"cli", "serve"},

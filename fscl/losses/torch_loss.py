@@ -38,6 +38,6 @@ class TorchLoss(Loss):
         value: Tensor = self.module(seen, labels)
         if value.ndim:
             raise ValueError(
-                f"{type(self.module).__name__} must return one number, got {tuple(value.shape)}; set reduction = 'mean'"
+                f"{type(self.module).__name__} must return one number, got {tuple(value.shape)}; reduction = 'mean'?"
             )
         return value
