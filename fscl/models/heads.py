@@ -48,7 +48,43 @@ class CosineHead(nn.Module):
         return self.scale * functional.linear(functional.normalize(features), functional.normalize(self.weight))
 
 
-HEADS: dict[str, type[CosineHead]] = {"cosine": CosineHead}
+class TwoBranches(nn.Module):
+    """Two linear heads on the same features; each class takes its probability from one of them.
+
+        f_c = log softmax(W h + b)_c, of `common` for common classes, of `rare` for the rest
+
+    softmax(f) is then the probabilities of both, one class from each, made to sum to 1. Source: Cunha et al. 2023,
+    square-root sampling branch, whose code adds the masked probabilities and does not scale them: the same argmax.
+    A recipe does not train it: the correction `branches` makes it of two heads that were trained one after the other.
+
+    Args:
+        in_features, out_features: D and K.
+
+    >>> head = TwoBranches(2, 3)
+    >>> head(torch.ones(4, 2)).shape
+    torch.Size([4, 3])
+    """
+
+    is_common: Tensor
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.common = nn.Linear(in_features, out_features)
+        self.rare = nn.Linear(in_features, out_features)
+        self.register_buffer("is_common", torch.zeros(out_features, dtype=torch.bool))
+
+    def reset_parameters(self) -> None:
+        """Draw new weights for both."""
+        self.common.reset_parameters()
+        self.rare.reset_parameters()
+
+    def forward(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
+        """Return the logits, each ≤ 0."""
+        common, rare = (branch(features).log_softmax(dim=1) for branch in (self.common, self.rare))
+        return torch.where(self.is_common, common, rare)
+
+
+HEADS: dict[str, type[nn.Module]] = {"cosine": CosineHead, "branches": TwoBranches}
 
 
 class LinearMap(NamedTuple):
