@@ -1,14 +1,10 @@
 """Any timm backbone, its intermediate features tapped by stage, and a head for our classes."""
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple, Self
 
 import timm
-import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
@@ -16,6 +12,7 @@ from fscl.config import Component
 from fscl.errors import BundleError, ConfigurationError, did_you_mean, first_line
 from fscl.models.cifar_resnet import CifarResNet32
 from fscl.models.heads import HEADS
+from fscl.models.weights import Fit, fit
 from fscl.registry import build
 
 # What building a backbone raises where name, size or weights do not fit: timm has no error of its own.
@@ -23,7 +20,6 @@ NOT_BUILT = (RuntimeError, AssertionError, ValueError, LookupError, TypeError, A
 
 PARTS = ("backbone", "head", "norm_statistics")  # what can be trained, one without the other
 OWN_BACKBONES = {"cifar_resnet32": CifarResNet32}  # beside timm's, which has no ResNet of the CIFAR benchmarks
-STATE_DICTS = ("state_dict", "classifier")  # where timm's and our checkpoints hold the weights
 
 
 class Outputs(NamedTuple):
@@ -125,65 +121,27 @@ class Classifier(nn.Module):
         settings = self.backbone.pretrained_cfg
         return tuple(settings["mean"]), tuple(settings["std"])
 
-    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
-        """Start from `weights` of the same backbone, or of a whole classifier of ours.
+    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> Fit:
+        """Start from `weights` of the same backbone, under any prefix, or of a whole classifier of ours.
 
         The head is taken over where it fits ours.
+
+        Returns:
+            What was taken, what the file lacks and what is left over.
 
         Raises:
             BundleError: a weight of the backbone is missing or has another shape.
         """
-        head = {name for name in self.backbone.state_dict() if name.startswith(_head_prefix(self.backbone))}
         own = self.backbone.state_dict()
-        named = {name.removeprefix("backbone."): weight for name, weight in weights.items()}
-        fits = {n: w for n, w in named.items() if n in own and own[n].shape == w.shape}
-        lacking = sorted(set(own) - set(fits) - head)
+        taken = fit(own, weights)
+        lacking = [name for name in taken.lacking if not name.startswith(_head_prefix(self.backbone))]
         if lacking:
             raise BundleError(
                 f"{origin}: not the weights of this backbone: {len(lacking)} of {len(own)} are missing or of "
                 f"another shape, first '{lacking[0]}'; name the backbone they are from with --backbone"
             )
-        self.backbone.load_state_dict(own | fits)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a `.safetensors` file, a PyTorch state dict or a training checkpoint.
-
-    Nothing but tensors is unpickled.
-
-    Raises:
-        BundleError: missing, damaged, or more than tensors.
-    """
-    if not path.is_file():
-        raise BundleError(f"{path}: no such weights file")
-    weights = _read(path)
-    if isinstance(weights, dict):
-        holding = next((key for key in STATE_DICTS if isinstance(weights.get(key), dict)), None)
-        weights = weights if holding is None else weights[holding]
-    if not isinstance(weights, dict) or not all(map(_is_weight, weights, weights.values())):
-        raise BundleError(f"{path}: expected a state dict (name → tensor), got {type(weights).__name__}")
-    return weights
-
-
-def why_unread(error: Exception) -> str:
-    """Return why torch could not read a file, without its advice to read it in a way that runs what is in it."""
-    if isinstance(error, UnpicklingError):
-        return "it holds more than tensors"
-    return first_line(error).split(". ")[0]
-
-
-def _is_weight(name: object, weight: object) -> bool:
-    dense = isinstance(weight, Tensor) and weight.layout is torch.strided and not weight.is_quantized
-    return isinstance(name, str) and dense
-
-
-def _read(path: Path) -> Any:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # reading bytes that are no weights, torch and safetensors raise almost anything
-        raise BundleError(f"{path}: not a plain file of weights, or cut short ({why_unread(error)})") from None
+        self.backbone.load_state_dict(own | taken.weights)
+        return taken
 
 
 def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bool) -> Any:

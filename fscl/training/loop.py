@@ -19,7 +19,7 @@ from fscl.loading.store import PhotoStore
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
-from fscl.models.classifier import read_weights
+from fscl.models.weights import read_weights
 from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint

@@ -5,7 +5,7 @@ from safetensors.torch import save_file
 
 from fscl.errors import BundleError, ConfigurationError
 from fscl.models import Classifier
-from fscl.models.classifier import read_weights
+from fscl.models.weights import read_weights
 
 
 @pytest.mark.parametrize(
