@@ -17,7 +17,8 @@ from fscl.atomic import write_bytes, write_text
 from fscl.config import Config, Preprocessing, Section
 from fscl.errors import BundleError, FsclError, first_line, in_words, shown
 from fscl.models import Classifier
-from fscl.models.classifier import NOT_BUILT, read_weights
+from fscl.models.classifier import NOT_BUILT
+from fscl.models.weights import read_weights
 from fscl.run_folder import RECORD, WEIGHTS
 
 VERSION: Literal[1] = 1

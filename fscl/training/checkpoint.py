@@ -13,7 +13,7 @@ from torch.optim import SGD, Optimizer
 
 from fscl.atomic import write_bytes
 from fscl.errors import BundleError, first_line, shown
-from fscl.models.classifier import why_unread
+from fscl.models.weights import why_unread
 
 NUMBERS = {int: (int,), float: (int, float)}  # kinds that may stand for one another
 

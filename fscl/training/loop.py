@@ -21,7 +21,7 @@ from fscl.lock import held
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
-from fscl.models.classifier import read_weights
+from fscl.models.weights import read_weights
 from fscl.progress import Listener, Silent
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime

@@ -5,7 +5,7 @@ from safetensors.torch import save_file
 
 from fscl.errors import BundleError, ConfigurationError
 from fscl.models import Classifier
-from fscl.models.classifier import read_weights
+from fscl.models.weights import read_weights
 
 
 @pytest.mark.parametrize(
@@ -83,17 +83,42 @@ def test_our_own_checkpoints_and_bundles_give_their_backbone(tmp_path):
         assert all(torch.equal(taken[n], w) for n, w in ours.items() if taken[n].shape == w.shape)
 
 
-def test_published_weights_that_cannot_be_fetched(monkeypatch):
+@pytest.mark.parametrize("backbone", ["resnet18", "hf-hub:timm/resnet18.a1_in1k"])
+def test_published_weights_that_cannot_be_fetched(monkeypatch, backbone):
     reason = "We could not reach the place that has the weights. " * 9
 
     def offline(*args, **kwargs):
         raise OSError(reason)
 
+    monkeypatch.setattr("fscl.models.classifier.require_hub", lambda origin: None)
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(ConfigurationError, match=r"model.safetensors of 'timm/resnet18.a1_in1k' elsewhere") as found:
-        Classifier("resnet18", 2, pretrained=True)
-    said = str(found.value).split("fetched (")[1].split(" …)")[0]
+    with pytest.raises(ConfigurationError, match=r"model.safetensors of 'timm/resnet18.a1_in1k' elsewhere") as caught:
+        Classifier(backbone, 2, pretrained=True)
+    said = str(caught.value).split("fetched (")[1].split(" …)")[0]
     assert reason.startswith(said + " ")
+
+
+def test_without_a_network_the_library_that_fetches_is_not_asked(monkeypatch):
+    """It would try again and again, for a minute."""
+
+    def no_network(*args, **kwargs):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("fscl.models.weights.socket.create_connection", no_network)
+    monkeypatch.setattr("fscl.models.weights.getproxies", dict)
+    monkeypatch.setattr("fscl.models.weights.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("asked"))
+    for backbone in ("resnet18", "hf-hub:timm/resnet18.a1_in1k"):
+        with pytest.raises(ConfigurationError, match=r"could not be fetched \(Name or service.* with --weights FILE"):
+            Classifier(backbone, 2, pretrained=True)
+
+
+def test_an_unknown_backbone_names_five_at_most():
+    with pytest.raises(ConfigurationError, match=r"unknown backbone 'qqqq'; the nearest of \d+:") as caught:
+        Classifier("qqqq", 2)
+    assert len(str(caught.value).split(": ")[-1].split(", ")) == 5
+    with pytest.raises(ConfigurationError, match="did you mean 'resnet50'"):
+        Classifier("resnet5", 2)
 
 
 def test_a_backbone_without_published_weights():
