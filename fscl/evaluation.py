@@ -10,21 +10,21 @@ import pandas as pd
 from scipy.special import expit
 
 from fscl.atomic import write_text
-from fscl.bundle import RECORD, Bundle
+from fscl.bundle import Bundle
 from fscl.errors import PhotosError
 from fscl.evaluation_table import table
 from fscl.formats.copies import seen_before
 from fscl.formats.reasons import tally
 from fscl.inference import Scores, scores
-from fscl.loading.loader import Regions
+from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore
-from fscl.lock import LOCK, held
+from fscl.lock import held
 from fscl.manifest.identity import replaced
 from fscl.manifest.table import Manifest, counts_by_class
+from fscl.run_folder import RunFolder
+from fscl.runtime import Runtime
 from fscl.scoring.metrics import confusion, figures
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
-from fscl.training.run_folder import EVALUATION, PHOTOS
-from fscl.training.runtime import Runtime
 
 __all__ = ["evaluate", "evaluate_run", "table"]
 
@@ -119,7 +119,8 @@ def evaluate_run(
         OutputError: the run is being trained, or evaluated by another process.
         ConfigurationError: a negative number of workers.
     """
-    if not any((run / name).exists() for name in (LOCK, RECORD)):  # no run, whose folder is left alone
+    folder = RunFolder(run)
+    if not (folder.lock.exists() or folder.record.exists()):  # no run, whose folder is left alone
         Bundle.open(run)
     with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
         return _evaluated(run, photos, batch_size=batch_size, workers=workers)
@@ -140,7 +141,7 @@ def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: 
         if own is not None:
             told = "those that it was trained on are told by known hashes, else by name and size"
         record["note"] = f"the photos of the run are not known ({gone}): {told}, and no threshold was chosen"
-    write_text(run / EVALUATION, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_text(RunFolder(run).evaluation, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return record
 
 
@@ -154,7 +155,7 @@ class _Test(NamedTuple):
 
 def _photos_of(run: Path) -> tuple[Manifest | None, str]:
     """Return what is known of the photos of a run, and why they are not to be had, if so."""
-    path = run / PHOTOS
+    path = RunFolder(run).photos
     if not path.exists():
         return None, f"{path} does not exist"
     try:

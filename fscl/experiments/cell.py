@@ -15,10 +15,11 @@ from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
 from fscl.experiments.similarity import similarity
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import SPLITS, Manifest, counts_by_class
+from fscl.progress import Listener
+from fscl.run_folder import RunFolder
+from fscl.runtime import Runtime, machine
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit, untrained
-from fscl.training.progress import Listener
-from fscl.training.runtime import Runtime, machine
 from fscl.training.subset import Subset
 
 
@@ -52,17 +53,17 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
         reason = str(error)
         if not isinstance(error, FsclError | OSError):
             reason = f"{type(error).__name__}: {error}"
-            write_text(folder / "error.txt", traceback.format_exc())
+            write_text(RunFolder(folder).fault, traceback.format_exc())
         ledger.write(cell, config.method, "failed", reason)
         return "failed"
     return "done"
 
 
 def _found(cell: Cell, config: Config, ledger: Ledger, started: float, store: PhotoStore | None) -> dict[str, Any]:
-    folder = ledger.run_folder(cell)
-    bundles = _bundles(folder)
+    folder = RunFolder(ledger.run_folder(cell))
+    bundles = {name: Bundle.open(path) for name, path in folder.bundles().items()}
     kept = next(iter(bundles))
-    photos = Manifest.read(folder / "photos.parquet")
+    photos = Manifest.read(folder.photos)
     train, validation, test = (_part(photos, split) for split in SPLITS)
     evaluations = {}
     for name, bundle in bundles.items():
@@ -72,7 +73,7 @@ def _found(cell: Cell, config: Config, ledger: Ledger, started: float, store: Ph
             ledger.write_scores(cell, logits)
     trained_on = Subset(photos, bundles[kept].classes, bundles[kept].minority)
     started_from = untrained(config, trained_on, Runtime.start(config.training.workers))
-    metrics = read_metrics(folder / "metrics.jsonl")
+    metrics = read_metrics(folder.metrics)
     epochs = [line for line in metrics if line["kind"] == "epoch"]
     last_epoch = epochs[-1] if epochs else {}
     return {
@@ -93,14 +94,6 @@ def _found(cell: Cell, config: Config, ledger: Ledger, started: float, store: Ph
             "config_sha256": config.sha256(),
         },
     }
-
-
-def _bundles(folder: Path) -> dict[str, Bundle]:
-    """Return the bundles of a finished run, the kept one first."""
-    for kept, other in (("best", "last"), ("last", "best")):
-        if (folder / other).exists():
-            return {kept: Bundle.open(folder), other: Bundle.open(folder / other)}
-    return {"last": Bundle.open(folder)}
 
 
 def _part(photos: Manifest, split: str) -> Manifest:

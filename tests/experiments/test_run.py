@@ -20,10 +20,10 @@ from fscl.experiments.ledger import Ledger, curve
 from fscl.experiments.run import compare, failures, pairs_of
 from fscl.manifest.imbalance import profile_sizes
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
 from fscl.report import paired_frame, read_study
 from fscl.report.study import Curve
 from fscl.report.tables import figures_table, study_table
-from fscl.training.progress import Silent
 
 FINE = Pair("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "jobs": 1, "quiet": True}

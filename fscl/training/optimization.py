@@ -1,4 +1,4 @@
-"""One step downhill: the classifier, the optimizer, and what each stage of the recipe lets learn."""
+"""The optimizer: one step on a batch, and what each stage of the recipe trains."""
 
 from copy import deepcopy
 from math import inf
@@ -11,16 +11,17 @@ from torch.optim.lr_scheduler import LambdaLR
 from fscl.bundle import Bundle
 from fscl.config import Config
 from fscl.errors import ConfigurationError, DivergenceError
-from fscl.losses.objective import Value
-from fscl.models.heads import POSTHOC, LinearMap
+from fscl.losses.objective import LossValue
+from fscl.models.heads import POSTHOC, HeadCorrection, LinearMap
 from fscl.registry import build
+from fscl.runtime import Runtime
 from fscl.training.checkpoint import Stateful
-from fscl.training.plan import Plan, Stage, Step
-from fscl.training.runtime import Runtime
+from fscl.training.model_with_losses import ModelWithLosses
+from fscl.training.plan import Plan, RunStage, Step
 
 
-class Descent:
-    """The classifier on its way downhill: Adam, its learning rate falling along a cosine.
+class Optimization:
+    """Adam over all that a run trains; the learning rate falls along a cosine.
 
     Raises:
         ConfigurationError: a post-hoc correction that does not fit the head.
@@ -29,11 +30,11 @@ class Descent:
     def __init__(self, bundle: Bundle, config: Config, plan: Plan, runtime: Runtime) -> None:
         self.bundle, self.config, self.runtime = bundle, config, runtime
         self.classifier = bundle.classifier.train()
-        self.stage: Stage | None = None
+        self.stage: RunStage | None = None
         self.learning_rate = config.training.learning_rate  # of the latest step
-        objectives = nn.ModuleList(stage.objective for stage in plan.stages)
+        self.model = ModelWithLosses(self.classifier, [stage.objective for stage in plan.stages])
         self.optimizer = Adam(
-            [*self.classifier.parameters(), *objectives.parameters()],
+            self.model.parameters(),
             self.learning_rate,
             weight_decay=config.training.weight_decay,
             fused=True,
@@ -42,21 +43,21 @@ class Descent:
         self.former_head = deepcopy(self.classifier.head)  # as it was before the present stage
         self.parts: dict[str, Stateful] = {
             "classifier": self.classifier,
-            "objectives": objectives,
+            "objectives": self.model.objectives,
             "optimizer": self.optimizer,
             "schedule": self.schedule,
             "former_head": self.former_head,
         }
-        self._corrected_head()
+        self.correction = head_correction(config, bundle)
 
-    def step(self, drawn: Step) -> Value:
-        """Take one step downhill; return the objective before it."""
-        if drawn.stage is not self.stage:
-            self._enter(drawn.stage, begins=drawn.number == drawn.stage.start + 1)
-        photos, labels = drawn.mixed(self.runtime.device, self.config.seed)
+    def step(self, step: Step) -> LossValue:
+        """Update the weights once; return the losses before that."""
+        stage = step.stage
+        if stage is not self.stage:
+            self._enter(stage, begins=step.number == stage.start + 1)
+        photos, labels = step.mixed(self.runtime.device, self.config.seed)
         with self.runtime.autocast():
-            logits, features = self.classifier(photos)
-            value: Value = drawn.stage.objective(logits, features, labels, drawn.stage.progress(drawn.number))
+            value: LossValue = self.model(photos, labels, stage=stage.number, progress=stage.progress(step.number))
         self.optimizer.zero_grad(set_to_none=True)
         value.total.backward()  # type: ignore[no-untyped-call]
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
@@ -64,38 +65,23 @@ class Descent:
         self.schedule.step()
         return value
 
-    def _enter(self, stage: Stage, *, begins: bool) -> None:
+    def _enter(self, stage: RunStage, *, begins: bool) -> None:
         """Go on in a stage, or begin it."""
         self.stage = stage
         head = self.classifier.head
         if begins:
             self.former_head.load_state_dict(head.state_dict())
-            if stage.recipe.head == "fresh":
+            if stage.settings.head == "fresh":
                 head.reset_parameters()
-            if stage.recipe.schedule == "restart":
+            if stage.settings.schedule == "restart":
                 self.optimizer.state.clear()
-        self.classifier.train_only(stage.recipe.trainable)
+        self.classifier.train_only(stage.settings.trainable)
 
     def correct_head(self) -> None:
-        """Apply the recipe's post-hoc correction."""
-        corrected = self._corrected_head()
-        if corrected is not None:
+        """Apply the recipe's post-hoc correction, if it has one."""
+        if self.correction is not None:
+            corrected = self.correction(_linear_map(self.classifier.head), _linear_map(self.former_head))
             self.classifier.head.load_state_dict(corrected._asdict())
-
-    def _corrected_head(self) -> LinearMap | None:
-        posthoc, head, counts = self.config.posthoc, self.classifier.head, self.bundle.train_counts
-        if posthoc is None:
-            return None
-        if not isinstance(head, nn.Linear) or head.bias is None:
-            raise ConfigurationError(
-                f"posthoc '{posthoc.name}' corrects a linear head with bias, got {type(head).__name__}"
-            )
-        maps = {
-            name: LinearMap(layer.weight.detach(), layer.bias.detach())
-            for name, layer in (("head", head), ("former", self.former_head))
-        }
-        context = maps | {"class_counts": [counts[name] for name in self.bundle.classes]}
-        return build(POSTHOC, "posthoc", posthoc.name, context, posthoc.options)
 
     def require_finite(self, step: int) -> None:
         """Raise DivergenceError unless every weight after `step`, running statistics included, is finite."""
@@ -105,3 +91,24 @@ class Descent:
             raise DivergenceError(
                 f"step {step}: the largest weight is {largest.item()} at learning rate {self.learning_rate:.3g}"
             )
+
+
+def head_correction(config: Config, bundle: Bundle) -> HeadCorrection | None:
+    """Return the recipe's post-hoc correction of the head, None where it has none.
+
+    Raises:
+        ConfigurationError: an unknown correction, an option out of range, or a head that it cannot be applied to.
+    """
+    posthoc, head = config.posthoc, bundle.classifier.head
+    if posthoc is None:
+        return None
+    if not isinstance(head, nn.Linear) or head.bias is None:
+        raise ConfigurationError(
+            f"posthoc '{posthoc.name}' corrects a linear head with bias, got {type(head).__name__}"
+        )
+    context = {"class_counts": [bundle.train_counts[name] for name in bundle.classes]}
+    return build(POSTHOC, "posthoc", posthoc.name, context, posthoc.options)
+
+
+def _linear_map(layer: nn.Linear) -> LinearMap:
+    return LinearMap(layer.weight.detach(), layer.bias.detach())

@@ -1,4 +1,4 @@
-"""What is drawn, against torchvision's RandAugment and ColorJitter: the same choices, strengths and frequencies."""
+"""What is chosen, against torchvision's RandAugment and ColorJitter: the same choices, strengths and frequencies."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from fscl.config import Augmentation
-from fscl.loading.draws import CODES, JITTER, RANDAUGMENT, Draws, uniforms
+from fscl.loading.augment_parameters import CODES, JITTER, RANDAUGMENT, AugmentParameters, uniforms
 from fscl.loading.operations import OPERATIONS
 
 SEEDS = np.random.default_rng(0).integers(2**63, size=20_000)
@@ -25,28 +25,28 @@ def test_magnitudes_do_to_photos_what_torchvisions_do(name, magnitude, size):
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randint(256, (1, 3, 7, 7), generator=generator, dtype=torch.uint8)
     photo = functional.resize(coarse, [size, size], antialias=True)
-    draws = Draws(Augmentation(randaugment_magnitude=magnitude), size)
+    parameters = AugmentParameters(Augmentation(randaugment_magnitude=magnitude), size)
     place = list(RANDAUGMENT).index(name)
     values, signed = v2.RandAugment._AUGMENTATION_SPACE[name]
     table = values(31, size, size)
-    operation = list(OPERATIONS.values())[draws.codes[place]]
+    operation = list(OPERATIONS.values())[parameters.codes[place]]
     for backward in (0, 1):
         value = 0.0 if table is None else float(table[magnitude])
         value = -value if signed and backward else value
         expected = v2.RandAugment()._apply_image_or_video_transform(
             photo, name, value, interpolation=v2.InterpolationMode.NEAREST, fill={torch.Tensor: None}
         )
-        strength = torch.tensor(draws.strengths[place, backward : backward + 1], dtype=torch.float32)
+        strength = torch.tensor(parameters.strengths[place, backward : backward + 1], dtype=torch.float32)
         apart = (operation(photo, strength).int() - expected.int()).abs()
-        assert (apart > 1).float().mean() < (0.005 if draws.codes[place] == CODES["warp"] else 1e-9)
+        assert (apart > 1).float().mean() < (0.005 if parameters.codes[place] == CODES["warp"] else 1e-9)
 
 
 def test_each_operation_and_direction_is_equally_likely():
-    draws = Draws(Augmentation(), 64)
-    _, first, second, *_ = draws(SEEDS.tolist())
+    parameters = AugmentParameters(Augmentation(), 64)
+    _, first, second, *_ = parameters(SEEDS.tolist())
     for phase in (first, second):
         found = np.bincount(phase.codes, minlength=len(OPERATIONS)) / len(SEEDS)
-        expected = np.bincount(draws.codes, minlength=len(OPERATIONS)) / len(RANDAUGMENT)
+        expected = np.bincount(parameters.codes, minlength=len(OPERATIONS)) / len(RANDAUGMENT)
         assert np.abs(found - expected).max() < 0.015
         brightness = phase.strengths[phase.codes == CODES["brightness"], 0]
         assert sorted(set(brightness.round(6))) == [0.73, 1.27]
@@ -57,7 +57,7 @@ def test_each_operation_and_direction_is_equally_likely():
 def test_jitter_draws_from_torchvisions_ranges_in_any_order():
     settings = Augmentation(jitter=(0.4, 1.5, 0.2, 0.1))
     theirs = v2.ColorJitter(*settings.jitter)
-    phases = Draws(settings, 64)(SEEDS.tolist())[-4:]
+    phases = AugmentParameters(settings, 64)(SEEDS.tolist())[-4:]
     for name in JITTER:
         places = np.stack([phase.codes == CODES[name] for phase in phases])
         assert (places.sum(axis=0) == 1).all()
@@ -71,18 +71,18 @@ def test_jitter_draws_from_torchvisions_ranges_in_any_order():
 
 def test_flips_are_as_likely_as_asked():
     for share in (0.0, 0.25, 1.0):
-        flips = Draws(Augmentation(flip=share), 64)(SEEDS.tolist())[0]
+        flips = AugmentParameters(Augmentation(flip=share), 64)(SEEDS.tolist())[0]
         assert abs((flips.codes == CODES["flip"]).mean() - share) < 0.01
 
 
 def test_what_is_turned_off_is_not_done():
-    phases = Draws(Augmentation(flip=0, randaugment_operations=0, jitter=(0, 0, 0, 0)), 64)([1, 2, 3])
+    phases = AugmentParameters(Augmentation(flip=0, randaugment_operations=0, jitter=(0, 0, 0, 0)), 64)([1, 2, 3])
     assert all((phase.codes == CODES["still"]).all() for phase in phases)
 
 
 def test_a_seed_decides_alone():
-    draws = Draws(Augmentation(), 64)
-    for together, alone in zip(draws([5, 2**63 - 1, 9]), draws([2**63 - 1]), strict=True):
+    parameters = AugmentParameters(Augmentation(), 64)
+    for together, alone in zip(parameters([5, 2**63 - 1, 9]), parameters([2**63 - 1]), strict=True):
         assert together.codes[1] == alone.codes[0]
         assert (together.strengths[1] == alone.strengths[0]).all()
 

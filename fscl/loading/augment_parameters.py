@@ -1,4 +1,4 @@
-"""What augmentation does to which photo: drawn for a whole batch at once, yet for each photo from its seed alone.
+"""What augmentation does to which photo: chosen for a whole batch at once, yet for each photo by its seed alone.
 
 The statistics are torchvision's: RandomHorizontalFlip, RandAugment and ColorJitter of `torchvision.transforms.v2`,
 one after another.
@@ -86,14 +86,14 @@ RANDAUGMENT: dict[str, tuple[str, Callable[[float, int], Strengths]]] = {
 }
 
 
-class Draws:
-    """Draws what photos get: a flip, RandAugment's operations, and jitter in random order.
+class AugmentParameters:
+    """Chooses at random what photos get: a flip, RandAugment's operations, and jitter in random order.
 
     Args:
         settings: what is done, how likely and how strongly.
         image_size: px, both sides.
 
-    >>> phases = Draws(Augmentation(), image_size=224)([3, 7])
+    >>> phases = AugmentParameters(Augmentation(), image_size=224)([3, 7])
     >>> len(phases), phases[0].codes.shape, phases[0].strengths.shape
     (7, (2,), (2, 6))
     """
@@ -105,8 +105,8 @@ class Draws:
         self.strengths = np.zeros((len(RANDAUGMENT), 2, 6))  # forward and backward
         for place, (_, strength) in enumerate(RANDAUGMENT.values()):
             for backward, signed in enumerate((share, -share)):
-                found = strength(signed, image_size)
-                self.strengths[place, backward, : len(found)] = found
+                values = strength(signed, image_size)
+                self.strengths[place, backward, : len(values)] = values
 
     def __call__(self, seeds: Sequence[int]) -> list[Phase]:
         """Return what photos of these seeds get, ≥ 0, first things first."""

@@ -8,19 +8,19 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from fscl.bundle import Bundle
+from fscl.run_folder import RunFolder
 from fscl.scoring.metrics import lacking
 from fscl.training.log import Count, read_metrics
-from fscl.training.run_folder import METRICS, SOURCE
 from fscl.training.subset import imbalance_line, tie
 
 COUNTS = TypeAdapter(dict[str, Count])
 LISTED = 5  # photos that could not be read
 
 
-def run_summary(folder: Path) -> str:
+def run_summary(out: Path) -> str:
     """Return a few lines: what was trained on, how fast, what validation said, and what to do next."""
-    bundle = Bundle.open(folder)
-    metrics = read_metrics(folder / METRICS) if (folder / METRICS).exists() else []
+    folder, bundle = RunFolder(out), Bundle.open(out)
+    metrics = read_metrics(folder.metrics) if folder.metrics.exists() else []
     epochs = [line for line in metrics if line["kind"] == "epoch"]
     problems = [line for line in metrics if line["kind"] == "problem"]
     photos = _training_photos(folder, bundle)
@@ -38,14 +38,14 @@ def run_summary(folder: Path) -> str:
         lines += _validation_lines(epochs[-1]["validation"], bundle)
     lines += _unreadable(problems, "train", "training", "replaced by others of their class")
     lines += _unreadable(problems, "val", "validation", "the figures are without them")
-    lines.append(f"model: {folder}; next: fscl evaluate {folder}")
+    lines.append(f"model: {out}; next: fscl evaluate {out}")
     return "\n".join(lines)
 
 
-def _training_photos(folder: Path, bundle: Bundle) -> dict[str, int]:
+def _training_photos(folder: RunFolder, bundle: Bundle) -> dict[str, int]:
     """Return the training photos of each class; the training regions where the folder does not tell."""
     try:
-        said = json.loads((folder / SOURCE).read_bytes().decode())["counts"]["train"]["photos"]
+        said = json.loads(folder.source.read_bytes().decode())["counts"]["train"]["photos"]
         photos = COUNTS.validate_python(said, strict=True)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return dict(bundle.train_counts)
@@ -53,11 +53,11 @@ def _training_photos(folder: Path, bundle: Bundle) -> dict[str, int]:
 
 
 def _unreadable(problems: list[dict[str, Any]], split: str, name: str, what_then: str) -> list[str]:
-    found = {line["path"]: line["reason"] for line in problems if line.get("split", "train") == split}
-    lines = [f"  {path}: {reason}" for path, reason in list(found.items())[:LISTED]]
-    more = [f"  and {len(found) - LISTED:,} more"] if len(found) > LISTED else []
-    photos = "photo" if len(found) == 1 else "photos"
-    return [f"{len(found):,} {name} {photos} could not be read, {what_then}:", *lines, *more] if found else []
+    reasons = {line["path"]: line["reason"] for line in problems if line.get("split", "train") == split}
+    lines = [f"  {path}: {reason}" for path, reason in list(reasons.items())[:LISTED]]
+    more = [f"  and {len(reasons) - LISTED:,} more"] if len(reasons) > LISTED else []
+    photos = "photo" if len(reasons) == 1 else "photos"
+    return [f"{len(reasons):,} {name} {photos} could not be read, {what_then}:", *lines, *more] if reasons else []
 
 
 def _length(epochs: Sequence[Mapping[str, Any]]) -> str:
@@ -67,11 +67,11 @@ def _length(epochs: Sequence[Mapping[str, Any]]) -> str:
     return f"{last['step']} steps, {last['epoch'] + 1} epochs, {last['photos_per_second']:.0f} photos/s"
 
 
-def _validation_lines(found: Mapping[str, Any], bundle: Bundle) -> list[str]:
+def _validation_lines(metrics: Mapping[str, Any], bundle: Bundle) -> list[str]:
     rare = {f"recall of {'/'.join(bundle.minority)}": "minority_recall", "of the others": "majority_recall"}
     names = (rare if bundle.minority else {}) | {"balanced accuracy": "balanced_accuracy"}
-    shown = {name: found[figure] for name, figure in names.items()}
+    shown = {name: metrics[key] for name, key in names.items()}
     figures = ", ".join(f"{name} {'–' if v is None else f'{v:.2f}'}" for name, v in shown.items())
-    without = ", ".join(lacking(found))
+    without = ", ".join(lacking(metrics))
     more = [f"validation lacks {without}: recall is of the other classes alone"] if without else []
     return [f"validation, last epoch: {figures}", *more]
