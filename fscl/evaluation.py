@@ -1,7 +1,7 @@
-"""A bundle against a table: the figures of the protocol, confusion matrix, threshold, failures."""
+"""A bundle against a table: the metrics of the protocol, confusion matrix, threshold, failures."""
 
-import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from fscl.atomic import write_text
 from fscl.bundle import RECORD, Bundle
 from fscl.errors import PhotosError
 from fscl.evaluation_table import table
@@ -21,6 +20,7 @@ from fscl.loading.store import PhotoStore
 from fscl.lock import LOCK, held
 from fscl.manifest.identity import replaced
 from fscl.manifest.table import Manifest, counts_by_class
+from fscl.records import VERSION, Amounts, Evaluation, Failed, Metrics, Threshold, Unusable, write_record
 from fscl.scoring.metrics import confusion, figures
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
 from fscl.training.run_folder import EVALUATION, PHOTOS
@@ -28,7 +28,6 @@ from fscl.training.runtime import Runtime
 
 __all__ = ["evaluate", "evaluate_run", "table"]
 
-VERSION = 1
 Labels = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
@@ -41,7 +40,7 @@ def evaluate(
     batch_size: int = 64,
     workers: int | None = None,
     store: PhotoStore | None = None,
-) -> tuple[dict[str, Any], pd.DataFrame]:
+) -> tuple[Evaluation, pd.DataFrame]:
     """Score a bundle on labelled photos. Its classifier moves to the device that computes here.
 
     Args:
@@ -68,42 +67,41 @@ def evaluate(
         photos = photos if store is None else store.view(photos)
         return scores(bundle.classifier, photos, bundle.preprocessing, batch_size=batch_size, workers=runtime.workers)
 
-    rows, failed = _unchanged(_labelled(test, bundle), test.root)
+    rows, unread = _unchanged(_labelled(test, bundle), test.root)
     regions = Regions.of(rows, test.root, bundle.classes)
-    found = scored(regions)
-    labels = regions.labels[found.rows]
-    failed |= {rows["path"].iloc[row]: reason for row, reason in found.failures}
-    counts = counts_by_class(rows.iloc[found.rows], bundle.classes)
-    record = {
-        "version": VERSION,
-        "split": split,
-        "classes": list(bundle.classes),
-        "minority": list(bundle.minority),
-        "train_counts": dict(bundle.train_counts),
-        "train_photos": None,
-        "counts": counts["regions"],
-        "photos": counts["photos"],
-        "figures": _figures(bundle, found.logits, labels),
-        "threshold": None,  # below
-        "no_threshold": None,
-        "confusion": confusion(found.logits.argmax(axis=1), labels, len(bundle.classes)).tolist(),
-        "not_evaluable": [name for name, count in counts["regions"].items() if not count],
-        "failed": [{"path": path, "reason": reason} for path, reason in failed.items()],
-        "left_out": {},
-        "given": _number(test.rows),
-        "scored": _number(rows.iloc[found.rows]),
-        "unusable": tally(test.rows),
-        "note": None,
-    }
+    test_scores = scored(regions)
+    labels = regions.labels[test_scores.rows]
+    unread |= {rows["path"].iloc[row]: reason for row, reason in test_scores.failures}
+    read = rows.iloc[test_scores.rows]
+    counts = counts_by_class(read, bundle.classes)
+    choice = _Choice()
     if len(bundle.classes) == 2:
-        chosen = _at_threshold(bundle, validation, scored, found, labels)
-        record |= {"threshold": chosen.threshold, "no_threshold": chosen.why_none, "note": chosen.note}
-    return record, _scores_table(rows, bundle, found)
+        choice = _at_threshold(bundle, validation, scored, test_scores, labels)
+    evaluation = Evaluation(
+        version=VERSION,
+        split=split,
+        classes=list(bundle.classes),
+        minority=list(bundle.minority),
+        train_counts=dict(bundle.train_counts),
+        counts=counts["regions"],
+        photos=counts["photos"],
+        figures=_metrics(bundle, test_scores.logits, labels),
+        threshold=choice.threshold,
+        no_threshold=choice.why_none,
+        confusion=confusion(test_scores.logits.argmax(axis=1), labels, len(bundle.classes)).tolist(),
+        not_evaluable=[name for name, count in counts["regions"].items() if not count],
+        failed=[Failed(path, reason) for path, reason in unread.items()],
+        given=_amounts(test.rows),
+        scored=_amounts(read),
+        unusable=Unusable(**tally(test.rows)),
+        note=choice.note,
+    )
+    return evaluation, _scores_table(read, bundle, test_scores)
 
 
 def evaluate_run(
     run: Path, photos: Manifest | None = None, *, batch_size: int = 64, workers: int | None = None
-) -> dict[str, Any]:
+) -> Evaluation:
     """Evaluate the bundle of a run folder and write `evaluation.json` into it.
 
     Args:
@@ -125,23 +123,30 @@ def evaluate_run(
         return _evaluated(run, photos, batch_size=batch_size, workers=workers)
 
 
-def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: int | None) -> dict[str, Any]:
+def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: int | None) -> Evaluation:
     bundle = Bundle.open(run)
     own, gone = _photos_of(run)
     test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
     validation = None if own is None or gone else _part(own, "val")
-    record, _ = evaluate(bundle, test.photos, validation, split=test.split, batch_size=batch_size, workers=workers)
-    record["left_out"] = {kind: count for kind, count in test.left_out.items() if count}
-    record["given"] = _number((photos or test.photos).rows)
+    evaluation, _ = evaluate(
+        bundle, test.photos, validation, split=test.split, batch_size=batch_size, workers=workers
+    )
+    evaluation = replace(
+        evaluation,
+        left_out={kind: count for kind, count in test.left_out.items() if count},
+        given=_amounts((photos or test.photos).rows),
+        train_photos=None if own is None else counts_by_class(_part(own, "train").rows, bundle.classes)["photos"],
+        note=_unknown_photos(gone, own) if gone else evaluation.note,
+    )
+    write_record(run / EVALUATION, evaluation)
+    return evaluation
+
+
+def _unknown_photos(gone: str, own: Manifest | None) -> str:
+    told = "none was left out for being trained on"
     if own is not None:
-        record["train_photos"] = counts_by_class(_part(own, "train").rows, bundle.classes)["photos"]
-    if gone:
-        told = "none was left out for being trained on"
-        if own is not None:
-            told = "those that it was trained on are told by known hashes, else by name and size"
-        record["note"] = f"the photos of the run are not known ({gone}): {told}, and no threshold was chosen"
-    write_text(run / EVALUATION, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    return record
+        told = "those that it was trained on are told by known hashes, else by name and size"
+    return f"the photos of the run are not known ({gone}): {told}, and no threshold was chosen"
 
 
 class _Test(NamedTuple):
@@ -203,8 +208,8 @@ def _photos(rows: pd.DataFrame) -> int:
     return int(rows["photo_id"].nunique())
 
 
-def _number(rows: pd.DataFrame) -> dict[str, int]:
-    return {"rows": len(rows), "photos": _photos(rows)}
+def _amounts(rows: pd.DataFrame) -> Amounts:
+    return Amounts(len(rows), _photos(rows))
 
 
 def _unchanged(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -230,9 +235,9 @@ def _labelled(manifest: Manifest, bundle: Bundle) -> pd.DataFrame:
 
 
 class _Choice(NamedTuple):
-    """The threshold on the minority's probability and the figures at it, or why there is none; and a note."""
+    """The threshold on the minority's probability and the metrics at it, or why there is none; and a note."""
 
-    threshold: dict[str, Any] | None = None
+    threshold: Threshold | None = None
     why_none: str | None = None
     note: str | None = None
 
@@ -244,7 +249,7 @@ def _at_threshold(
     test_scores: Scores,
     test_labels: Labels,
 ) -> _Choice:
-    """Choose a threshold on validation and return the figures of the test photos at it."""
+    """Choose a threshold on validation and return the metrics of the test photos at it."""
     if len(bundle.minority) != 1:
         return _Choice(why_none="neither class is the rare one")
     if validation is None:
@@ -265,8 +270,7 @@ def _at_threshold(
     assert margin is not None, "both classes have validation photos"
     shifted = test_scores.logits.astype(np.float64)
     shifted[:, rare] -= margin  # moves the argmax to the threshold and leaves the ranking as it is
-    at_threshold = _figures(bundle, shifted, test_labels)
-    return _Choice({"value": float(expit(margin)), "figures": at_threshold}, note=note)
+    return _Choice(Threshold(float(expit(margin)), _metrics(bundle, shifted, test_labels)), note=note)
 
 
 def _too_few(bundle: Bundle, rows: pd.DataFrame) -> str | None:
@@ -286,16 +290,18 @@ def _unread_note(unread: Mapping[str, str], rows: pd.DataFrame) -> str:
     )
 
 
-def _margins(found: Scores, rare: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    return found.logits[:, rare].astype(np.float64) - found.logits[:, 1 - rare]
+def _margins(photos: Scores, rare: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return photos.logits[:, rare].astype(np.float64) - photos.logits[:, 1 - rare]
 
 
-def _figures(bundle: Bundle, logits: np.ndarray[tuple[int, int], Any], labels: Labels) -> dict[str, Any]:
-    return figures(logits, labels, classes=bundle.classes, minority=bundle.minority, train_counts=bundle.train_counts)
+def _metrics(bundle: Bundle, logits: np.ndarray[tuple[int, int], Any], labels: Labels) -> Metrics:
+    return Metrics(
+        **figures(logits, labels, classes=bundle.classes, minority=bundle.minority, train_counts=bundle.train_counts)
+    )
 
 
-def _scores_table(rows: pd.DataFrame, bundle: Bundle, found: Scores) -> pd.DataFrame:
-    kept = rows.iloc[found.rows][["region_id", "label"]].reset_index(drop=True)
+def _scores_table(read: pd.DataFrame, bundle: Bundle, photos: Scores) -> pd.DataFrame:
+    kept = read[["region_id", "label"]].reset_index(drop=True)
     for i, name in enumerate(bundle.classes):
-        kept[f"logit:{name}"] = found.logits[:, i]
+        kept[f"logit:{name}"] = photos.logits[:, i]
     return kept

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 Figure = Annotated[float, Field(ge=-1e39, le=1e39)]  # float32 ends below; sums of them stay finite
+Amount = Annotated[float, Field(ge=0, le=1e39)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -46,7 +47,7 @@ class Validation(BaseModel):
     minority_recall: Figure | None
     majority_recall: Figure | None
     balanced_accuracy: Figure | None
-    balanced_log_loss: Figure | None
+    balanced_log_loss: Amount | None
     recall_by_class: dict[str, Figure | None]
 
 
@@ -54,7 +55,7 @@ class EpochLine(Line):
     """The end of an epoch."""
 
     epoch: Count
-    photos_per_second: Figure
+    photos_per_second: Amount
     validation: Validation | None
 
 
