@@ -18,9 +18,9 @@ from fscl.config import Config, Preprocessing, Section
 from fscl.errors import BundleError, FsclError, first_line, in_words, shown
 from fscl.models import Classifier
 from fscl.models.classifier import NOT_BUILT, read_weights
+from fscl.run_folder import RECORD, WEIGHTS
 
 VERSION: Literal[1] = 1
-RECORD, WEIGHTS = "bundle.json", "weights.safetensors"
 AGAIN = "copy the whole folder again"
 Count = Annotated[int, Field(ge=0, le=2**53)]
 

@@ -274,9 +274,9 @@ def train(
         overwrite: drop what the folder holds
         from_: an earlier run's folder to start from
     """
+    from fscl.progress import TerminalProgress
     from fscl.training.loop import fit
-    from fscl.training.progress import TerminalProgress
-    from fscl.training.summary import run_summary
+    from fscl.training.run_summary import run_summary
 
     config = settings.resolve(
         method,
@@ -307,11 +307,12 @@ def evaluate(run: Path, source: Path | None = None, *, workers: int | None = Non
         workers: processes that read photos
     """
     from fscl import evaluation
+    from fscl.run_folder import RunFolder
 
     with _kept("the run is unchanged: the same command starts again"):
         record = evaluation.evaluate_run(run, None if source is None else _photos(source), workers=workers)
     _print(evaluation.table(record))
-    _print(f"written to {run / 'evaluation.json'}")
+    _print(f"written to {RunFolder(run).evaluation}")
 
 
 @app.command

@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from fscl.bundle import RECORD, Bundle
+from fscl.bundle import Bundle
 from fscl.errors import PhotosError
 from fscl.evaluation_table import table
 from fscl.formats.copies import seen_before
 from fscl.formats.reasons import tally
 from fscl.inference import Scores, scores
-from fscl.loading.loader import Regions
+from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore
-from fscl.lock import LOCK, held
+from fscl.lock import held
 from fscl.manifest.identity import replaced
 from fscl.manifest.table import Manifest, counts_by_class
 from fscl.records import VERSION, Amounts, Evaluation, Failed, Metrics, Threshold, Unusable, write_record
+from fscl.run_folder import RunFolder
+from fscl.runtime import Runtime
 from fscl.scoring.metrics import confusion, figures
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
-from fscl.training.run_folder import EVALUATION, PHOTOS
-from fscl.training.runtime import Runtime
 
 __all__ = ["evaluate", "evaluate_run", "table"]
 
@@ -117,7 +117,8 @@ def evaluate_run(
         OutputError: the run is being trained, or evaluated by another process.
         ConfigurationError: a negative number of workers.
     """
-    if not any((run / name).exists() for name in (LOCK, RECORD)):  # no run, whose folder is left alone
+    folder = RunFolder(run)
+    if not (folder.lock.exists() or folder.record.exists()):  # no run, whose folder is left alone
         Bundle.open(run)
     with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
         return _evaluated(run, photos, batch_size=batch_size, workers=workers)
@@ -138,7 +139,7 @@ def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: 
         train_photos=None if own is None else counts_by_class(_part(own, "train").rows, bundle.classes)["photos"],
         note=_unknown_photos(gone, own) if gone else evaluation.note,
     )
-    write_record(run / EVALUATION, evaluation)
+    write_record(RunFolder(run).evaluation, evaluation)
     return evaluation
 
 
@@ -159,7 +160,7 @@ class _Test(NamedTuple):
 
 def _photos_of(run: Path) -> tuple[Manifest | None, str]:
     """Return what is known of the photos of a run, and why they are not to be had, if so."""
-    path = run / PHOTOS
+    path = RunFolder(run).photos
     if not path.exists():
         return None, f"{path} does not exist"
     try:

@@ -13,7 +13,8 @@ from torch import Tensor
 from fscl.bundle import Bundle
 from fscl.config import Preprocessing
 from fscl.errors import BundleError, DivergenceError, first_line
-from fscl.loading.loader import Failure, Regions, inference_loader
+from fscl.loading.loader import inference_loader
+from fscl.loading.regions import Failure, Regions
 from fscl.models import Classifier
 
 OWN_COLUMNS = ("filepath", "prediction", "probability", "problem")  # of `Predictor.predict`, beside the classes'

@@ -452,7 +452,7 @@ ENDS = {
     ),
     "train, first step": (
         ["train", "photos.parquet", "--out", "run", *QUICK],
-        "fscl.training.descent.Descent.step",
+        "fscl.training.optimization.Optimization.step",
         "no step is saved yet; the same command with --resume goes on",
     ),
     "evaluate": (
@@ -500,17 +500,17 @@ def test_what_ends_a_command_says_what_is_kept_by_this_command(fscl, photos, mon
 
 
 def test_ctrl_c_in_a_run_names_the_step_that_is_saved(fscl, photos, monkeypatch):
-    from fscl.training.descent import Descent
+    from fscl.training.optimization import Optimization
 
     photos.write(Path("photos.parquet"))
-    step = Descent.step
+    step = Optimization.step
 
     def press(self, drawn):
         if drawn.number == 2:
             signal.raise_signal(signal.SIGINT)
         return step(self, drawn)
 
-    monkeypatch.setattr(Descent, "step", press)
+    monkeypatch.setattr(Optimization, "step", press)
     code, _, err = fscl("train", "photos.parquet", "--out", "run", *QUICK)
     assert code == 130
     assert err.splitlines()[-1] == (

@@ -16,8 +16,8 @@ from fscl.evaluation import evaluate, evaluate_run, table
 from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
 from fscl.records import Amounts, Evaluation, Failed
+from fscl.runtime import Runtime
 from fscl.training.loop import fit
-from fscl.training.runtime import Runtime
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
     {
         *("config", "registry", "errors", "atomic", "lock", "printable", "records"),
+        *("runtime", "progress", "run_folder"),
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
     },
     {"manifest", "scoring", "models", "losses", "methods"},
@@ -42,13 +43,16 @@ def test_imports_only_go_down(path):
     for other in rooms_imported(path) - {own, "__version__"}:
         assert FLOOR[other] <= FLOOR[own], f"{own} (floor {FLOOR[own]}) imports {other} (floor {FLOOR[other]})"
         assert not (FLOOR[own] == FLOOR[other] == 1), f"siblings on floor 1: {own} imports {other}"
+        assert not ("training" in (own, other) and FLOOR[own] == FLOOR[other]), (
+            f"{own} and {other} stand side by side"
+        )
 
 
 @pytest.mark.parametrize(
     "room",
     [
         *("manifest", "scoring", "report", "formats", "records"),
-        *("images.py", "pixels.py", "decoding.py", "config.py"),
+        *("images.py", "pixels.py", "decoding.py", "config.py", "progress.py", "run_folder.py"),
     ],
 )
 def test_scanning_scoring_and_reporting_do_not_import_torch(room):

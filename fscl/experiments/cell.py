@@ -15,11 +15,12 @@ from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
 from fscl.experiments.similarity import similarity
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import SPLITS, Manifest, counts_by_class
+from fscl.progress import Listener
 from fscl.records import VERSION, CellKey, CellRecord, Epoch, Evaluation, Provenance
+from fscl.run_folder import RunFolder
+from fscl.runtime import Runtime, machine
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit, untrained
-from fscl.training.progress import Listener
-from fscl.training.runtime import Runtime, machine
 from fscl.training.subset import Subset
 
 
@@ -53,7 +54,7 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
         reason = str(error)
         if not isinstance(error, FsclError | OSError):
             reason = f"{type(error).__name__}: {error}"
-            write_text(folder / "error.txt", traceback.format_exc())
+            write_text(RunFolder(folder).fault, traceback.format_exc())
         ledger.write(CellRecord(version=VERSION, cell=cell, method=config.method, status="failed", reason=reason))
         return "failed"
     return "done"
@@ -61,10 +62,10 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
 
 def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
     cell, config, store = task
-    folder = ledger.run_folder(cell)
-    bundles = _bundles(folder)
+    folder = RunFolder(ledger.run_folder(cell))
+    bundles = {name: Bundle.open(path) for name, path in folder.bundles().items()}
     kept = next(iter(bundles))
-    photos = Manifest.read(folder / "photos.parquet")
+    photos = Manifest.read(folder.photos)
     train, validation, test = (_part(photos, split) for split in SPLITS)
     evaluations: dict[Epoch, Evaluation] = {}
     for name, bundle in bundles.items():
@@ -75,7 +76,7 @@ def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
             ledger.write_scores(cell, logits)
     subset = Subset(photos, bundles[kept].classes, bundles[kept].minority)
     started_from = untrained(config, subset, Runtime.start(config.training.workers))
-    metrics = read_metrics(folder / "metrics.jsonl")
+    metrics = read_metrics(folder.metrics)
     epochs = [line for line in metrics if line["kind"] == "epoch"]
     last_epoch = epochs[-1] if epochs else {}
     return CellRecord(
@@ -100,15 +101,6 @@ def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
             config_sha256=config.sha256(),
         ),
     )
-
-
-def _bundles(folder: Path) -> dict[Epoch, Bundle]:
-    """Return the bundles of a finished run, the kept one first."""
-    orders: tuple[tuple[Epoch, Epoch], ...] = (("best", "last"), ("last", "best"))
-    for kept, other in orders:
-        if (folder / other).exists():
-            return {kept: Bundle.open(folder), other: Bundle.open(folder / other)}
-    return {"last": Bundle.open(folder)}
 
 
 def _part(photos: Manifest, split: str) -> Manifest:

@@ -7,12 +7,11 @@ from fscl.config import Preprocessing
 from fscl.errors import PhotosError
 from fscl.experiments.cell import Task
 from fscl.experiments.grid import is_undefined
-from fscl.loading.store import PhotoStore
+from fscl.loading.store import PhotoStore, photo_store
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
-from fscl.training.photo_store import photo_store
-from fscl.training.progress import Listener
-from fscl.training.run_folder import STORE
+from fscl.progress import Listener
+from fscl.run_folder import STORE
 from fscl.training.subset import subset
 
 

@@ -20,10 +20,10 @@ from fscl.experiments.photos import check_photos, may_store, store_photos
 from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base, profile_base, profile_sizes
 from fscl.manifest.table import Manifest, unit_of
+from fscl.progress import Listener, NotesOnce, Silent, TerminalProgress
 from fscl.records import VERSION, Axes, CellKey, CellRecord, StudyHeader, read_cell
-from fscl.training.progress import Listener, NotesOnce, Silent, TerminalProgress
-from fscl.training.run_folder import STORE
-from fscl.training.runtime import machine
+from fscl.run_folder import STORE
+from fscl.runtime import machine
 from fscl.training.subset import rarest, source_record, split_photos, tail, tie
 
 

@@ -12,7 +12,8 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from fscl.bundle import Bundle
-from fscl.loading.loader import Regions, inference_loader
+from fscl.loading.loader import inference_loader
+from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.records import CosineMatrices

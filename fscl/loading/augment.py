@@ -1,14 +1,11 @@
-"""Training photos augmented at random, in batches, on the device where they are; and made the model's input."""
+"""Training photos augmented at random, in batches, on the device where they are."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torchvision.transforms.v2 import functional
 
-from fscl.config import Augmentation, Preprocessing
+from fscl.config import Augmentation
 from fscl.loading.draws import Draws, IntArray
 from fscl.loading.operations import OPERATIONS, Operation, Photos
 
@@ -66,10 +63,3 @@ def _parts(codes: IntArray, most: int) -> Iterator[tuple[Operation, slice]]:
         for first in range(start, stop, most):
             yield operation, slice(first, min(first + most, stop))
         start = stop
-
-
-def model_input(photos: Photos, preprocessing: Preprocessing) -> Float[Tensor, "batch 3 height width"]:
-    """Return photos as the model wants them: normalised float32 in channels-last memory, faster for convolutions."""
-    scaled = functional.to_dtype(photos.contiguous(memory_format=torch.channels_last), torch.float32, scale=True)
-    normalised: Tensor = functional.normalize(scaled, list(preprocessing.mean), list(preprocessing.std), inplace=True)
-    return normalised

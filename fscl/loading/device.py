@@ -12,6 +12,7 @@ from torch import Tensor
 from fscl.images import UnreadableError
 from fscl.loading.loader import Batch, TrainingPhotos
 from fscl.loading.samplers import Batches
+from fscl.loading.store import StoredRegions
 
 SHARE_OF_MEMORY = 0.5  # of what is free on the device before training, at most, for the photos
 
@@ -38,8 +39,9 @@ class DevicePhotos:
     @staticmethod
     def possible(photos: TrainingPhotos, device: torch.device) -> bool:
         """Whether the device is of the kind that this was written for, and every photo is stored."""
-        stored = photos.regions.stored
-        return device.type == "cuda" and stored is not None and stored.has_all(photos.preprocessing)
+        regions = photos.regions
+        stored = isinstance(regions, StoredRegions) and regions.all_stored(photos.preprocessing)
+        return device.type == "cuda" and stored
 
     def batches(self, batches: Batches) -> Iterator[Batch]:
         """Yield the batches of a run; the host does not wait for the device."""

@@ -3,7 +3,7 @@
 from fscl.losses.balanced_supcon import BalancedSupConLoss
 from fscl.losses.class_balanced import ClassBalancedLoss
 from fscl.losses.cross_entropy import CrossEntropyLoss
-from fscl.losses.feature_similarity import FeatureSimilarityLoss
+from fscl.losses.feature_similarity import FeatureSimilarityLoss, study_loss
 from fscl.losses.focal import FocalLoss
 from fscl.losses.label_aware_smoothing import LabelAwareSmoothingLoss
 from fscl.losses.ldam import LDAMLoss
@@ -41,4 +41,5 @@ __all__ = [
     "ProCoLoss",
     "SupConLoss",
     "Term",
+    "study_loss",
 ]

@@ -33,6 +33,13 @@ class Outputs(NamedTuple):
     features: list[Float[Tensor, "batch _"]]  # one per tap, average-pooled over space
 
 
+class Maps(NamedTuple):
+    """What the stages make of a batch, before it is averaged over space."""
+
+    last: Tensor  # what the head takes: (batch, channels, height, width), of a transformer (batch, tokens, channels)
+    tapped: list[Float[Tensor, "batch _ _ _"]]  # (batch, channels, height, width), one per tap
+
+
 class Classifier(nn.Module):
     """A timm backbone that returns logits and the average-pooled features of some of its stages.
 
@@ -81,10 +88,22 @@ class Classifier(nn.Module):
 
     def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
         """Return the logits and the tapped features."""
+        return self.pool(self.maps(photos))
+
+    def maps(self, photos: Float[Tensor, "batch 3 height width"]) -> Maps:
+        """Return the last map and the tapped ones, which still say where in the photo something is.
+
+        >>> model = Classifier("resnet18", num_classes=3, layers=(-2, -1))
+        >>> [tuple(tapped.shape) for tapped in model.maps(torch.zeros(2, 3, 64, 64)).tapped]
+        [(2, 256, 4, 4), (2, 512, 2, 2)]
+        """
         last, tapped = self.backbone.forward_intermediates(photos, indices=sorted(set(self.layers)))
         by_layer = dict(zip(sorted(set(self.layers)), tapped, strict=True))
-        features = [by_layer[layer].mean(dim=(2, 3)) for layer in self.layers]
-        return Outputs(self.backbone.forward_head(last), features)
+        return Maps(last, [by_layer[layer] for layer in self.layers])
+
+    def pool(self, maps: Maps) -> Outputs:
+        """Return the logits of the last map and the mean over space of the tapped ones."""
+        return Outputs(self.backbone.forward_head(maps.last), [tapped.mean(dim=(2, 3)) for tapped in maps.tapped])
 
     @property
     def head(self) -> Any:

@@ -1,6 +1,6 @@
 """Which batches a run takes, and what is minimised on each: the stages of the recipe, one after another."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, repeat
 from math import cos, pi
@@ -16,13 +16,14 @@ from fscl.config import Component, Config
 from fscl.config import Stage as Recipe
 from fscl.errors import ConfigurationError
 from fscl.loading.device import DevicePhotos
-from fscl.loading.loader import Batch, Failure, Regions, TrainingPhotos, training_loader
+from fscl.loading.loader import Batch, TrainingPhotos, training_loader
 from fscl.loading.mixing import MIXINGS, Mixing
+from fscl.loading.regions import Failure, Regions
 from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
 from fscl.losses import LOSSES, Loss, Objective, Term
 from fscl.registry import build
-from fscl.training.runtime import Runtime
+from fscl.runtime import Runtime
 from fscl.training.subset import Subset
 
 PARTNERS = 1  # tells the seed of photos drawn to be mixed in from that of the photos themselves
@@ -33,6 +34,7 @@ MIXING = 2  # and the draws of mixing from those of the order of photos
 class Stage:
     """A stretch of the run, from after `start` steps to `stop`, and what is done in it."""
 
+    number: int  # its place in the recipe, counted from 0
     recipe: Recipe
     start: int
     stop: int
@@ -99,9 +101,8 @@ class Plan:
         self.train, self.validation = (
             Regions.of(photos.rows(split), photos.manifest.root, photos.classes) for split in ("train", "val")
         )
-        minority = [bundle.classes.index(name) for name in bundle.minority]
-        self.photos = TrainingPhotos(self.train, bundle.preprocessing, config.augmentation, minority)
-        self.on_device: DevicePhotos | None = None
+        self.minority = [bundle.classes.index(name) for name in bundle.minority]
+        self.preprocessing, self.augmentation = bundle.preprocessing, config.augmentation
         self.batches_per_epoch = batches_per_epoch(len(self.train), config.training.batch_size)
         self.steps = config.training.length(self.batches_per_epoch)
         shares = list(accumulate((recipe.share for recipe in config.stage), initial=0.0))
@@ -112,11 +113,11 @@ class Plan:
                 "one of them without any; raise --steps or --epochs"
             )
         self.stages = [
-            self._stage(recipe, start, stop, config, bundle)
-            for recipe, (start, stop) in zip(config.stage, pairwise(ends), strict=True)
+            self._stage(number, start, stop, config, bundle) for number, (start, stop) in enumerate(pairwise(ends))
         ]
 
-    def _stage(self, recipe: Recipe, start: int, stop: int, config: Config, bundle: Bundle) -> Stage:
+    def _stage(self, number: int, start: int, stop: int, config: Config, bundle: Bundle) -> Stage:
+        recipe = config.stage[number]
         about_classes = {
             "num_classes": len(bundle.classes),
             "class_names": bundle.classes,
@@ -139,6 +140,7 @@ class Plan:
         mixing = recipe.mixing
         drawn = sampler(mixing.partners, seed=_other_seed(config.seed)) if mixing and mixing.partners else None
         return Stage(
+            number=number,
             recipe=recipe,
             start=start,
             stop=stop,
@@ -159,7 +161,7 @@ class Plan:
                 f"validation lacks {', '.join(lacking)}: it gives no balanced accuracy, and no epoch or threshold is "
                 "chosen on it"
             )
-        if self.photos.augmented_classes < set(self.train.labels.tolist()):
+        if self.augmentation.classes == "minority" and set(self.train.labels.tolist()) - set(self.minority):
             yield (
                 'only the rare class is augmented ([augmentation] classes = "minority"): the model can come to tell '
                 "it by the augmentation, which new photos do not have, and then misses it in them; compare with "
@@ -181,28 +183,33 @@ class Plan:
         stop = min((s for s in starts if s > done), default=self.steps)
         return 0.5 * (1 + cos(pi * (done - start) / (stop - start)))
 
-    def use(self, store: PhotoStore) -> None:
-        """Take photos from the store: the same photos, only sooner."""
-        self.train, self.validation = store.view(self.train), store.view(self.validation)
-        self.photos.regions = self.train
-        if DevicePhotos.possible(self.photos, self.runtime.device):
-            self.on_device = DevicePhotos(self.photos, self.runtime.device)
-
-    def batches(self, start: int) -> Iterator[Step]:
-        """Yield the steps from after `start` of them to the end."""
+    def batches(self, start: int, store: PhotoStore | None = None) -> Iterator[Step]:
+        """Yield the steps from after `start` of them to the end; a store gives the same photos, only sooner."""
+        loaded = self._loader(self.train if store is None else store.view(self.train))
         for stage in self.stages:
             if start < stage.stop:
                 first = max(stage.start, start)
-                partners = self._loaded(stage, stage.partners, first) if stage.partners else repeat(None)
-                drawn = zip(self._loaded(stage, stage.sampler, first), partners, strict=False)
-                for number, (batch, mixed_in) in enumerate(drawn, start=first + 1):
+                partners = loaded(self._batches(stage, stage.partners, first)) if stage.partners else repeat(None)
+                pairs = zip(loaded(self._batches(stage, stage.sampler, first)), partners, strict=False)
+                for number, (batch, mixed_in) in enumerate(pairs, start=first + 1):
                     yield Step(number, stage, batch, mixed_in)
 
-    def _loaded(self, stage: Stage, sampler: Sampler, first: int) -> Iterator[Batch]:
-        batches = Batches(sampler, start=first, stop=stage.stop, views=stage.recipe.views)
-        if self.on_device is not None:
-            return self.on_device.batches(batches)
-        return iter(training_loader(self.photos, batches, workers=self.runtime.workers))
+    def _loader(self, regions: Regions) -> Callable[[Batches], Iterator[Batch]]:
+        """Return what makes batches of training photos: on the device where it can, else in reading processes."""
+        photos = TrainingPhotos(regions, self.preprocessing, self.augmentation, self.minority)
+        if DevicePhotos.possible(photos, self.runtime.device):
+            return DevicePhotos(photos, self.runtime.device).batches
+        return lambda batches: iter(training_loader(photos, batches, workers=self.runtime.workers))
+
+    def _batches(self, stage: Stage, sampler: Sampler, first: int) -> Batches:
+        return Batches(
+            sampler,
+            start=first,
+            stop=stage.stop,
+            views=stage.recipe.views,
+            rank=self.runtime.rank,
+            world_size=self.runtime.world_size,
+        )
 
 
 def _objective(recipe: Recipe, context: dict[str, Any]) -> Objective:

@@ -12,8 +12,8 @@ from fscl.experiments import run as module
 from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
 from fscl.formats.scan import scan
-from fscl.loading.loader import Regions
-from fscl.training.progress import Silent
+from fscl.loading.regions import Regions
+from fscl.progress import Silent
 
 FINE = ClassSet("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "quiet": True}
@@ -26,7 +26,7 @@ def decoded(monkeypatch):
     read = Regions.read
 
     def counting(self, row, preprocessing):
-        seen[self.paths[row]] += 1
+        seen[self.photos[row]] += 1
         return read(self, row, preprocessing)
 
     monkeypatch.setattr(Regions, "read", counting)

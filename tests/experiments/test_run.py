@@ -19,9 +19,9 @@ from fscl.experiments.ledger import Ledger, curve
 from fscl.experiments.run import compare, failures, pairs_of
 from fscl.manifest.imbalance import profile_sizes
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
 from fscl.report import paired_frame, read_study
 from fscl.report.tables import figures_table, study_table
-from fscl.training.progress import Silent
 from tests.experiments.records import done
 
 FINE = ClassSet("fine", ("boar", "deer"), ("deer",))

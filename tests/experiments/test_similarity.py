@@ -9,8 +9,8 @@ from fscl.experiments.similarity import cosines, shown_photos, similarity
 from fscl.losses import LOSSES
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
+from fscl.runtime import Runtime
 from fscl.training.loop import fit, untrained
-from fscl.training.runtime import Runtime
 from fscl.training.subset import subset
 
 

@@ -14,8 +14,8 @@ from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
 from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
 from tests.fuzz import mutations
 
 QUICK = {"backbone": "test_resnet", "image_size": 32, "batch_size": 4, "workers": 0, "by": "photo"}

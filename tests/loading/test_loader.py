@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from fscl.config import Augmentation, Preprocessing
-from fscl.loading.loader import Regions, TrainingPhotos, inference_loader, training_loader
+from fscl.loading.loader import TrainingPhotos, inference_loader, training_loader
+from fscl.loading.regions import Regions
 from fscl.loading.samplers import Batches, Draw, NaturalSampler
 
 PREPROCESSING = Preprocessing(image_size=32)
@@ -63,7 +64,7 @@ def test_training_without_augmentation_sees_what_inference_sees(regions):
 
 def test_an_unreadable_photo_is_replaced_by_one_of_its_class(regions, tmp_path):
     (tmp_path / "empty.jpg").touch()
-    paths = list(regions.paths)
+    paths = list(regions.photos)
     row = int(np.flatnonzero(regions.labels == 1)[0])
     paths[row] = tmp_path / "empty.jpg"
     broken = Regions(paths, regions.boxes, regions.labels)
@@ -80,7 +81,7 @@ def test_an_unreadable_photo_is_replaced_by_one_of_its_class(regions, tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_class_without_any_readable_photo_is_told_with_the_batch(regions, tmp_path, workers):
-    paths = np.where(regions.labels == 1, tmp_path / "gone.jpg", np.array(regions.paths, dtype=object)).tolist()
+    paths = np.where(regions.labels == 1, tmp_path / "gone.jpg", np.array(regions.photos, dtype=object)).tolist()
     gone = TrainingPhotos(Regions(paths, regions.boxes, regions.labels), PREPROCESSING, PLAIN, minority=[])
     batches = Batches(NaturalSampler(regions.labels, 32, seed=0), start=0, stop=1)
     batch = next(iter(training_loader(gone, batches, workers=workers)))

@@ -10,7 +10,7 @@ from fscl.losses import (
     ProCoLoss,
 )
 from fscl.losses.class_counts import counts, log_prior
-from fscl.models.heads import LinearMap, logit_adjustment
+from fscl.models.heads import LinearMap, LogitAdjustment
 
 WITHOUT = [310, 2489, 114, 17, 725]
 EMPTY = 4  # the place of a class without photos
@@ -86,8 +86,8 @@ def test_an_adjusted_head_does_not_raise_a_class_without_photos():
     def flat(classes):
         return LinearMap(torch.zeros(classes, 2), torch.zeros(classes))
 
-    adjusted = logit_adjustment(flat(6), WITH).bias
+    adjusted = LogitAdjustment(WITH)(flat(6), flat(6)).bias
     assert adjusted[EMPTY] == 0
-    torch.testing.assert_close(adjusted[OTHERS], logit_adjustment(flat(5), WITHOUT).bias)
+    torch.testing.assert_close(adjusted[OTHERS], LogitAdjustment(WITHOUT)(flat(5), flat(5)).bias)
     with pytest.raises(ValueError, match="class_counts must be > 0 for a class at least"):
-        logit_adjustment(flat(2), [0, 0])
+        LogitAdjustment([0, 0])

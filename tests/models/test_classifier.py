@@ -130,3 +130,24 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     torch.save({"w": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(BundleError, match="not a plain file of weights"):
         read_weights(tmp_path / "evil.pth")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "shapes"),
+    [
+        ("resnet10t", 64, [(256, 4, 4), (512, 2, 2)]),
+        ("cifar_resnet32", 32, [(32, 16, 16), (64, 8, 8)]),
+        ("vit_tiny_patch16_224", 64, [(192, 4, 4), (192, 4, 4)]),
+    ],
+)
+def test_maps_still_say_where_and_pooled_they_are_the_outputs(backbone, size, shapes):
+    torch.manual_seed(0)
+    model = Classifier(backbone, num_classes=3, image_size=size).eval()
+    photos = torch.randn(2, 3, size, size)
+    maps, expected = model.maps(photos), model(photos)
+    assert [tuple(tapped.shape) for tapped in maps.tapped] == [(2, *shape) for shape in shapes]
+    pooled = model.pool(maps)
+    assert torch.equal(pooled.logits, expected.logits)
+    assert all(torch.equal(one, other) for one, other in zip(pooled.features, expected.features, strict=True))
+    [gradient] = torch.autograd.grad(pooled.logits[:, 0].sum(), maps.last)
+    assert gradient.abs().sum() > 0, "a heat map weighs the last map by it"

@@ -3,11 +3,11 @@ import json
 import pytest
 
 from fscl.experiments.ledger import curve, validation_curve
+from fscl.progress import Silent
 from fscl.records import Curve
 from fscl.training.log import MetricsLog, read_metrics
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
-from fscl.training.summary import run_summary
+from fscl.training.run_summary import run_summary
 
 VALIDATION = {
     **dict.fromkeys(("minority_recall", "majority_recall", "balanced_accuracy", "balanced_log_loss"), 0.5),

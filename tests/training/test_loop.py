@@ -16,12 +16,12 @@ from fscl.experiments.ledger import validation_curve
 from fscl.formats.scan import scan
 from fscl.manifest.splits import assign_splits
 from fscl.manifest.table import Manifest
-from fscl.training import descent, log, loop
+from fscl.progress import Silent
+from fscl.training import log, loop, optimization
 from fscl.training.log import read_metrics
 from fscl.training.loop import MIN_VALIDATION_PHOTOS, fit
-from fscl.training.progress import Silent
+from fscl.training.run_summary import run_summary
 from fscl.training.subset import subset
-from fscl.training.summary import run_summary
 
 
 def steps_of(out):
@@ -155,7 +155,7 @@ def late_looks(monkeypatch):
 
 def spoil_the_weights(monkeypatch, at):
     """Make a weight infinite after the optimizer's step `at`."""
-    step = descent.Adam.step
+    step = optimization.Adam.step
 
     def spoiling(self, *arguments, **options):
         step(self, *arguments, **options)
@@ -163,7 +163,7 @@ def spoil_the_weights(monkeypatch, at):
         if self.state[weight]["step"] == at:
             weight.data.fill_(torch.inf)
 
-    monkeypatch.setattr(descent.Adam, "step", spoiling)
+    monkeypatch.setattr(optimization.Adam, "step", spoiling)
 
 
 def test_training_goes_on_from_the_weights_of_the_last_checkpoint(tmp_path, photos, quick, monkeypatch):
@@ -404,3 +404,11 @@ def test_the_split_does_not_depend_on_the_run_seed(photos, quick):
 def test_unused_manifest_columns_do_no_harm(tmp_path, photos, quick):
     rows = photos.rows.assign(observer="x")
     fit(quick(steps=1), replace(photos, rows=rows), tmp_path / "run")
+
+
+def test_a_run_in_several_processes_is_refused(tmp_path, photos, quick, monkeypatch):
+    """Each of them would train on its share of every batch, and none hear of the others' gradients."""
+    runtime = loop.Runtime(torch.device("cpu"), 0, rank=1, world_size=2)
+    monkeypatch.setattr(loop.Runtime, "start", lambda workers: runtime)
+    with pytest.raises(ConfigurationError, match=r"takes one process, got 2 .*; start it without torchrun"):
+        fit(quick(), photos, tmp_path / "run")

@@ -11,9 +11,9 @@ import pytest
 from fscl.errors import BundleError, OutputError
 from fscl.evaluation import evaluate_run
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
 
 KILLED = """
 import os, signal, sys
@@ -23,7 +23,7 @@ from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
+from fscl.progress import Silent
 
 photos, settings, out, at = sys.argv[1:]
 

@@ -11,11 +11,11 @@ from fscl.config import resolve
 from fscl.errors import ConfigurationError
 from fscl.losses import CrossEntropyLoss
 from fscl.models.heads import BRANCH_PHOTOS
+from fscl.progress import Silent
+from fscl.runtime import Runtime
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
 from fscl.training.plan import Plan
-from fscl.training.progress import Silent
-from fscl.training.runtime import Runtime
 from fscl.training.subset import subset
 
 PLAIN = {"loss": [{"name": "cross_entropy"}]}

@@ -11,10 +11,10 @@ from fscl.config import Split
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.evaluation import evaluate_run, table
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
+from fscl.training.run_summary import run_summary
 from fscl.training.subset import balance_table, split_notes, split_photos, subset, tail
-from fscl.training.summary import run_summary
 
 
 @pytest.mark.parametrize(

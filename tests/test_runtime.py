@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from fscl.training.runtime import cores, machine
+from fscl.runtime import cores, machine
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no process to cores")

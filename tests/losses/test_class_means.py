@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fscl.losses.similarity.class_means import RunningClassMeans
+from fscl.losses.class_means import RunningClassMeans
 
 
 def test_the_mean_is_weighted_by_age_and_free_of_its_start():

@@ -8,19 +8,19 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from fscl.bundle import Bundle
+from fscl.run_folder import RunFolder
 from fscl.scoring.metrics import lacking
 from fscl.training.log import Count, read_metrics
-from fscl.training.run_folder import METRICS, SOURCE
 from fscl.training.subset import imbalance_line, tie
 
 COUNTS = TypeAdapter(dict[str, Count])
 LISTED = 5  # photos that could not be read
 
 
-def run_summary(folder: Path) -> str:
+def run_summary(out: Path) -> str:
     """Return a few lines: what was trained on, how fast, what validation said, and what to do next."""
-    bundle = Bundle.open(folder)
-    metrics = read_metrics(folder / METRICS) if (folder / METRICS).exists() else []
+    folder, bundle = RunFolder(out), Bundle.open(out)
+    metrics = read_metrics(folder.metrics) if folder.metrics.exists() else []
     epochs = [line for line in metrics if line["kind"] == "epoch"]
     problems = [line for line in metrics if line["kind"] == "problem"]
     photos = _training_photos(folder, bundle)
@@ -38,14 +38,14 @@ def run_summary(folder: Path) -> str:
         lines += _validation_lines(epochs[-1]["validation"], bundle)
     lines += _unreadable(problems, "train", "training", "replaced by others of their class")
     lines += _unreadable(problems, "val", "validation", "the figures are without them")
-    lines.append(f"model: {folder}; next: fscl evaluate {folder}")
+    lines.append(f"model: {out}; next: fscl evaluate {out}")
     return "\n".join(lines)
 
 
-def _training_photos(folder: Path, bundle: Bundle) -> dict[str, int]:
+def _training_photos(folder: RunFolder, bundle: Bundle) -> dict[str, int]:
     """Return the training photos of each class; the training regions where the folder does not tell."""
     try:
-        said = json.loads((folder / SOURCE).read_bytes().decode())["counts"]["train"]["photos"]
+        said = json.loads(folder.source.read_bytes().decode())["counts"]["train"]["photos"]
         photos = COUNTS.validate_python(said, strict=True)
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return dict(bundle.train_counts)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fscl.losses import FeatureSimilarityLoss
-from fscl.losses.similarity.affinity import affinity_matrix
+from fscl.losses.affinity import affinity_matrix
 
 NAMES = ["water_deer", "roe_deer", "wild_boar", "sika_deer", "red_deer", "heron"]
 CSV = """class,genus,family,order,korean

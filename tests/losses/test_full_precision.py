@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fscl.losses import FeatureSimilarityLoss
-from fscl.losses.similarity.full_precision import full_precision, gram, product
+from fscl.losses.full_precision import full_precision, gram, product
 
 
 def matrix(n, m, seed):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fscl.losses import FeatureSimilarityLoss
-from fscl.losses.similarity.across_processes import Group
+from fscl.losses.across_processes import Group
 
 SCRIPT = Path(__file__).parent / "several_processes.py"
 FULL = {
@@ -45,7 +45,7 @@ def cases(sizes, dims):
 
 def run(sizes, cases, folder):
     torch.save(cases, folder / "cases.pt")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[3])}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[2])}
     command = [sys.executable, str(SCRIPT), str(len(sizes)), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fscl.losses.full_precision import product
 from fscl.losses.labels import Labels, class_sums, class_totals, per_photo, with_each_class
-from fscl.losses.similarity.full_precision import product
 
 Total = Callable[..., tuple[Tensor, ...]]  # sums each of the tensors over the processes that hold rows of the batch
 
@@ -18,7 +18,7 @@ def of_this_process(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tensors
 
 
-class CountedRows(NamedTuple):
+class WeightedRows(NamedTuple):
     """Rows of the batch that this process holds; sums over them become those of all processes by `total`."""
 
     values: Float[Tensor, "rows dim"]

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fscl.losses.similarity.forms import (
+from fscl.losses.full_precision import full_product
+from fscl.losses.similarity_forms import (
     Sums,
     no_direction,
     not_below_zero,
@@ -15,7 +16,6 @@ from fscl.losses.similarity.forms import (
     sums_of,
     without_own_pairs,
 )
-from fscl.losses.similarity.full_precision import full_product
 
 
 def random_case(n, dim, classes, seed, *, soft=False, dtype=torch.float64):
@@ -198,8 +198,8 @@ def test_every_product_is_a_full_precision_one(form, soft, monkeypatch):
         products.append("full precision")
         return full_product(left, right)
 
-    for module in ("full_precision", "forms"):
-        monkeypatch.setattr(f"fscl.losses.similarity.{module}.full_product", counted)
+    for module in ("full_precision", "similarity_forms"):
+        monkeypatch.setattr(f"fscl.losses.{module}.full_product", counted)
     with Counting():
         gradient_of(form, *random_case(6, 4, 2, 0, soft=soft))
     assert products.count("any") == products.count("full precision") >= 2

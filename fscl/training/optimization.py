@@ -12,14 +12,15 @@ from fscl.bundle import Bundle
 from fscl.config import Config
 from fscl.errors import ConfigurationError, DivergenceError
 from fscl.losses.objective import Value
-from fscl.models.heads import POSTHOC, LinearMap
+from fscl.models.heads import POSTHOC, HeadCorrection, LinearMap
 from fscl.registry import build
+from fscl.runtime import Runtime
 from fscl.training.checkpoint import Stateful
+from fscl.training.model_with_losses import ModelWithLosses
 from fscl.training.plan import Plan, Stage, Step
-from fscl.training.runtime import Runtime
 
 
-class Descent:
+class Optimization:
     """The classifier on its way downhill: Adam, its learning rate falling along a cosine.
 
     Raises:
@@ -31,9 +32,9 @@ class Descent:
         self.classifier = bundle.classifier.train()
         self.stage: Stage | None = None
         self.learning_rate = config.training.learning_rate  # of the latest step
-        objectives = nn.ModuleList(stage.objective for stage in plan.stages)
+        self.model = ModelWithLosses(self.classifier, [stage.objective for stage in plan.stages])
         self.optimizer = Adam(
-            [*self.classifier.parameters(), *objectives.parameters()],
+            self.model.parameters(),
             self.learning_rate,
             weight_decay=config.training.weight_decay,
             fused=True,
@@ -42,12 +43,12 @@ class Descent:
         self.former_head = deepcopy(self.classifier.head)  # as it was before the present stage
         self.parts: dict[str, Stateful] = {
             "classifier": self.classifier,
-            "objectives": objectives,
+            "objectives": self.model.objectives,
             "optimizer": self.optimizer,
             "schedule": self.schedule,
             "former_head": self.former_head,
         }
-        self._corrected_head()
+        self.correction = head_correction(config, bundle)
 
     def step(self, drawn: Step) -> Value:
         """Take one step downhill; return the objective before it."""
@@ -55,8 +56,9 @@ class Descent:
             self._enter(drawn.stage, begins=drawn.number == drawn.stage.start + 1)
         photos, labels = drawn.mixed(self.runtime.device, self.config.seed)
         with self.runtime.autocast():
-            logits, features = self.classifier(photos)
-            value: Value = drawn.stage.objective(logits, features, labels, drawn.stage.progress(drawn.number))
+            value: Value = self.model(
+                photos, labels, stage=drawn.stage.number, progress=drawn.stage.progress(drawn.number)
+            )
         self.optimizer.zero_grad(set_to_none=True)
         value.total.backward()  # type: ignore[no-untyped-call]
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
@@ -77,25 +79,10 @@ class Descent:
         self.classifier.train_only(stage.recipe.trainable)
 
     def correct_head(self) -> None:
-        """Apply the recipe's post-hoc correction."""
-        corrected = self._corrected_head()
-        if corrected is not None:
+        """Apply the recipe's post-hoc correction, if it has one."""
+        if self.correction is not None:
+            corrected = self.correction(_linear_map(self.classifier.head), _linear_map(self.former_head))
             self.classifier.head.load_state_dict(corrected._asdict())
-
-    def _corrected_head(self) -> LinearMap | None:
-        posthoc, head, counts = self.config.posthoc, self.classifier.head, self.bundle.train_counts
-        if posthoc is None:
-            return None
-        if not isinstance(head, nn.Linear) or head.bias is None:
-            raise ConfigurationError(
-                f"posthoc '{posthoc.name}' corrects a linear head with bias, got {type(head).__name__}"
-            )
-        maps = {
-            name: LinearMap(layer.weight.detach(), layer.bias.detach())
-            for name, layer in (("head", head), ("former", self.former_head))
-        }
-        context = maps | {"class_counts": [counts[name] for name in self.bundle.classes]}
-        return build(POSTHOC, "posthoc", posthoc.name, context, posthoc.options)
 
     def require_finite(self, step: int) -> None:
         """Raise DivergenceError unless every weight after `step`, running statistics included, is finite."""
@@ -105,3 +92,24 @@ class Descent:
             raise DivergenceError(
                 f"step {step}: the largest weight is {largest.item()} at learning rate {self.learning_rate:.3g}"
             )
+
+
+def head_correction(config: Config, bundle: Bundle) -> HeadCorrection | None:
+    """Return the recipe's post-hoc correction of the head, None where it has none.
+
+    Raises:
+        ConfigurationError: an unknown correction, an option out of range, or a head that it cannot be applied to.
+    """
+    posthoc, head = config.posthoc, bundle.classifier.head
+    if posthoc is None:
+        return None
+    if not isinstance(head, nn.Linear) or head.bias is None:
+        raise ConfigurationError(
+            f"posthoc '{posthoc.name}' corrects a linear head with bias, got {type(head).__name__}"
+        )
+    context = {"class_counts": [bundle.train_counts[name] for name in bundle.classes]}
+    return build(POSTHOC, "posthoc", posthoc.name, context, posthoc.options)
+
+
+def _linear_map(layer: nn.Linear) -> LinearMap:
+    return LinearMap(layer.weight.detach(), layer.bias.detach())

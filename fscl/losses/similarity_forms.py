@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fscl.losses.full_precision import full_product, gram, product
 from fscl.losses.labels import Labels, class_overlap, class_sums, own_targets, targets
-from fscl.losses.similarity.counted_rows import Total, of_this_process
-from fscl.losses.similarity.full_precision import full_product, gram, product
+from fscl.losses.weighted_rows import Total, of_this_process
 
 ZERO_NORM = 1e-12  # a feature vector that is no longer than this has no direction; the bound of functional.normalize
 LEAST_OTHERS = 1e-6  # Σ_{i≠j} w_i w_j of two photos is above it, of a single one below: there it is rounding

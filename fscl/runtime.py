@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 
 from fscl.config import MOST_WORKERS
 from fscl.errors import ConfigurationError
@@ -15,10 +16,15 @@ MAX_WORKERS = 8  # more processes than this rarely read faster than one accelera
 
 @dataclass(frozen=True)
 class Runtime:
-    """The device of a run and how many processes read photos for it."""
+    """The device of a run, how many processes read photos for it, and which of its training processes this is.
+
+    `rank` is 0 … `world_size` − 1, of torch.distributed's default group where there is one.
+    """
 
     device: torch.device
     workers: int
+    rank: int = 0
+    world_size: int = 1
 
     @classmethod
     def start(cls, workers: int | None = None) -> "Runtime":
@@ -40,7 +46,10 @@ class Runtime:
         else:
             device = torch.device("cpu")
         idle_cores = 0 if device.type == "cpu" else cores() - 1
-        return cls(device, min(idle_cores, MAX_WORKERS) if workers is None else workers)
+        workers = min(idle_cores, MAX_WORKERS) if workers is None else workers
+        if dist.is_available() and dist.is_initialized():
+            return cls(device, workers, dist.get_rank(), dist.get_world_size())
+        return cls(device, workers)
 
     def autocast(self) -> AbstractContextManager[object]:
         """bfloat16 on CUDA; full precision elsewhere, where most processors compute bfloat16 more slowly."""

@@ -1,14 +1,13 @@
 """Runs with and without a store."""
 
-from shutil import disk_usage
+import shutil
 
 import pytest
 
-from fscl.loading import store as store_module
-from fscl.loading.loader import Regions
+from fscl.loading.regions import Regions
+from fscl.progress import Silent
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
 from fscl.training.subset import subset
 
 
@@ -56,8 +55,8 @@ def test_by_default_photos_read_more_than_once_are_stored(tmp_path, photos, quic
 
 
 def test_a_full_disk_is_said_and_photos_are_decoded(tmp_path, photos, quick, monkeypatch):
-    usage = disk_usage(tmp_path)._replace(free=10**6)
-    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda _: usage)
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     told, metrics, _ = run(quick(steps=12), photos, tmp_path / "run")
     assert len(metrics) == 12
     assert [note.split(": ")[-1] for note in told.notes] == ["photos are decoded each time they are drawn"]
