@@ -15,7 +15,7 @@ FLOORS = [
     {"manifest", "scoring", "models", "losses", "methods"},
     {"formats", "loading"},
     {"bundle", "inference"},
-    {"training", "evaluation", "evaluation_table", "prediction", "explain"},
+    {"training", "evaluation", "prediction", "explain"},
     {"experiments", "report", "export"},
     {"cli", "serve"},
 ]

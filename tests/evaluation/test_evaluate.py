@@ -1,5 +1,6 @@
 import io
 from dataclasses import asdict, replace
+from importlib import import_module
 from shutil import copyfile, copytree
 from zipfile import ZipFile
 
@@ -290,7 +291,8 @@ def test_the_classifier_moves_to_the_device_that_computes(pair, photos, monkeypa
         chosen.append(workers)
         return Runtime(torch.device("meta"), 0)
 
-    monkeypatch.setattr("fscl.evaluation.scores", lambda classifier, *args, **options: on(classifier))
+    module = import_module("fscl.evaluation.evaluate")  # the package's `evaluate` is the function
+    monkeypatch.setattr(module, "scores", lambda classifier, *args, **options: on(classifier))
     monkeypatch.setattr(Runtime, "start", start)
     with pytest.raises(RuntimeError, match="meta"):
         evaluate(Bundle.open(pair), Manifest(photos.rows[photos.rows["label"] == "deer"], photos.root))

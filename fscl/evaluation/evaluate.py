@@ -1,7 +1,6 @@
 """A bundle against a table: the metrics of the protocol, confusion matrix, threshold, failures."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,22 +10,16 @@ from scipy.special import expit
 
 from fscl.bundle import Bundle
 from fscl.errors import PhotosError
-from fscl.evaluation_table import table
-from fscl.formats.copies import seen_before
 from fscl.formats.reasons import tally
 from fscl.inference import Scores, scores
 from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore
-from fscl.lock import held
 from fscl.manifest.identity import replaced
 from fscl.manifest.table import Manifest, counts_by_class
-from fscl.records import VERSION, Amounts, Evaluation, Failed, Metrics, Threshold, Unusable, write_record
-from fscl.run_folder import RunFolder
+from fscl.records import VERSION, Amounts, Evaluation, Failed, Metrics, Threshold, Unusable
 from fscl.runtime import Runtime
 from fscl.scoring.metrics import confusion, figures
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
-
-__all__ = ["evaluate", "evaluate_run", "table"]
 
 Labels = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -91,126 +84,22 @@ def evaluate(
         confusion=confusion(test_scores.logits.argmax(axis=1), labels, len(bundle.classes)).tolist(),
         not_evaluable=[name for name, count in counts["regions"].items() if not count],
         failed=[Failed(path, reason) for path, reason in unread.items()],
-        given=_amounts(test.rows),
-        scored=_amounts(read),
+        given=amounts(test.rows),
+        scored=amounts(read),
         unusable=Unusable(**tally(test.rows)),
         note=choice.note,
     )
     return evaluation, _scores_table(read, bundle, test_scores)
 
 
-def evaluate_run(
-    run: Path, photos: Manifest | None = None, *, batch_size: int = 64, workers: int | None = None
-) -> Evaluation:
-    """Evaluate the bundle of a run folder and write `evaluation.json` into it.
-
-    Args:
-        run: the folder.
-        photos: labelled photos, of which the test split is used where they have one, else all; those that
-            the run was trained or validated on are left out. By default the run's own test photos.
-        batch_size: photos per forward pass.
-        workers: processes that read photos; by default chosen by the machine.
-
-    Raises:
-        PhotosError: nothing to evaluate on, or classes that the bundle does not know.
-        BundleError: no bundle in the folder, or a damaged one.
-        OutputError: the run is being trained, or evaluated by another process.
-        ConfigurationError: a negative number of workers.
-    """
-    folder = RunFolder(run)
-    if not (folder.lock.exists() or folder.record.exists()):  # no run, whose folder is left alone
-        Bundle.open(run)
-    with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
-        return _evaluated(run, photos, batch_size=batch_size, workers=workers)
-
-
-def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: int | None) -> Evaluation:
-    bundle = Bundle.open(run)
-    own, gone = _photos_of(run)
-    test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
-    validation = None if own is None or gone else _part(own, "val")
-    evaluation, _ = evaluate(
-        bundle, test.photos, validation, split=test.split, batch_size=batch_size, workers=workers
-    )
-    evaluation = replace(
-        evaluation,
-        left_out={kind: count for kind, count in test.left_out.items() if count},
-        given=_amounts((photos or test.photos).rows),
-        train_photos=None if own is None else counts_by_class(_part(own, "train").rows, bundle.classes)["photos"],
-        note=_unknown_photos(gone, own) if gone else evaluation.note,
-    )
-    write_record(RunFolder(run).evaluation, evaluation)
-    return evaluation
-
-
-def _unknown_photos(gone: str, own: Manifest | None) -> str:
-    told = "none was left out for being trained on"
-    if own is not None:
-        told = "those that it was trained on are told by known hashes, else by name and size"
-    return f"the photos of the run are not known ({gone}): {told}, and no threshold was chosen"
-
-
-class _Test(NamedTuple):
-    """What is evaluated, what it is called, and how many photos were dropped from it."""
-
-    photos: Manifest
-    split: str
-    left_out: Mapping[str, int]
-
-
-def _photos_of(run: Path) -> tuple[Manifest | None, str]:
-    """Return what is known of the photos of a run, and why they are not to be had, if so."""
-    path = RunFolder(run).photos
-    if not path.exists():
-        return None, f"{path} does not exist"
-    try:
-        return Manifest.read(path), ""
-    except PhotosError as error:
-        gone = str(error).split(";")[0]
-    try:
-        return Manifest.read(path, anywhere=True), gone
-    except PhotosError:
-        return None, gone
-
-
-def _own_test(run: Path, own: Manifest | None, gone: str) -> _Test:
-    fix = f"give photos: fscl evaluate {run} PHOTOS"
-    if own is None or gone:
-        raise PhotosError(f"expected the photos of the run, but {gone}; {fix}")
-    test = _part(own, "test")
-    if test.rows.empty:
-        raise PhotosError(f"{run}: has no test photos of its own; {fix}")
-    return _Test(test, "test", {})
-
-
-def _others_test(photos: Manifest, own: Manifest | None) -> _Test:
-    """Take the new ones of the photos, their test split if they have one; the unusable rows stay, to be counted."""
-    usable = photos.usable
-    split = "test" if (photos.rows["split"] == "test").any() else "all"
-    chosen = usable if split == "all" else usable[usable["split"] == "test"]
-    used = None if own is None else Manifest(own.rows[own.rows["split"].isin(["train", "val"])], own.root)
-    seen = [False] * len(chosen) if used is None else seen_before(Manifest(chosen, photos.root), used)
-    new = chosen[~np.array(seen, dtype=bool)]
-    if len(chosen) and new.empty:
-        raise PhotosError(
-            f"expected photos that are new to the model, but it was trained or validated on all {_photos(chosen)}; "
-            "give others, or none for the run's own test photos"
-        )
-    left_out = {"training photos": _photos(chosen) - _photos(new), "other splits": _photos(usable.drop(chosen.index))}
-    rows = photos.rows.drop(index=usable.index.difference(new.index))
-    return _Test(Manifest(rows, photos.root), split, left_out)
-
-
-def _part(photos: Manifest, split: str) -> Manifest:
-    return Manifest(photos.rows[photos.rows["split"] == split], photos.root)
-
-
-def _photos(rows: pd.DataFrame) -> int:
+def photos_in(rows: pd.DataFrame) -> int:
+    """Return how many photos rows show."""
     return int(rows["photo_id"].nunique())
 
 
-def _amounts(rows: pd.DataFrame) -> Amounts:
-    return Amounts(len(rows), _photos(rows))
+def amounts(rows: pd.DataFrame) -> Amounts:
+    """Return how many rows there are, and photos in them."""
+    return Amounts(len(rows), photos_in(rows))
 
 
 def _unchanged(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -286,7 +175,7 @@ def _too_few(bundle: Bundle, rows: pd.DataFrame) -> str | None:
 def _unread_note(unread: Mapping[str, str], rows: pd.DataFrame) -> str:
     path, why = next(iter(unread.items()))
     return (
-        f"{len(unread):,} of {_photos(rows):,} validation photos could not be read, so the threshold is chosen "
+        f"{len(unread):,} of {photos_in(rows):,} validation photos could not be read, so the threshold is chosen "
         f"without them: {path}: {why}"
     )
 
