@@ -13,7 +13,7 @@ FLOORS = [
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
     },
     {"manifest", "scoring", "models", "losses", "methods"},
-    {"formats", "loading"},
+    {"formats", "loading", "decisions"},
     {"bundle", "inference"},
     {"training", "evaluation", "prediction", "explain"},
     {"experiments", "report", "export"},

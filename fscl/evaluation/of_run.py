@@ -55,17 +55,18 @@ def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: 
         left_out={kind: count for kind, count in test.left_out.items() if count},
         given=amounts((photos or test.photos).rows),
         train_photos=None if own is None else counts_by_class(_part(own, "train").rows, bundle.classes)["photos"],
-        note=_unknown_photos(gone, own) if gone else evaluation.note,
+        note=_unknown_photos(gone, own, bundle) if gone else evaluation.note,
     )
     write_record(RunFolder(run).evaluation, evaluation)
     return evaluation
 
 
-def _unknown_photos(gone: str, own: Manifest | None) -> str:
+def _unknown_photos(gone: str, own: Manifest | None, bundle: Bundle) -> str:
     told = "none was left out for being trained on"
     if own is not None:
         told = "those that it was trained on are told by known hashes, else by name and size"
-    return f"the photos of the run are not known ({gone}): {told}, and no threshold was chosen"
+    choice = ", and no threshold was chosen" if bundle.decisions is None else ""
+    return f"the photos of the run are not known ({gone}): {told}{choice}"
 
 
 class _Test(NamedTuple):

@@ -46,7 +46,7 @@ def pair(tmp_path_factory, photos):
 def test_the_record_agrees_with_the_scores(pair):
     photos = Manifest.read(pair / "photos.parquet")
     test = Manifest(photos.rows[photos.rows["split"] == "test"], photos.root)
-    record, logits = evaluate(Bundle.open(pair), test)
+    record, logits = evaluate(undecided(pair), test)
     predicted = logits[["logit:boar", "logit:deer"]].to_numpy().argmax(axis=1)
     labels = (logits["label"] == "deer").to_numpy().astype(int)
     confusion = np.zeros((2, 2), dtype=int)
@@ -72,6 +72,11 @@ def test_the_threshold_is_chosen_on_validation_and_keeps_the_ranking(pair):
     assert record.threshold.figures.minority_recall == pytest.approx(called.mean(), abs=1e-9)
 
 
+def undecided(run):
+    """Return the bundle of a run as if nothing had been chosen on validation."""
+    return replace(Bundle.open(run), decisions=None)
+
+
 def split_of(run, split):
     own = Manifest.read(run / "photos.parquet")
     return Manifest(own.rows[own.rows["split"] == split], own.root)
@@ -88,12 +93,12 @@ def test_a_few_validation_photos_choose_no_threshold_and_that_is_said(pair, unre
         )
     else:
         rows = validation.rows.drop(deer[0])
-    record, _ = evaluate(Bundle.open(pair), split_of(pair, "test"), Manifest(rows, validation.root))
+    record, _ = evaluate(undecided(pair), split_of(pair, "test"), Manifest(rows, validation.root))
     boars = (validation.rows["label"] == "boar").sum()
     why = f"it takes 20 validation photos of each class, and there are {boars} of boar and 19 of deer"
     assert (record.threshold, record.no_threshold) == (None, why)
     assert f"no threshold was chosen: {why}" in shown(record)
-    enough, _ = evaluate(Bundle.open(pair), split_of(pair, "test"), validation)
+    enough, _ = evaluate(undecided(pair), split_of(pair, "test"), validation)
     assert enough.threshold is not None
     assert enough.no_threshold is None
 
@@ -108,7 +113,7 @@ def test_the_table_shows_what_the_threshold_costs(pair):
 
 @pytest.mark.parametrize("offset", [-1e4, 1e4])
 def test_a_threshold_at_the_end_of_the_scale_is_a_number(pair, offset):
-    bundle = Bundle.open(pair)
+    bundle = undecided(pair)
     bundle.classifier.head.bias.data[bundle.classes.index("deer")] += offset
     record, _ = evaluate(bundle, split_of(pair, "test"), split_of(pair, "val"))
     assert record.threshold.value == (0 if offset < 0 else 1)
@@ -215,6 +220,7 @@ def test_photos_replaced_since_the_scan_are_not_scored(pair, class_folders, tmp_
     root = copytree(class_folders, tmp_path / "photos")
     run = copytree(pair, tmp_path / "run")
     Manifest(Manifest.read(pair / "photos.parquet").rows, root).write(run / "photos.parquet")
+    undecided(run).save(run)
     whole = evaluate_run(run)
     own = Manifest.read(run / "photos.parquet").rows
     test, val = (own.loc[own["split"] == split, "path"].iloc[0] for split in ("test", "val"))
@@ -260,12 +266,18 @@ def test_photos_that_cannot_be_evaluated(pair, photos):
 def test_a_run_without_its_photos_needs_others(pair, photos, tmp_path, gone):
     run = copytree(pair, tmp_path / "run")
     own = Manifest.read(run / "photos.parquet")
+    kept = Bundle.open(run).decisions.threshold
     (run / "photos.parquet").unlink()
     if gone == "root":
         Manifest(own.rows, tmp_path / "not there").write(run / "photos.parquet")
     with pytest.raises(PhotosError, match=f"fscl evaluate {run} PHOTOS"):
         evaluate_run(run)
-    record = evaluate_run(run, Manifest(photos.rows[photos.rows["label"] != "hare"], photos.root))
+    others = Manifest(photos.rows[photos.rows["label"] != "hare"], photos.root)
+    decided = evaluate_run(run, others)
+    assert decided.threshold.value == kept.value
+    assert "no threshold was chosen" not in decided.note
+    undecided(run).save(run)
+    record = evaluate_run(run, others)
     used = own.rows["split"].isin(["train", "val"]).sum() if gone == "root" else 0
     assert sum(record.counts.values()) == 90 - used
     assert record.left_out == ({"training photos": used} if used else {})
