@@ -1,6 +1,7 @@
 """Where the files of a run are: paths only. docs/schema.md says what is in them."""
 
 from pathlib import Path
+from typing import Literal
 
 from fscl.lock import LOCK
 
@@ -50,11 +51,13 @@ class RunFolder:
         """Whether the run has ended and left its bundle."""
         return self.record.exists() and not self.checkpoint.exists()
 
-    def bundles(self) -> dict[str, Path]:
+    def bundles(self) -> dict[Literal["best", "last"], Path]:
         """Return the folders of the bundles of a finished run, `best` and `last`, the kept one first.
 
         The kept bundle is in the folder itself; the other one, if there is one, in a folder of its name.
         """
         if self.last.exists():
             return {"best": self.path, "last": self.last}
-        return {"last": self.path} | ({"best": self.best} if self.best.exists() else {})
+        if self.best.exists():
+            return {"last": self.path, "best": self.best}
+        return {"last": self.path}

@@ -8,14 +8,14 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
     {
-        *("config", "registry", "errors", "atomic", "lock", "printable"),
+        *("config", "registry", "errors", "atomic", "lock", "printable", "records"),
         *("runtime", "progress", "run_folder"),
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
     },
     {"manifest", "scoring", "models", "losses", "methods"},
-    {"formats", "loading"},
+    {"formats", "loading", "decisions"},
     {"bundle", "inference", "parts"},
-    {"training", "evaluation", "evaluation_table", "prediction", "explain"},
+    {"training", "evaluation", "prediction", "explain"},
     {"experiments", "report", "export"},
     {"cli", "serve"},
 ]
@@ -51,16 +51,8 @@ def test_imports_only_go_down(path):
 @pytest.mark.parametrize(
     "room",
     [
-        "manifest",
-        "scoring",
-        "report",
-        "formats",
-        "images.py",
-        "pixels.py",
-        "decoding.py",
-        "config.py",
-        "progress.py",
-        "run_folder.py",
+        *("manifest", "scoring", "report", "formats", "records"),
+        *("images.py", "pixels.py", "decoding.py", "config.py", "progress.py", "run_folder.py"),
     ],
 )
 def test_scanning_scoring_and_reporting_do_not_import_torch(room):

@@ -18,10 +18,10 @@ import torch
 
 from fscl.errors import OutputError
 from fscl.experiments.cell import Task, run_cell
-from fscl.experiments.grid import Cell
 from fscl.experiments.ledger import Ledger, commit
 from fscl.manifest.table import Manifest
 from fscl.progress import NotesOnce, Silent, TerminalProgress
+from fscl.records import CellKey
 from fscl.runtime import cores
 
 MAX_JOBS = 4  # a run takes about a gigabyte of memory
@@ -120,7 +120,7 @@ def _show(progress: TerminalProgress, heard: Mapping[str, Heard], cells: int, fi
 class _Reporter(Silent):
     """Tells the parent process how far a cell is, and interrupts it when the parent wants so or is gone."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: CellKey) -> None:
         self.cell = cell
         self._last = 0.0
 
@@ -129,7 +129,7 @@ class _Reporter(Silent):
             signal.raise_signal(signal.SIGTERM)  # the run writes its checkpoint and ends
         if step == steps or time.monotonic() - self._last > REPORT_SECONDS:
             self._last = time.monotonic()
-            _reports.put(Heard(self.cell.id, step, steps, photos_per_second))
+            _reports.put(Heard(self.cell.name, step, steps, photos_per_second))
 
     def note(self, text: str) -> None:
         _reports.put(text)

@@ -7,20 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from fscl.config import BOOKKEEPING, Config, Split, resolve
-from fscl.errors import ConfigurationError, did_you_mean
+from fscl.errors import ConfigurationError, PhotosError, did_you_mean
 from fscl.experiments.cell import Task, run_cell
-from fscl.experiments.grid import Cell, Pair, cells, long_tail_cells
+from fscl.experiments.grid import ClassSet, cells, is_undefined, long_tail_cells, minority_photos
 from fscl.experiments.ledger import Ledger, commit
 from fscl.experiments.photos import check_photos, may_store, store_photos
 from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, default_base, profile_base, profile_sizes
 from fscl.manifest.table import Manifest, unit_of
 from fscl.progress import Listener, NotesOnce, Silent, TerminalProgress
+from fscl.records import VERSION, Axes, CellKey, CellRecord, StudyHeader, read_cell
 from fscl.run_folder import STORE
 from fscl.runtime import machine
 from fscl.training.subset import rarest, source_record, split_photos, tail, tie
@@ -31,13 +32,13 @@ def compare(
     configs: Mapping[str, Config],
     out: Path,
     *,
-    pairs: Sequence[Pair],
+    pairs: Sequence[ClassSet],
     ratios: Sequence[float] | None,
     seeds: Sequence[int],
     profile: str | None = None,
     imbalances: Sequence[float] = (),
     title: str = "Comparison",
-    photos: str = "real",
+    photos: Literal["real", "generated"] = "real",
     command: str = "",
     jobs: int | None = None,
     overwrite: bool = False,
@@ -86,22 +87,22 @@ def compare(
         tails = {pair.name: _tails(pair, imbalances) for pair in pairs}
         grid = long_tail_cells(pairs, list(configs), profile, tails, seeds)
     work = [Task(cell, _cell_config(configs[cell.method], cell)) for cell in grid]
-    study = {
-        "version": 1,
-        "title": title,
-        "photos": photos,
-        "settings": _shared_settings(configs, pairs, profile),
-        "axes": {
-            "pairs": {pair.name: list(pair.classes) for pair in pairs},
-            "methods": list(configs),
-            "ratios": sorted({cell.ratio for cell in grid}, reverse=True),
-            "seeds": list(dict.fromkeys(seeds)),
-        },
-        "commit": commit(),
-        "machine": machine(),
-        "command": command,
+    study = StudyHeader(
+        version=VERSION,
+        title=title,
+        photos=photos,
+        settings=_shared_settings(configs, pairs, profile),
+        axes=Axes(
+            pairs={pair.name: list(pair.classes) for pair in pairs},
+            methods=list(configs),
+            ratios=sorted({cell.ratio for cell in grid}, reverse=True),
+            seeds=list(dict.fromkeys(seeds)),
+        ),
+        commit=commit(),
+        machine=machine(),
+        command=command,
         **source,
-    }
+    )
     ledger.check(study, divided)
     usable = Manifest(divided.usable.reset_index(drop=True), divided.root)
     check_photos(_missing(work, ledger), usable)
@@ -115,10 +116,17 @@ def _run_missing(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, jo
     """Run the cells that are not finished, over one store; write down those that cannot be run."""
     runnable = []
     for task in _missing(work, ledger):
-        if task.cell.is_undefined:
-            unit = unit_of(manifest.rows)
-            reason = f"leaves {task.cell.minority_photos} minority training {unit}, needs {MIN_MINORITY_PHOTOS}"
-            ledger.write(task.cell, task.config.method, "undefined", reason)
+        if is_undefined(task.cell):
+            left = f"{minority_photos(task.cell)} minority training {unit_of(manifest.rows)}"
+            ledger.write(
+                CellRecord(
+                    version=VERSION,
+                    cell=task.cell,
+                    method=task.config.method,
+                    status="undefined",
+                    reason=f"leaves {left}, needs {MIN_MINORITY_PHOTOS}",
+                )
+            )
         else:
             runnable.append(task)
     out = ledger.folder
@@ -143,8 +151,6 @@ def _missing(work: Sequence[Task], ledger: Ledger) -> list[Task]:
 
 def failures(study: Path) -> dict[str, str]:
     """Return the reasons of the failed cells of a study folder, by cell."""
-    from fscl.report.study import read_cell
-
     cells = {path.stem: read_cell(path) for path in sorted((study / "cells").glob("[!.]*.json"))}
     return {name: cell.reason or "no reason given" for name, cell in cells.items() if cell.status == "failed"}
 
@@ -157,7 +163,7 @@ def pairs_of(
     minority: Sequence[str],
     base: int | None,
     profile: str | None = None,
-) -> list[Pair]:
+) -> list[ClassSet]:
     """Return what to tell apart: the pairs given as MAJORITY:MINORITY, else all classes with their minority.
 
     Raises:
@@ -165,7 +171,8 @@ def pairs_of(
             or no minority where several classes have the fewest photos.
     """
     known = sorted(manifest.usable["label"].unique())
-    pairs = [Pair.parse(name, text) for name, text in (("fine", fine), ("coarse", coarse)) if text is not None]
+    pairs = [ClassSet.parse("fine", fine)] if fine is not None else []
+    pairs += [ClassSet.parse("coarse", coarse)] if coarse is not None else []
     minority = tuple(dict.fromkeys(minority))
     if pairs and minority:
         raise ConfigurationError("--minority is for all classes at once: leave it out with --fine and --coarse")
@@ -177,7 +184,7 @@ def pairs_of(
         counts = Counter(manifest.usable["label"])
         if len(counts) > 1 and not (minority or profile or rarest(counts)):
             raise ConfigurationError(f"a comparison needs rare classes, and {tie(counts)}; name some with --minority")
-        pairs = [Pair("all", tuple(known), minority or rarest(counts))]
+        pairs = [ClassSet("all", tuple(known), minority or rarest(counts))]
     for name in {name for pair in pairs for name in (*pair.classes, *pair.minority)}:
         if name not in known:
             raise ConfigurationError(f"no usable photo of class '{name}'{did_you_mean(name, known)}")
@@ -206,60 +213,63 @@ def _shared_split(configs: Mapping[str, Config]) -> Split:
 
 
 def _with_base(
-    pair: Pair,
+    pair: ClassSet,
     manifest: Manifest,
     ratios: Sequence[float] | None,
     imbalances: Sequence[float],
-    before: Mapping[str, Any] | None,
-) -> Pair:
+    before: StudyHeader | None,
+) -> ClassSet:
     """Return the pair with its base: as given, as in the study that is there, or such that all can be reached."""
     if pair.base is not None or (ratios is None and not imbalances):
         return pair
     counts = _train_counts(pair, manifest)
-    known = before["settings"].get(f"base.{pair.name}") if before else None
+    known = before.settings.get(f"base.{pair.name}") if before else None
     if ratios is not None:
         return replace(pair, base=known or default_base(counts, pair.minority, ratios))
     return replace(pair, base=known or profile_base(counts, pair.classes, imbalances))
 
 
-def _tails(pair: Pair, imbalances: Sequence[float]) -> dict[float, tuple[str, ...]]:
+def _tails(pair: ClassSet, imbalances: Sequence[float]) -> dict[float, tuple[str, ...]]:
     """Return the rare classes at each imbalance."""
     assert pair.base is not None, "a long tail has a base"
     return {imbalance: tail(profile_sizes(pair.classes, imbalance, pair.base)) for imbalance in imbalances}
 
 
-def _present_ratio(pair: Pair, manifest: Manifest) -> float:
+def _present_ratio(pair: ClassSet, manifest: Manifest) -> float:
     """Return the ratio of the photos as they are, classes on each side averaged, to three digits."""
     counts = _train_counts(pair, manifest)
-    rare = fmean(counts.get(name, 0) for name in pair.minority)
-    common = fmean(counts.get(name, 0) for name in pair.classes if name not in pair.minority)
+    untrained = [name for name, regions in counts.items() if not regions]
+    if untrained:
+        raise PhotosError(f"no training photo of {', '.join(untrained)}; check the split column of the source")
+    rare = fmean(counts[name] for name in pair.minority)
+    common = fmean(counts[name] for name in pair.classes if name not in pair.minority)
     return float(f"{rare / common:.3g}")
 
 
-def _train_counts(pair: Pair, manifest: Manifest) -> dict[str, int]:
+def _train_counts(pair: ClassSet, manifest: Manifest) -> dict[str, int]:
     rows = manifest.usable
     counts = rows.loc[rows["split"] == "train", "label"].value_counts()
     return {name: int(counts.get(name, 0)) for name in pair.classes}
 
 
-def _cell_config(config: Config, cell: Cell) -> Config:
-    as_ratio = cell.pair.base is not None and cell.profile is None
+def _cell_config(config: Config, cell: CellKey) -> Config:
+    as_ratio = cell.base is not None and cell.profile is None
     imbalance = {
-        "minority": list(cell.pair.minority),
+        "minority": list(cell.minority),
         "ratio": cell.ratio if as_ratio else None,
         "profile": cell.profile,
         "imbalance": cell.imbalance,
-        "base": cell.pair.base,
+        "base": cell.base,
     }
     return resolve(
         [
-            (cell.id, config.record()),
-            (cell.id, {"seed": cell.seed, "classes": list(cell.pair.classes), "imbalance": imbalance}),
+            (cell.name, config.record()),
+            (cell.name, {"seed": cell.seed, "classes": list(cell.classes), "imbalance": imbalance}),
         ]
     )
 
 
-def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[Pair], profile: str | None) -> dict[str, Any]:
+def _shared_settings(configs: Mapping[str, Config], pairs: Sequence[ClassSet], profile: str | None) -> dict[str, Any]:
     """Return what all cells share, flat, as `section.key`; what a recipe sets for itself is left out."""
     records = [config.model_dump(mode="json") for config in configs.values()]
     shared: dict[str, Any] = {f"base.{pair.name}": pair.base for pair in pairs}
@@ -278,7 +288,7 @@ def _run_in_turn(work: Sequence[Task], manifest: Manifest, out: Path, *, quiet: 
     torch.set_num_threads(threads_per_cell())
     try:
         for number, task in enumerate(work, start=1):
-            title = f"[{number}/{len(work)}] {task.cell.id}"
+            title = f"[{number}/{len(work)}] {task.cell.name}"
             with _listener(title, quiet=quiet) as listener:
                 run_cell(task, manifest, out, NotesOnce(listener, noted))
     finally:

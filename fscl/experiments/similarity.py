@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from copy import deepcopy
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +16,12 @@ from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
+from fscl.records import CosineMatrices
 
 MOST_PHOTOS, MOST_PER_CLASS, MOST_CLASSES = 36, 12, 12  # what a printed matrix can show
 
 
-def similarity(before: Bundle, after: Bundle, test: Manifest) -> dict[str, Any] | None:
+def similarity(before: Bundle, after: Bundle, test: Manifest) -> CosineMatrices | None:
     """Return the cosines between features of a few test photos: `similarity` of a cell, see docs/schema.md.
 
     Costs one forward pass of at most 36 photos for each bundle.
@@ -39,12 +39,12 @@ def similarity(before: Bundle, after: Bundle, test: Manifest) -> dict[str, Any] 
     [batch] = inference_loader(regions, after.preprocessing, batch_size=len(rows), workers=0)
     if len(batch.rows) < 2:
         return None
-    return {
-        "region_id": rows["region_id"].iloc[batch.rows].tolist(),
-        "label": rows["label"].iloc[batch.rows].tolist(),
-        "before": cosines(before.classifier, batch.photos),
-        "after": cosines(after.classifier, batch.photos),
-    }
+    return CosineMatrices(
+        region_id=rows["region_id"].iloc[batch.rows].tolist(),
+        label=rows["label"].iloc[batch.rows].tolist(),
+        before=cosines(before.classifier, batch.photos),
+        after=cosines(after.classifier, batch.photos),
+    )
 
 
 def shown_photos(rows: pd.DataFrame, classes: Sequence[str], minority: Collection[str]) -> pd.DataFrame:

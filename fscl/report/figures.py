@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from fscl.records import Pair
 from fscl.report.drawing import CARD, GRID, MUTED, RC, Drawing, method_legend, method_styles, render
 from fscl.report.panels import confusion_panels, loss_panels, validation_panels
 from fscl.report.published import published_recalls
 from fscl.report.similarity import similarity_panels
 from fscl.report.spread import kept_spread
-from fscl.report.study import Pair, Study
+from fscl.report.study import Study
 from fscl.report.tables import pair_title, ratio_title
 
 PUBLISHED_DASHES = (0, (4, 3))

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from fscl.errors import ConfigurationError, did_you_mean
+from fscl.records import CellRecord, Pair
 from fscl.report.scores import Parts, bursts, common_regions, read_parts
-from fscl.report.study import Cell, Pair, Study
+from fscl.report.study import Study
 from fscl.report.tables import FIGURES, Entry, Row, Section, Table, ratio_title
 from fscl.scoring.crossed import crossed_t
 from fscl.scoring.statistics import PairedT, holm, paired_t
@@ -26,7 +27,7 @@ PROTOCOL = f"the protocol asks for {SEEDS_WANTED} ({SEEDS_WANTED_WHERE_RARE} at 
 ALPHA = 0.05
 Comparison = tuple[str, str]  # method, reference
 Covers = Literal["seeds and test photos", "seeds"]
-By = Mapping[tuple[str, int], Cell]  # cells by method and seed
+By = Mapping[tuple[str, int], CellRecord]  # cells by method and seed
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _common_seeds(cells: By, method: str, reference: str, figure: str) -> list[i
     return sorted(own & other)
 
 
-def _value(cell: Cell, figure: str) -> float | None:
+def _value(cell: CellRecord, figure: str) -> float | None:
     return cell.result.figures.value(figure) if cell.result else None
 
 

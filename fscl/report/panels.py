@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from fscl.records import CellRecord, Pair
 from fscl.report.drawing import CARD, INK, Drawing, legend, method_legend, method_styles, render
-from fscl.report.study import Cell, Pair, Study
+from fscl.report.study import Study
 from fscl.report.tables import pair_title, ratio_title
 
 # Shades of a confusion let the card through, light or dark; text on the darkest cells.
@@ -184,7 +185,7 @@ def validation_note(study: Study, pair: Pair) -> str:
     )
 
 
-def _not_validated(cell: Cell) -> list[str]:
+def _not_validated(cell: CellRecord) -> Sequence[str]:
     """Return the classes without validation photos; of an earlier version's cell the rare ones without any recall."""
     curve = cell.validation_curve
     if curve is None or not curve.epoch:

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.spatial.distance import squareform
 
+from fscl.records import CosineMatrices, Pair
 from fscl.report.drawing import MUTED, Drawing, legend, render
-from fscl.report.study import Pair, Similarity, Study
+from fscl.report.study import Study
 from fscl.report.tables import pair_title, ratio_title
 
 MOST_COLUMNS = 6  # panels in a row
@@ -60,10 +61,10 @@ def similarity_panels(study: Study, pair: Pair) -> Drawing | None:
     )
 
 
-def _panels(study: Study, shown: dict[str, Similarity], layer: str) -> list[Panel]:
+def _panels(study: Study, shown: dict[str, CosineMatrices], layer: str) -> list[Panel]:
     """Return the panels of a layer: T, S before training, once for methods that start alike, and after each."""
     shown = {method: own for method, own in shown.items() if layer in own.after}
-    starts: list[tuple[Similarity, list[str]]] = []
+    starts: list[tuple[CosineMatrices, list[str]]] = []
     for method, own in shown.items():
         alike = (methods for start, methods in starts if _start_alike(start, own, layer))
         known = next(alike, None)
@@ -142,7 +143,7 @@ def _same_class(labels: Sequence[str]) -> npt.NDArray[np.bool_]:
     return same
 
 
-def _start_alike(one: Similarity, other: Similarity, layer: str) -> bool:
+def _start_alike(one: CosineMatrices, other: CosineMatrices, layer: str) -> bool:
     if one.label != other.label or layer not in one.before:
         return False
     return np.allclose(one.before[layer], other.before[layer], atol=SAME_START)

@@ -1,11 +1,13 @@
 """What happened in a study, in plain words computed from its figures, whoever wins."""
 
 from collections import Counter
+from collections.abc import Sequence
 from math import ceil, sqrt
 
+from fscl.records import CellRecord, Pair
 from fscl.report.paired import BASELINE, SEEDS_WANTED
 from fscl.report.spread import Spread, above_guessing, kept_spread, leaders
-from fscl.report.study import Cell, Pair, Study
+from fscl.report.study import Study
 from fscl.report.tables import ratio_title
 
 PROPOSAL = "fscl"
@@ -161,7 +163,7 @@ def _where(study: Study, pair: Pair, ratio: float) -> str:
     return f"{PAIRS[pair]}, at {ratio_title(ratio, study.profile)} ({_photos(study, pair, ratio)})"
 
 
-def _with_figures(study: Study, pair: Pair, ratio: float) -> dict[str, list[Cell]]:
+def _with_figures(study: Study, pair: Pair, ratio: float) -> dict[str, list[CellRecord]]:
     cells = study.by_method(pair, ratio)
     return {method: own for method, own in cells.items() if any(cell.result for cell in own)}
 
@@ -187,14 +189,14 @@ def _photos(study: Study, pair: Pair, ratio: float) -> str:
     return " against ".join(_group_photos(counts, names) for names in groups) + " in training"
 
 
-def _group_photos(counts: dict[str, int], names: list[str]) -> str:
+def _group_photos(counts: dict[str, int], names: Sequence[str]) -> str:
     if len(names) <= MOST_NAMES:
         return _list([f"{counts[name]:,} {name}" for name in names])
     fewest, most = min(counts[name] for name in names), max(counts[name] for name in names)
     return f"{fewest:,}{'' if fewest == most else f' to {most:,}'} of each of {len(names)} classes"
 
 
-def _group(names: list[str], kind: str) -> str:
+def _group(names: Sequence[str], kind: str) -> str:
     return _list(names) if len(names) <= MOST_NAMES else f"{len(names)} {kind} classes"
 
 
@@ -202,6 +204,6 @@ def _percent(share: Spread) -> str:
     return f"{100 * share.mean:.0f} %"
 
 
-def _list(names: list[str]) -> str:
+def _list(names: Sequence[str]) -> str:
     """Join names as prose: a, b and c."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 Number = Annotated[float, Field(ge=-1e39, le=1e39)]  # float32 ends below; sums of them stay finite
+Amount = Annotated[float, Field(ge=0, le=1e39)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -46,7 +47,7 @@ class Validation(BaseModel):
     minority_recall: Number | None
     majority_recall: Number | None
     balanced_accuracy: Number | None
-    balanced_log_loss: Number | None
+    balanced_log_loss: Amount | None
     recall_by_class: dict[str, Number | None]
 
 
@@ -54,7 +55,7 @@ class EpochLine(Line):
     """The end of an epoch."""
 
     epoch: Count
-    photos_per_second: Number
+    photos_per_second: Amount
     validation: Validation | None
 
 

@@ -4,6 +4,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +14,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fscl.bundle import Bundle
+from fscl.bundle import Architecture, Bundle
 from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError, first_line
-from fscl.inference import scores
+from fscl.inference import fit_decisions, scores
 from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore, photo_store
 from fscl.lock import held
@@ -87,7 +90,17 @@ def fit(
                 listener.note(caution)
             store = store or _own_store(config, plan, photos, folder, listener)
             _train(bundle, plan, optimization, folder, listener, store)
+            optimization.correct_head()
+            regions = plan.validation if store is None else store.view(plan.validation)
+            decide = partial(_decided, rows=photos.rows("val"), regions=regions, workers=runtime.workers)
+            finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps), config.training.keep, decide)
     return out
+
+
+def _decided(bundle: Bundle, *, rows: pd.DataFrame, regions: Regions, workers: int) -> Bundle:
+    """Return a bundle with its decisions, chosen by the bits that it gives when it is opened."""
+    opened = replace(bundle, classifier=deepcopy(bundle.classifier).to(memory_format=torch.contiguous_format))
+    return replace(bundle, decisions=fit_decisions(opened, rows, regions, workers=workers))
 
 
 def _train(
@@ -98,8 +111,8 @@ def _train(
     listener: Listener,
     store: PhotoStore | None,
 ) -> None:
-    """Take the steps that are left, then leave the bundle in the folder."""
-    training = bundle.config.training
+    """Take the steps that are left."""
+    training = optimization.config.training
     checkpoint = Checkpoint(folder.checkpoint, optimization.parts)
     done = checkpoint.load(plan.steps)
     every = FLUSH_STEPS if plan.runtime.waits_on_read else 1
@@ -123,7 +136,7 @@ def _train(
             if plan.ends_epoch(number):
                 validated = _validated(number, bundle, validation, plan.runtime.workers, log, optimization)
                 log.epoch(epoch, number, clock.photos_per_second, validated and validated.metrics)
-                if validated and _is_best(validated, number, bundle, plan, checkpoint):
+                if validated and _is_best(validated, number, optimization.config, plan, checkpoint):
                     checkpoint.best_log_loss = validated.metrics["balanced_log_loss"]
                     bundle.at(epoch, number).save(folder.best)
             stop = interrupt.requested
@@ -131,9 +144,6 @@ def _train(
                 _save(checkpoint, number, log, optimization)
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {number} of {plan.steps}")
-
-    optimization.correct_head()
-    finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps))
 
 
 def _own_store(
@@ -192,7 +202,8 @@ def untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
         minority=photos.minority,
         train_counts=photos.train_counts,
         preprocessing=preprocessing,
-        config=config,
+        architecture=Architecture(backbone=model.backbone, head=model.head, taps=tuple(classifier.layers)),
+        config=config.record(),
         epoch=0,
         step=0,
     )
@@ -269,7 +280,7 @@ def _validated(
         bundle.classifier,
         validation,
         bundle.preprocessing,
-        batch_size=bundle.config.training.batch_size,
+        batch_size=optimization.config.training.batch_size,
         workers=workers,
     )
     for row, reason in scored.failures:
@@ -292,11 +303,11 @@ def _validated(
     return _Validation(metrics, min(counts[label] for label in range(len(bundle.classes))))
 
 
-def _is_best(validated: _Validation, step: int, bundle: Bundle, plan: Plan, checkpoint: Checkpoint) -> bool:
+def _is_best(validated: _Validation, step: int, config: Config, plan: Plan, checkpoint: Checkpoint) -> bool:
     unfinished = step <= plan.stages[-1].start  # an epoch of an earlier stage is not the method
     if validated.fewest < MIN_VALIDATION_PHOTOS or unfinished:
         return False
-    if bundle.config.posthoc is not None:  # which corrects the last epoch alone
+    if config.posthoc is not None:  # which corrects the last epoch alone
         return False
     log_loss = validated.metrics["balanced_log_loss"]
     return log_loss is not None and log_loss < checkpoint.best_log_loss

@@ -1,7 +1,7 @@
 """A run takes its folder and leaves its bundle there: nothing is overwritten unasked, only the same run goes on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from shutil import copyfile, rmtree
 from typing import Any
 
@@ -74,11 +74,21 @@ def start_run(
         sweep(path)
 
 
-def finish_run(folder: RunFolder, last: Bundle) -> None:
-    """Leave the bundle that the recipe keeps in the folder, the other one beside it; no checkpoint, no store."""
-    rmtree(folder.store, ignore_errors=True)
+def finish_run(folder: RunFolder, last: Bundle, keep: str, decide: Callable[[Bundle], Bundle]) -> None:
+    """Leave the bundle that the recipe keeps in the folder, the other one beside it; no checkpoint, no store.
+
+    Args:
+        folder: of the run, with the best bundle in it if there is one.
+        last: the bundle of the last epoch.
+        keep: `last` or `best`.
+        decide: gives a bundle its decisions.
+    """
     best = RunFolder(folder.best)
-    if last.config.training.keep == "best" and best.record.exists():
+    if best.record.exists():
+        decide(Bundle.open(best.path)).save(best.path)
+    last = decide(last)
+    rmtree(folder.store, ignore_errors=True)
+    if keep == "best" and best.record.exists():
         last.save(folder.last)
         for path in (best.weights, best.record):  # the record last: a folder with a record has its weights
             with replacing(folder.path / path.name) as copy:

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from fscl.bundle import Bundle
+from fscl.config import resolve
+from fscl.methods import read_toml
 from fscl.run_folder import RunFolder
 from fscl.scoring.metrics import lacking
 from fscl.training.log import Count, read_metrics
@@ -20,6 +22,7 @@ LISTED = 5  # photos that could not be read
 def run_summary(out: Path) -> str:
     """Return a few lines: what was trained on, how fast, what validation said, and what to do next."""
     folder, bundle = RunFolder(out), Bundle.open(out)
+    method = resolve([(str(folder.settings), read_toml(folder.settings))]).method
     metrics = read_metrics(folder.metrics) if folder.metrics.exists() else []
     epochs = [line for line in metrics if line["kind"] == "epoch"]
     problems = [line for line in metrics if line["kind"] == "problem"]
@@ -28,7 +31,7 @@ def run_summary(out: Path) -> str:
     regions = {name: f" ({count})" if both else "" for name, count in bundle.train_counts.items()}
     counts = ", ".join(f"{name} {photos[name]}{regions[name]}" for name in regions)
     lines = [
-        f"{bundle.config.method.title}: {_length(epochs)}; kept epoch {bundle.epoch + 1}",
+        f"{method.title}: {_length(epochs)}; kept epoch {bundle.epoch + 1}",
         f"training photos{' (regions)' if both else ''}: {counts}",
         imbalance_line(bundle.train_counts, "regions" if both else "photos"),
     ]

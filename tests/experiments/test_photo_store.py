@@ -9,13 +9,13 @@ import pytest
 
 from fscl.experiments import cell
 from fscl.experiments import run as module
-from fscl.experiments.grid import Pair
+from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
 from fscl.formats.scan import scan
 from fscl.loading.regions import Regions
 from fscl.progress import Silent
 
-FINE = Pair("fine", ("boar", "deer"), ("deer",))
+FINE = ClassSet("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "quiet": True}
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fscl import methods
 from fscl.config import Config, resolve, settings
-from fscl.experiments.grid import Pair
+from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
 from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
@@ -87,7 +87,7 @@ def prepare(ground: Path) -> None:
         name: resolve([(name, methods.read(name)), ("", settings(QUICK | {"steps": 1}))])
         for name in ("baseline", "fscl")
     }
-    pairs = [Pair("fine", ("boar", "deer"), ("deer",))]
+    pairs = [ClassSet("fine", ("boar", "deer"), ("deer",))]
     compare(
         photos, cells, ground / "study", pairs=pairs, ratios=[0.75], seeds=[0], title="photos", jobs=1, quiet=True
     )

@@ -4,6 +4,7 @@ import pytest
 
 from fscl.experiments.ledger import curve, validation_curve
 from fscl.progress import Silent
+from fscl.records import Curve
 from fscl.training.log import MetricsLog, read_metrics
 from fscl.training.loop import fit
 from fscl.training.run_summary import run_summary
@@ -80,8 +81,8 @@ def test_a_line_that_a_kill_cut_is_no_damage(tmp_path):
 
 
 def test_without_lines_the_curves_are_empty():
-    assert curve([]) == {"step": [], "loss": [], "terms": {}}
-    assert validation_curve([])["epoch"] == []
+    assert curve([]) == Curve(step=[], loss=[], terms={})
+    assert validation_curve([]).epoch == []
 
 
 class Stopper(Silent):

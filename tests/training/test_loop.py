@@ -98,7 +98,7 @@ def test_what_validation_lacks_is_said_and_gives_no_balanced_figure(tmp_path, ph
     over_all = ("balanced_accuracy", "macro_f1", "balanced_log_loss")
     assert {last["validation"][name] for name in over_all} == {None}
     assert last["validation"]["majority_recall"] is not None
-    assert validation_curve(read_metrics(out / "metrics.jsonl"))["lacking"] == ["hare"]
+    assert validation_curve(read_metrics(out / "metrics.jsonl")).lacking == ["hare"]
     summary = run_summary(out)
     assert "balanced accuracy –\nvalidation lacks hare: " in summary
     whole = Told()

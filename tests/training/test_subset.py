@@ -173,10 +173,10 @@ class TestRare:
         assert "2 classes have the fewest photos (21 each: deer, hare), so that none is the rare one" in text
         assert "recall of" not in text
         record = evaluate_run(run)
-        assert record["minority"] == []
-        assert record["threshold"] is None
-        assert record["figures"]["minority_recall"] is None
-        assert record["figures"]["balanced_accuracy"] is not None
+        assert record.minority == []
+        assert record.threshold is None
+        assert record.figures.minority_recall is None
+        assert record.figures.balanced_accuracy is not None
         console = Console(file=io.StringIO(), width=160)
         console.print(table(record))
         assert "(rare)" not in console.file.getvalue()
