@@ -77,8 +77,8 @@ class Classifier(nn.Module):
                     "layer: choose another backbone"
                 )
             context = {"in_features": self.head.in_features, "out_features": num_classes}
-            built = build(HEADS, "head", head.name, context, head.options)
-            self.backbone.set_submodule(self.backbone.pretrained_cfg["classifier"], built)
+            self.replace_head(build(HEADS, "head", head.name, context, head.options))
+        self.architecture = backbone if not backbone.startswith(HUB) else self.backbone.pretrained_cfg["architecture"]
         self.num_classes = num_classes
         self.trainable: Collection[str] = PARTS
         self.layers = [_stage_index(layer, self.backbone) for layer in layers]
@@ -106,6 +106,10 @@ class Classifier(nn.Module):
     def head(self) -> Any:
         """The last layer, from features to logits."""
         return self.backbone.get_submodule(self.backbone.pretrained_cfg["classifier"])
+
+    def replace_head(self, head: nn.Module) -> None:
+        """Put another module, from features to logits, in the place of the last layer."""
+        self.backbone.set_submodule(self.backbone.pretrained_cfg["classifier"], head)
 
     @property
     def dims(self) -> list[int]:

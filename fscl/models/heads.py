@@ -98,7 +98,7 @@ class HeadCorrection(ABC):
     """What stands in `POSTHOC`: built before training, so that its options are checked there; applied after it."""
 
     @abstractmethod
-    def __call__(self, head: LinearMap, former: LinearMap) -> LinearMap:
+    def __call__(self, head: LinearMap, former: LinearMap) -> LinearMap | TwoBranches:
         """Return the corrected head.
 
         Args:
@@ -169,26 +169,30 @@ class LogitAdjustment(HeadCorrection):
 
 
 class Branches(HeadCorrection):
-    """The rows of the head before the last stage for common classes, those of the trained one for the rest.
+    """Common classes take their probability from the head before the last stage, the rest from the trained one.
 
     Source: Cunha et al. 2023, square-root sampling branch on a frozen backbone.
 
     Args:
         class_counts: training photos of each class; from `BRANCH_PHOTOS` on a class is common.
 
-    >>> former, head = (LinearMap(torch.full((2, 1), v), torch.full((2,), v)) for v in (1.0, 2.0))
-    >>> Branches(class_counts=[1000, 10])(head, former).bias
-    tensor([1., 2.])
+    >>> former, head = (LinearMap(torch.eye(2), torch.full((2,), v)) for v in (1.0, 2.0))
+    >>> branches = Branches(class_counts=[1000, 10])(head, former)
+    >>> branches.is_common, branches.common.bias.tolist(), branches.rare.bias.tolist()
+    (tensor([ True, False]), [1.0, 1.0], [2.0, 2.0])
     """
 
     def __init__(self, class_counts: Sequence[int]) -> None:
         self.class_counts = tuple(class_counts)
 
-    def __call__(self, head: LinearMap, former: LinearMap) -> LinearMap:
-        """Return the head joined from both."""
-        common = torch.tensor([count >= BRANCH_PHOTOS for count in self.class_counts], device=head.bias.device)
-        weight = torch.where(common[:, None], former.weight, head.weight)
-        return LinearMap(weight, torch.where(common, former.bias, head.bias))
+    def __call__(self, head: LinearMap, former: LinearMap) -> TwoBranches:
+        """Return both heads in one."""
+        classes, dim = head.weight.shape
+        joined = TwoBranches(dim, classes).to(head.weight.device)
+        joined.rare.load_state_dict(head._asdict())
+        joined.common.load_state_dict(former._asdict())
+        joined.is_common.copy_(torch.tensor(self.class_counts) >= BRANCH_PHOTOS)
+        return joined
 
 
 POSTHOC: dict[str, type[HeadCorrection]] = {

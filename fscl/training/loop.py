@@ -90,7 +90,7 @@ def fit(
                 listener.note(caution)
             store = store or _own_store(config, plan, photos, folder, listener)
             _train(bundle, plan, optimization, folder, listener, store)
-            optimization.correct_head()
+            bundle = optimization.corrected()
             regions = plan.validation if store is None else store.view(plan.validation)
             decide = partial(_decided, rows=photos.rows("val"), regions=regions, workers=runtime.workers)
             finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps), config.training.keep, decide)
@@ -202,7 +202,7 @@ def untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
         minority=photos.minority,
         train_counts=photos.train_counts,
         preprocessing=preprocessing,
-        architecture=Architecture(backbone=model.backbone, head=model.head, taps=tuple(classifier.layers)),
+        architecture=Architecture(backbone=classifier.architecture, head=model.head, taps=tuple(classifier.layers)),
         config=config.record(),
         epoch=0,
         step=0,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -11,10 +12,10 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from fscl.bundle import Bundle
-from fscl.config import Config, Training
+from fscl.config import Component, Config, Training
 from fscl.errors import ConfigurationError, DivergenceError
 from fscl.losses.objective import LossValue
-from fscl.models.heads import POSTHOC, HeadCorrection, LinearMap
+from fscl.models.heads import HEADS, POSTHOC, HeadCorrection, LinearMap
 from fscl.registry import build
 from fscl.runtime import Runtime
 from fscl.training.checkpoint import Stateful
@@ -76,11 +77,17 @@ class Optimization:
                 self.optimizer.state.clear()
         self.classifier.train_only(stage.settings.trainable)
 
-    def correct_head(self) -> None:
-        """Apply the recipe's post-hoc correction, if it has one."""
-        if self.correction is not None:
-            corrected = self.correction(_linear_map(self.classifier.head), _linear_map(self.former_head))
+    def corrected(self) -> Bundle:
+        """Apply the recipe's post-hoc correction, if it has one, and return the bundle that tells of it."""
+        if self.correction is None:
+            return self.bundle
+        corrected = self.correction(_linear_map(self.classifier.head), _linear_map(self.former_head))
+        if isinstance(corrected, LinearMap):
             self.classifier.head.load_state_dict(corrected._asdict())
+            return self.bundle
+        self.classifier.replace_head(corrected)
+        head = Component(name=next(name for name, kind in HEADS.items() if isinstance(corrected, kind)))
+        return replace(self.bundle, architecture=self.bundle.architecture.model_copy(update={"head": head}))
 
     def require_finite(self, step: int) -> None:
         """Raise DivergenceError unless every weight after `step`, running statistics included, is finite."""

@@ -34,12 +34,18 @@ def test_logit_adjustment_turns_the_posterior_into_the_balanced_one():
     assert torch.equal(LogitAdjustment(class_counts=[900, 90, 10], tau=0.0)(head, head).bias, head.bias)
 
 
-def test_branches_take_each_row_from_one_of_the_heads():
-    head, former = linear_map(seed=0), linear_map(seed=1)
-    joined = Branches(class_counts=[1000, 999, 5000])(head, former)
-    for row, source in enumerate((former, head, former)):
-        assert torch.equal(joined.weight[row], source.weight[row])
-        assert joined.bias[row] == source.bias[row]
+def test_branches_decide_as_the_authors_code_does():
+    """Cunha et al. 2023: the masked probabilities of both heads are added; the class with the largest is told."""
+    rare, common = linear_map(seed=0), linear_map(seed=1)
+    features = torch.randn(200, rare.weight.shape[1], generator=torch.Generator().manual_seed(2))
+    mask = torch.tensor([1.0, 0.0, 1.0])
+    inst_head, sqrt_head = ((features @ m.weight.T + m.bias).softmax(dim=1) for m in (common, rare))
+    added = inst_head * mask + sqrt_head * (1 - mask)
+    logits = Branches(class_counts=[1000, 999, 5000])(rare, common)(features)
+    torch.testing.assert_close(logits.exp(), added)
+    torch.testing.assert_close(logits.softmax(dim=1), added / added.sum(dim=1, keepdim=True))
+    assert torch.equal(logits.argmax(dim=1), added.argmax(dim=1))
+    assert len(logits.argmax(dim=1).unique()) == 3
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import fscl
 from fscl import methods
 from fscl.bundle import Bundle
 from fscl.config import resolve
@@ -100,9 +101,12 @@ def test_branches_keep_the_former_head_of_common_classes(tmp_path, photos, first
     assert counts["boar"] > counts["deer"] == counts["hare"]
     monkeypatch.setattr("fscl.models.heads.BRANCH_PHOTOS", counts["boar"])
     run = fit(recipe(PLAIN, RETRAINED_HEAD, posthoc={"name": "branches"}), photos, tmp_path / "run")
-    before, after = first_stage["backbone.fc.weight"], weights(run)["backbone.fc.weight"]
-    assert torch.equal(before[0], after[0])
-    assert not torch.isclose(before[1:], after[1:]).any()
+    before, after = first_stage["backbone.fc.weight"], weights(run)
+    assert torch.equal(before, after["backbone.fc.common.weight"])
+    assert not torch.isclose(before, after["backbone.fc.rare.weight"]).any()
+    assert after["backbone.fc.is_common"].tolist() == [True, False, False]
+    predicted = fscl.load(run).predict([photos.root / path for path in photos.rows["path"][::30]])
+    assert predicted["probability"].between(1 / 3, 1).all()
     assert BRANCH_PHOTOS == 1000
 
 
