@@ -16,7 +16,7 @@ MOST_NAMES = 3  # more classes than that are counted, not named
 Spreads = dict[str, Spread]
 
 
-def summary(study: Study) -> list[str]:
+def headline(study: Study) -> list[str]:
     """Return a paragraph for each pair, then one on how far the figures can be trusted."""
     return [*(_pair_paragraph(study, pair) for pair in study.pairs), _caution(study)]
 

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from scipy.spatial.distance import squareform
 
 from fscl.records import CosineMatrices, Pair
-from fscl.report.drawing import MUTED, Drawing, legend, render
+from fscl.report.charts.drawing import MUTED, Drawing, legend, render
 from fscl.report.study import Study
 from fscl.report.tables import pair_title, ratio_title
 
@@ -33,7 +33,7 @@ class Panel(NamedTuple):
     matrix: Matrix
 
 
-def similarity_panels(study: Study, pair: Pair) -> Drawing | None:
+def cosine_panels(study: Study, pair: Pair) -> Drawing | None:
     """Draw S of every method and layer at the rarest ratio that most methods finished; None where no cell has it."""
     cells = {(cell.cell.ratio, cell.cell.seed, cell.cell.method): cell.similarity for cell in study.select(pair)}
     found = {key: similarity for key, similarity in cells.items() if similarity}
