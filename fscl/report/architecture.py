@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import cos, radians, sin
 
-from fscl.report.drawing import CARD, GRID, INK, MUTED, Drawing
+from fscl.report.charts.drawing import CARD, GRID, INK, MUTED, Drawing
 from fscl.report.study import Study
 
 TERM = "feature_similarity"  # how a cell's curve names the similarity term

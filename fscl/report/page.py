@@ -13,14 +13,14 @@ from fscl.errors import OutputError
 from fscl.printable import printable
 from fscl.report.ablation import ablation_table
 from fscl.report.architecture import draw_architecture
-from fscl.report.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
-from fscl.report.figures import draw_figures
+from fscl.report.charts.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
+from fscl.report.charts.panels import validation_note
+from fscl.report.charts.recall import draw_charts
 from fscl.report.frame import figures_frame
+from fscl.report.headline import headline
 from fscl.report.paired import paired_frame, paired_table, seeds_note
-from fscl.report.panels import validation_note
 from fscl.report.published import published_recalls
 from fscl.report.study import Study, read_study
-from fscl.report.summary import summary
 from fscl.report.tables import (
     choices_table,
     effort_table,
@@ -89,7 +89,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
         raise OutputError(f"expected a page ending in .html, got {page}; for example {page / 'report.html'}")
     study = read_study(folder)
     architecture = draw_architecture(study)
-    drawings = [*draw_figures(study), *([architecture] if architecture else [])]
+    drawings = [*draw_charts(study), *([architecture] if architecture else [])]
     content = _content(study, drawings)
     files = {
         page: printable(_environment(html=True).get_template("page.html.j2").render(content)),
@@ -130,7 +130,7 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
     ]
     return {
         "study": study.header,
-        "summary": summary(study),
+        "summary": headline(study),
         "pairs": pairs,
         "ablation_table": ablation_table(study),
         "architecture": by_name.get("architecture"),

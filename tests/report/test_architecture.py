@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fscl.report.architecture import BATCH, DARK, DIRECTIONS, SIMILARITY, architecture_svg, draw_architecture
-from fscl.report.drawing import INK
+from fscl.report.charts.drawing import INK
 from fscl.report.study import read_study
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "architecture.svg"

@@ -21,7 +21,7 @@ from fscl.records import CosineMatrices
 MOST_PHOTOS, MOST_PER_CLASS, MOST_CLASSES = 36, 12, 12  # what a printed matrix can show
 
 
-def similarity(before: Bundle, after: Bundle, test: Manifest) -> CosineMatrices | None:
+def cosine_matrices(before: Bundle, after: Bundle, test: Manifest) -> CosineMatrices | None:
     """Return the cosines between features of a few test photos: `similarity` of a cell, see docs/schema.md.
 
     Costs one forward pass of at most 36 photos for each bundle.

@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fscl.report.drawing import METHOD_STYLES, OTHER_STYLES, method_styles
-from fscl.report.figures import draw_figures
-from fscl.report.panels import _mean_curve, validation_note
+from fscl.report.charts.drawing import METHOD_STYLES, OTHER_STYLES, method_styles
+from fscl.report.charts.panels import _mean_curve, validation_note
+from fscl.report.charts.recall import draw_charts
 from fscl.report.study import read_study
 
 SMALL = {"methods": ("baseline", "fscl"), "pairs": {"fine": ["water_deer", "roe_deer"]}, "seeds": (0, 1)}
@@ -20,7 +20,7 @@ def texts(svg):
 
 @pytest.fixture(scope="module")
 def drawings(write_study):
-    return {drawing.name: drawing for drawing in draw_figures(read_study(write_study(**SMALL)))}
+    return {drawing.name: drawing for drawing in draw_charts(read_study(write_study(**SMALL)))}
 
 
 def test_every_chart_parses_and_says_what_it_shows(drawings):
@@ -35,7 +35,7 @@ def test_every_chart_parses_and_says_what_it_shows(drawings):
 def test_confusions_show_the_mean_count_and_the_share_of_the_row(write_study):
     folder = write_study(**{**SMALL, "methods": ("fscl",)}, ratios=(0.01,))
     study = read_study(folder)
-    shown = texts(next(d.svg for d in draw_figures(study) if d.name == "confusion-fine"))
+    shown = texts(next(d.svg for d in draw_charts(study) if d.name == "confusion-fine"))
     mean = np.mean([cell.result.confusion for cell in study.cells], axis=0)
     for row in mean:
         for count in row:
@@ -51,7 +51,7 @@ def test_confusions_are_named_in_the_order_of_the_evaluation_and_drawn_with_the_
         return cell
 
     study = read_study(write_study(**{**SMALL, "methods": ("fscl",)}, ratios=(0.01,), best=False, change=change))
-    shown = texts(next(d.svg for d in draw_figures(study) if d.name == "confusion-fine"))
+    shown = texts(next(d.svg for d in draw_charts(study) if d.name == "confusion-fine"))
     counts = [text for text in shown if text in ("11", "12", "13", "14")]
     assert counts == ["14", "13", "12", "11"]
     assert [text for text in shown if text.endswith("deer")] == ["water_deer", "roe_deer"]
@@ -65,7 +65,7 @@ def test_confusions_of_many_classes_are_small_images(write_study, number, named)
             pairs={"all": classes}, minority=classes[:2], methods=("fscl",), ratios=(0.01,), seeds=(0,), best=False
         )
     )
-    svg = next(drawing.svg for drawing in draw_figures(study) if drawing.name == "confusion-all")
+    svg = next(drawing.svg for drawing in draw_charts(study) if drawing.name == "confusion-all")
     assert svg.count("<image") == 1
     assert len(svg) < 30_000
     order = [*classes[2:], *classes[:2]]
@@ -74,12 +74,12 @@ def test_confusions_of_many_classes_are_small_images(write_study, number, named)
 
 def test_drawing_again_gives_the_same_bytes(write_study):
     study = read_study(write_study(**SMALL, ratios=(0.01,)))
-    assert draw_figures(study) == draw_figures(study)
+    assert draw_charts(study) == draw_charts(study)
 
 
 def test_one_ratio_is_drawn_as_bars_with_their_value(write_study):
     study = read_study(write_study(**SMALL, ratios=(0.02,)))
-    chart = draw_figures(study)[0]
+    chart = draw_charts(study)[0]
     recall = np.mean([c.result.figures.minority_recall for c in study.select("fine", 0.02, "fscl")])
     assert {f"{recall:.2f}", "minority recall at 1:0.02", "baseline", "FSCL"} <= set(texts(chart.svg))
     assert "Dashed" not in chart.description
@@ -88,7 +88,7 @@ def test_one_ratio_is_drawn_as_bars_with_their_value(write_study):
 def test_names_are_drawn_as_they_are(write_study):
     names = ["<b>", "$고라니$"]
     folder = write_study(**{**SMALL, "pairs": {"fine": names}}, ratios=(0.01,))
-    confusion = next(d for d in draw_figures(read_study(folder)) if d.name == "confusion-fine")
+    confusion = next(d for d in draw_charts(read_study(folder)) if d.name == "confusion-fine")
     assert set(names) <= set(texts(confusion.svg))
 
 
@@ -97,7 +97,7 @@ def test_a_study_without_figures_still_draws(write_study):
     none |= {"curve": None, "validation_curve": None}
     for ratios in ((0.02,), (1.0, 0.02)):
         study = read_study(write_study(**SMALL, ratios=ratios, change=lambda cell: {**cell, **none}))
-        assert [drawing.name for drawing in draw_figures(study)] == ["recall-fine", "trade-off-fine"]
+        assert [drawing.name for drawing in draw_charts(study)] == ["recall-fine", "trade-off-fine"]
 
 
 def test_a_method_without_figures_leaves_its_panel_empty(write_study):
@@ -105,7 +105,7 @@ def test_a_method_without_figures_leaves_its_panel_empty(write_study):
     study = read_study(
         write_study(**SMALL, ratios=(0.02,), change=lambda c: {**c, **none} if c["cell"]["method"] == "fscl" else c)
     )
-    recall, *_, loss, _ = draw_figures(study)
+    recall, *_, loss, _ = draw_charts(study)
     assert "no figures" in texts(recall.svg)
     assert "FSCL" in texts(loss.svg)
 
@@ -124,7 +124,7 @@ def test_curves_of_different_length_are_averaged_where_the_first_is_defined():
 
 
 def lines_of_validation(study):
-    drawing = next((drawing for drawing in draw_figures(study) if drawing.name == "validation-fine"), None)
+    drawing = next((drawing for drawing in draw_charts(study) if drawing.name == "validation-fine"), None)
     return {text for text in texts(drawing.svg) if text.startswith("1:")} if drawing else None
 
 

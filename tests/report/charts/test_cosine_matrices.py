@@ -9,8 +9,8 @@ from matplotlib import rc_context
 from PIL import Image
 
 from fscl.errors import OutputError
-from fscl.report.drawing import RC
-from fscl.report.similarity import BOUNDARY, similarity_panels
+from fscl.report.charts.cosine_matrices import BOUNDARY, cosine_panels
+from fscl.report.charts.drawing import RC
 from fscl.report.study import read_study
 
 SMALL = {"pairs": {"fine": ["water_deer", "roe_deer"]}, "methods": ("baseline", "fscl"), "seeds": (0, 1)}
@@ -19,7 +19,7 @@ LAYERS = 2
 
 def drawing_of(folder):
     with rc_context(RC):
-        return similarity_panels(read_study(folder), "fine")
+        return cosine_panels(read_study(folder), "fine")
 
 
 def texts(svg):

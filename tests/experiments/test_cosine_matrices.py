@@ -5,7 +5,7 @@ import torch
 from scipy.spatial.distance import squareform
 
 from fscl.bundle import Bundle
-from fscl.experiments.similarity import cosines, shown_photos, similarity
+from fscl.experiments.cosine_matrices import cosine_matrices, cosines, shown_photos
 from fscl.losses import LOSSES
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
@@ -75,7 +75,7 @@ def test_before_is_what_training_starts_from(tmp_path, photos, quick):
     weights, starts, others = (dict(b.classifier.cpu().named_parameters()) for b in (trained, start, other))
     assert all(torch.allclose(weights[name], starts[name], atol=1e-7) for name in weights)
     assert not all(torch.allclose(weights[name], others[name], atol=1e-7) for name in weights)
-    found = similarity(start, trained, photos)
+    found = cosine_matrices(start, trained, photos)
     assert found.before["layer4"] == pytest.approx(found.after["layer4"], abs=0.011)
 
 
@@ -83,8 +83,8 @@ def test_photos_that_cannot_be_read_are_left_out(tmp_path, photos, quick):
     config = quick("fscl")
     start = untrained(config, subset(photos, config), Runtime.start(0))
     gone = photos.rows["path"].where(photos.rows["label"] != "hare", "gone/" + photos.rows["path"])
-    found = similarity(start, start, Manifest(photos.rows.assign(path=gone), photos.root))
+    found = cosine_matrices(start, start, Manifest(photos.rows.assign(path=gone), photos.root))
     assert found.label == ["boar"] * 12 + ["deer"] * 12
     assert len(found.region_id) == 24
     assert len(found.after["layer3"]) == 24 * 23 / 2
-    assert similarity(start, start, Manifest(photos.rows, tmp_path)) is None
+    assert cosine_matrices(start, start, Manifest(photos.rows, tmp_path)) is None

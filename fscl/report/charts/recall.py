@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from fscl.records import Pair
-from fscl.report.drawing import CARD, GRID, MUTED, RC, Drawing, method_legend, method_styles, render
-from fscl.report.panels import confusion_panels, loss_panels, validation_panels
+from fscl.report.charts.cosine_matrices import cosine_panels
+from fscl.report.charts.drawing import CARD, GRID, MUTED, RC, Drawing, method_legend, method_styles, render
+from fscl.report.charts.panels import confusion_panels, loss_panels, validation_panels
 from fscl.report.published import published_recalls
-from fscl.report.similarity import similarity_panels
 from fscl.report.spread import kept_spread
 from fscl.report.study import Study
 from fscl.report.tables import pair_title, ratio_title
@@ -22,10 +22,10 @@ from fscl.report.tables import pair_title, ratio_title
 PUBLISHED_DASHES = (0, (4, 3))
 
 
-def draw_figures(study: Study) -> list[Drawing]:
+def draw_charts(study: Study) -> list[Drawing]:
     """Return the charts of every pair: recall and trade-off, then those of which a cell has the figures."""
     curves = (loss_panels, validation_panels)
-    makers = (_recall_chart, _tradeoff_chart, confusion_panels, similarity_panels, *curves)
+    makers = (_recall_chart, _tradeoff_chart, confusion_panels, cosine_panels, *curves)
     with rc_context(RC), warnings.catch_warnings():
         # Text stays text in the SVG, so that a reader's fonts draw what matplotlib's own cannot measure.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -16,7 +16,7 @@ MOST_NAMES = 3  # more classes than that are counted, not named
 Spreads = dict[str, Spread]
 
 
-def summary(study: Study) -> list[str]:
+def headline(study: Study) -> list[str]:
     """Return a paragraph for each pair, then one on how far the figures can be trusted."""
     return [*(_pair_paragraph(study, pair) for pair in study.pairs), _caution(study)]
 
@@ -63,17 +63,19 @@ def _found(study: Study, pair: Pair, ratio: float) -> str:
     key = study.select(pair, ratio)[0].cell
     rare = _group(key.minority, "rare")
     common = _group([name for name in key.classes if name not in key.minority], "common")
-    found = _spreads(study, pair, ratio, "minority_recall")
+    recalls = _spreads(study, pair, ratio, "minority_recall")
     kept = _spreads(study, pair, ratio, "majority_recall")
-    best = _best(found)
+    best = _best(recalls)
     where = f"{_where(study, pair, ratio)}: "
-    if found[best].mean == 0:
+    if recalls[best].mean == 0:
         return f"{where}no method found any of the {rare}."
-    words = f"{_name(study, best)} found the most of the {rare}, {_percent(found[best])}"
-    if BASELINE in found and best != BASELINE:
-        words = f"the baseline found {_percent(found[BASELINE])} of the {rare}; {_name(study, best)} found the most, "
-        words += _percent(found[best])
-    peers = sorted(_name(study, method) for method in leaders(found) - {best})
+    words = f"{_name(study, best)} found the most of the {rare}, {_percent(recalls[best])}"
+    if BASELINE in recalls and best != BASELINE:
+        words = (
+            f"the baseline found {_percent(recalls[BASELINE])} of the {rare}; {_name(study, best)} found the most, "
+        )
+        words += _percent(recalls[best])
+    peers = sorted(_name(study, method) for method in leaders(recalls) - {best})
     words += f" (not clearly more than {_list(peers)})" if peers else ""
     if best in kept:
         words += f", while keeping {_percent(kept[best])} of the {common}"

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from scipy.spatial.distance import squareform
 
 from fscl.records import CosineMatrices, Pair
-from fscl.report.drawing import MUTED, Drawing, legend, render
+from fscl.report.charts.drawing import MUTED, Drawing, legend, render
 from fscl.report.study import Study
 from fscl.report.tables import pair_title, ratio_title
 
@@ -33,15 +33,15 @@ class Panel(NamedTuple):
     matrix: Matrix
 
 
-def similarity_panels(study: Study, pair: Pair) -> Drawing | None:
+def cosine_panels(study: Study, pair: Pair) -> Drawing | None:
     """Draw S of every method and layer at the rarest ratio that most methods finished; None where no cell has it."""
     cells = {(cell.cell.ratio, cell.cell.seed, cell.cell.method): cell.similarity for cell in study.select(pair)}
-    found = {key: similarity for key, similarity in cells.items() if similarity}
-    if not found:
+    known = {key: matrices for key, matrices in cells.items() if matrices}
+    if not known:
         return None
-    finished = [(ratio, seed) for ratio, seed, _ in found]
+    finished = [(ratio, seed) for ratio, seed, _ in known]
     ratio, seed = max(finished, key=lambda at: (finished.count(at), -at[0], -at[1]))
-    shown = {method: own for (r, s, method), own in found.items() if (r, s) == (ratio, seed)}
+    shown = {method: own for (r, s, method), own in known.items() if (r, s) == (ratio, seed)}
     layers = list(dict.fromkeys(layer for own in shown.values() for layer in own.after))
     description = (
         f"How alike the model finds {len(next(iter(shown.values())).label)} test photos: the cosine between their "

@@ -1,7 +1,7 @@
 import pytest
 
+from fscl.report.headline import headline
 from fscl.report.study import read_study
-from fscl.report.summary import summary
 
 PAIR = {"pairs": {"fine": ["water_deer", "roe_deer"]}}
 
@@ -20,7 +20,7 @@ def tell(write_study):
             return cell
 
         study = write_study(**{**PAIR, **options}, methods=tuple(recalls), seeds=seeds, ratios=ratios, change=change)
-        return summary(read_study(study))
+        return headline(read_study(study))
 
     return paragraphs
 
@@ -96,7 +96,7 @@ def guessing(methods, write_study, *, auroc=0.51, balanced=0.5, **options):
         return cell
 
     study = write_study(**{**PAIR, "ratios": (0.02,), "seeds": (0, 1, 2)} | options, change=change)
-    return summary(read_study(study))[0]
+    return headline(read_study(study))[0]
 
 
 def test_where_nothing_was_learnt_no_method_is_said_to_lead(write_study):
@@ -129,7 +129,7 @@ def test_means_over_fewer_seeds_are_said_to_be(write_study):
     def change(cell):
         return None if cell["cell"]["seed"] > 2 and cell["cell"]["method"] == "fscl" else cell
 
-    caution = summary(read_study(write_study(**PAIR, seeds=(0, 1, 2, 3, 4), change=change)))[-1]
+    caution = headline(read_study(write_study(**PAIR, seeds=(0, 1, 2, 3, 4), change=change)))[-1]
     assert caution.startswith("Means over 3 to 5 seeds, which differ by")
     assert "fewer than 5 seeds are a trial" in caution
 
@@ -137,6 +137,6 @@ def test_means_over_fewer_seeds_are_said_to_be(write_study):
 def test_cells_without_figures_are_counted(write_study):
     none = {"status": "failed", "reason": "stopped", "evaluations": {}, "curve": None, "validation_curve": None}
     study = read_study(write_study(**PAIR, seeds=(0,), change=lambda cell: {**cell, **none}))
-    first, caution = summary(study)
+    first, caution = headline(study)
     assert first == "Fine pair: no method has figures; the reasons stand below."
     assert caution == "Of 8 cells: 8 failed; the reasons stand below."

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from fscl.records import CellRecord, Pair
-from fscl.report.drawing import CARD, INK, Drawing, legend, method_legend, method_styles, render
+from fscl.report.charts.drawing import CARD, INK, Drawing, legend, method_legend, method_styles, render
 from fscl.report.study import Study
 from fscl.report.tables import pair_title, ratio_title
 
