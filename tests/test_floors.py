@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
     {
-        *("config", "registry", "errors", "atomic", "lock", "printable"),
+        *("config", "registry", "errors", "atomic", "lock", "printable", "species"),
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
     },
     {"manifest", "scoring", "models", "losses", "methods"},
@@ -45,7 +45,8 @@ def test_imports_only_go_down(path):
 
 
 @pytest.mark.parametrize(
-    "room", ["manifest", "scoring", "report", "formats", "images.py", "pixels.py", "decoding.py", "config.py"]
+    "room",
+    ["manifest", "scoring", "report", "formats", "images.py", "pixels.py", "decoding.py", "config.py", "species.py"],
 )
 def test_scanning_scoring_and_reporting_do_not_import_torch(room):
     paths = [PACKAGE / room] if room.endswith(".py") else sorted((PACKAGE / room).rglob("*.py"))

@@ -22,11 +22,9 @@ from fscl import archives
 from fscl.errors import PhotosError
 from fscl.formats import boxes, reasons
 from fscl.formats.aihub_labels import Entry, Record, read_labels
-from fscl.formats.aihub_species import SPECIES, Species, find_species, nfc, numbered_species, plain, species_name
 from fscl.formats.folders import NOT_UTF8, PHOTO_SUFFIXES, Found, escaped, walk
 from fscl.manifest.table import BOX, Manifest
-
-__all__ = ["SPECIES", "Species", "is_layout", "read", "species_name"]
+from fscl.species import find_species, nfc, numbered_species, plain
 
 PHOTOS, LABELS = "원천데이터", "라벨링데이터"
 SPECIES_FOLDER = re.compile(

@@ -9,12 +9,12 @@ import numpy as np
 
 from fscl import archives
 from fscl.formats import reasons
-from fscl.formats.aihub_species import find_species, numbered_species, plain
 from fscl.formats.boxes import NO_BOX
 from fscl.formats.folders import escaped
 from fscl.formats.labels import tidy
 from fscl.images import Box
 from fscl.manifest.table import BOX
+from fscl.species import find_species, numbered_species, plain
 
 Record = dict[str, Any]
 

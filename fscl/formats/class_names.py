@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from fscl.config import Config
-from fscl.formats.aihub_species import find_species
 from fscl.formats.labels import tidy
+from fscl.species import find_species
 
 
 def parts_of_pair(names: str) -> list[str]:

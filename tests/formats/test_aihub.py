@@ -566,36 +566,6 @@ class TestRefused:
             formats.read(ship() / f"{TRAINING}/원천데이터")
 
 
-class TestSpeciesName:
-    @pytest.mark.parametrize("species", aihub.SPECIES, ids=lambda species: species.english)
-    def test_any_name_gives_the_label(self, species):
-        names = [species.korean, species.english, species.scientific]
-        names += [unicodedata.normalize("NFD", species.korean), species.scientific.split()[1]]
-        names += [species.english.replace("_", sign).title() for sign in " -"]
-        assert {aihub.species_name(name) for name in names} == {species.english}
-
-    def test_the_classes_of_the_study(self):
-        labels = [aihub.species_name(name) for name in ("고라니", "노루", "멧돼지")]
-        assert labels == ["water_deer", "roe_deer", "wild_boar"]
-
-    @pytest.mark.parametrize(
-        ("text", "nearest"), [("고라이", "고라니"), ("water dear", "water_deer"), ("Sus scrofo", "Sus scrofa")]
-    )
-    def test_a_slip_is_met_with_the_nearest(self, text, nearest):
-        with pytest.raises(PhotosError, match=f"unknown species '{text}'; did you mean '{nearest}'"):
-            aihub.species_name(text)
-
-    @pytest.mark.parametrize("text", ["otter", "", "1", "deer"])
-    def test_what_is_no_species_of_the_set(self, text):
-        with pytest.raises(PhotosError, match=f"unknown species '{text}'"):
-            aihub.species_name(text)
-
-    def test_the_document_lists_them_all(self):
-        document = (Path(__file__).parents[2] / "docs/aihub.md").read_text(encoding="utf-8")
-        for s in aihub.SPECIES:
-            assert f"| {s.number:02} | {s.korean} | `{s.english}` | *{s.scientific}* |" in document
-
-
 class TestStrangeJson:
     def written(self, ship, tmp_path, text):
         from fscl.formats.scan import scan

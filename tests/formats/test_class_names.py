@@ -2,8 +2,8 @@ import pytest
 
 from fscl import methods
 from fscl.config import resolve
-from fscl.formats.aihub_species import SPECIES
 from fscl.formats.class_names import ClassNames
+from fscl.species import SPECIES
 
 ENGLISH = [species.english for species in SPECIES]
 
