@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from fscl.formats.scan import scan
-from fscl.manifest.synthetic import generate
 from fscl.manifest.table import Manifest
+from fscl.synthetic.photos import generate
 
 SIZE = (2048, 1536)
 DISTINCT = 4  # of each class: drawing one takes a second

@@ -12,7 +12,7 @@ FLOORS = [
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
     },
     {"manifest", "scoring", "models", "losses", "methods"},
-    {"formats", "loading"},
+    {"formats", "loading", "synthetic"},
     {"bundle", "inference"},
     {"training", "evaluation", "evaluation_table", "prediction", "explain"},
     {"experiments", "report", "export"},
@@ -46,7 +46,18 @@ def test_imports_only_go_down(path):
 
 @pytest.mark.parametrize(
     "room",
-    ["manifest", "scoring", "report", "formats", "images.py", "pixels.py", "decoding.py", "config.py", "species.py"],
+    [
+        "manifest",
+        "scoring",
+        "report",
+        "formats",
+        "synthetic",
+        "images.py",
+        "pixels.py",
+        "decoding.py",
+        "config.py",
+        "species.py",
+    ],
 )
 def test_scanning_scoring_and_reporting_do_not_import_torch(room):
     paths = [PACKAGE / room] if room.endswith(".py") else sorted((PACKAGE / room).rglob("*.py"))

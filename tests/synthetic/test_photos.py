@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fscl.errors import ConfigurationError
-from fscl.manifest import synthetic
-from fscl.manifest.synthetic import SPECIES, generate
-from fscl.manifest.synthetic_animals import Individual, Pose, draw_animal
-from fscl.manifest.synthetic_drawing import Canvas, photograph
 from fscl.manifest.table import Manifest
+from fscl.synthetic import photos as synthetic
+from fscl.synthetic.animals import Individual, Pose, draw_animal
+from fscl.synthetic.drawing import Canvas, photograph
+from fscl.synthetic.photos import SPECIES, generate
 
 SMALL = (80, 60)
 

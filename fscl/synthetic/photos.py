@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fscl.atomic import replacing
 from fscl.errors import ConfigurationError, did_you_mean
-from fscl.manifest.synthetic_animals import Individual, Pose, draw_animal, furred
-from fscl.manifest.synthetic_drawing import (
+from fscl.manifest.table import Manifest
+from fscl.synthetic.animals import Individual, Pose, draw_animal, furred
+from fscl.synthetic.drawing import (
     Canvas,
     Floats,
     Light,
@@ -30,7 +31,6 @@ from fscl.manifest.synthetic_drawing import (
     mottle,
     photograph,
 )
-from fscl.manifest.table import Manifest
 
 SPECIES = ("water_deer", "roe_deer", "wild_boar")
 NUM_SITES = 12

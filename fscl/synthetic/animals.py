@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from fscl.manifest.synthetic_drawing import (
+from fscl.synthetic.drawing import (
     SAMPLES_PER_SEGMENT,
     Canvas,
     Colour,
