@@ -20,7 +20,7 @@ from torchvision.transforms import v2
 
 from fscl import methods
 from fscl.config import IMAGENET_MEAN, IMAGENET_STD, resolve, settings
-from fscl.formats.scan import scan
+from fscl.scanning.scan import scan
 from fscl.training.loop import fit
 from fscl.training.progress import Silent
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
+from fscl.scanning.scan import scan
 from fscl.synthetic.photos import generate
 
 SIZE = (2048, 1536)

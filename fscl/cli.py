@@ -20,9 +20,9 @@ from fscl.printable import PlainConsole, printable
 
 if TYPE_CHECKING:
     from fscl.config import Config
-    from fscl.formats.class_names import ClassNames
     from fscl.formats.reading import Reading
     from fscl.manifest.table import Manifest
+    from fscl.scanning.class_names import ClassNames
 
 app = App(
     name="fscl",
@@ -168,9 +168,9 @@ def scan(
         overwrite: replace an existing manifest
     """
     from fscl.formats.reading import Reading
-    from fscl.formats.scan import scan_with_bar, summary
-    from fscl.formats.sequences import GAP_S
     from fscl.manifest.table import check_new
+    from fscl.scanning.scan import scan_with_bar, summary
+    from fscl.scanning.sequences import GAP_S
 
     check_new(out, overwrite=overwrite)
     reading = Reading(
@@ -219,9 +219,9 @@ def split(
     """
     from fscl.config import section
     from fscl.formats.reading import Reading
-    from fscl.formats.scan import is_manifest_file
-    from fscl.formats.sequences import untimed
     from fscl.manifest.table import check_new
+    from fscl.scanning.scan import is_manifest_file
+    from fscl.scanning.sequences import untimed
     from fscl.training.subset import balance_table, split_notes, split_photos
 
     in_place = is_manifest_file(source)
@@ -419,7 +419,7 @@ def _stage(name: str) -> int | str:
 def _photos(source: Path, reading: "Reading | None" = None, *, gap_s: float | None = None) -> "Manifest":
     """Open photos, and say on stderr in a few lines what is wrong with them."""
     from fscl.formats.reading import NOTHING_SAID
-    from fscl.formats.scan import in_short, is_manifest_file, open_photos
+    from fscl.scanning.scan import in_short, is_manifest_file, open_photos
 
     photos = open_photos(source, reading or NOTHING_SAID, gap_s=gap_s)
     for line in in_short(photos, source, scanned=not is_manifest_file(source)):
@@ -429,9 +429,9 @@ def _photos(source: Path, reading: "Reading | None" = None, *, gap_s: float | No
 
 def _say_untimed(photos: "Manifest", source: Path, by: By | None) -> None:
     """Say, where a split is about to be drawn, which photos it may part from others of their burst."""
-    from fscl.formats.scan import is_manifest_file
-    from fscl.formats.sequences import untimed
     from fscl.manifest.splits import has_split
+    from fscl.scanning.scan import is_manifest_file
+    from fscl.scanning.sequences import untimed
 
     divided = is_manifest_file(source) and has_split(photos.rows)
     if by != "site" and not divided and (note := untimed(photos.rows)) is not None:
@@ -439,7 +439,7 @@ def _say_untimed(photos: "Manifest", source: Path, by: By | None) -> None:
 
 
 def _class_names(photos: "Manifest") -> "ClassNames":
-    from fscl.formats.class_names import ClassNames
+    from fscl.scanning.class_names import ClassNames
 
     return ClassNames(photos.usable["label"])
 

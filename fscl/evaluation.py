@@ -13,14 +13,14 @@ from fscl.atomic import write_text
 from fscl.bundle import RECORD, Bundle
 from fscl.errors import PhotosError
 from fscl.evaluation_table import table
-from fscl.formats.copies import seen_before
-from fscl.formats.reasons import tally
 from fscl.inference import Scores, scores
 from fscl.loading.loader import Regions
 from fscl.loading.store import PhotoStore
 from fscl.lock import LOCK, held
 from fscl.manifest.identity import replaced
+from fscl.manifest.reasons import tally
 from fscl.manifest.table import Manifest, counts_by_class
+from fscl.scanning.copies import seen_before
 from fscl.scoring.metrics import confusion, figures
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
 from fscl.training.run_folder import EVALUATION, PHOTOS

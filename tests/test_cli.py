@@ -434,7 +434,7 @@ def ends(error):
 
 
 ENDS = {
-    "scan": (["scan", "{photos}", "--out", "m.parquet"], "fscl.formats.scan.scan_with_bar", "nothing was written"),
+    "scan": (["scan", "{photos}", "--out", "m.parquet"], "fscl.scanning.scan.scan_with_bar", "nothing was written"),
     "split, new": (
         ["split", "photos.parquet", "--out", "m.parquet"],
         "fscl.training.subset.split_photos",
@@ -520,7 +520,7 @@ def test_ctrl_c_in_a_run_names_the_step_that_is_saved(fscl, photos, monkeypatch)
 
 
 def test_a_summary_that_is_interrupted_does_not_undo_the_manifest(fscl, monkeypatch, class_folders):
-    monkeypatch.setattr("fscl.formats.scan.summary", ends(KeyboardInterrupt))
+    monkeypatch.setattr("fscl.scanning.scan.summary", ends(KeyboardInterrupt))
     code, _, err = fscl("scan", class_folders, "--out", "m.parquet")
     assert (code, err) == (130, "fscl: interrupted; m.parquet is written\n")
     assert Path("m.parquet").exists()

@@ -12,8 +12,8 @@ from rich.console import Console
 from fscl.bundle import Bundle
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.evaluation import evaluate, evaluate_run, table
-from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
+from fscl.scanning.scan import scan
 from fscl.training.loop import fit
 from fscl.training.runtime import Runtime
 

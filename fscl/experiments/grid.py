@@ -6,8 +6,8 @@ from itertools import product
 from math import floor
 
 from fscl.errors import ConfigurationError
-from fscl.formats.class_names import parts_of_pair
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, ROUNDING
+from fscl.scanning.class_names import parts_of_pair
 
 STUDY_RATIOS = (1.0, 0.1, 0.01, 0.005, 0.001)
 

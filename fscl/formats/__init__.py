@@ -14,7 +14,7 @@ from fscl.manifest.table import Manifest, is_manifest
 def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     """Read class folders (a folder or a zip of them), AI Hub's wildlife set, a table (CSV, Parquet) or a manifest.
 
-    No photo is checked here: `fscl.formats.scan` does that.
+    No photo is checked here: `fscl.scanning.scan` does that.
 
     Args:
         source: what to read.

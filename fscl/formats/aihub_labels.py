@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fscl import archives
-from fscl.formats import reasons
 from fscl.formats.boxes import NO_BOX
 from fscl.formats.folders import escaped
-from fscl.formats.labels import tidy
 from fscl.images import Box
+from fscl.manifest import reasons
+from fscl.manifest.names import tidy
 from fscl.manifest.table import BOX
 from fscl.species import find_species, numbered_species, plain
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from fscl.errors import PhotosError
-from fscl.formats import reasons
 from fscl.formats.boxes import Frame, Headers, Unit, stored_size
 from fscl.images import Header
+from fscl.manifest import reasons
 from fscl.manifest.table import BOX
 
 NEARLY_ALL = 0.9

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
-from fscl.formats.labels import tidy
+from fscl.manifest.names import tidy
 
 SPLIT_NAMES = {
     **{"train": "train", "training": "train"},

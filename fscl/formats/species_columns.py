@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fscl.formats import reasons
 from fscl.formats.cells import as_text, is_missing_word
-from fscl.formats.labels import tidy
+from fscl.manifest import reasons
+from fscl.manifest.names import tidy
 
 NAMES = ("common name", "vernacular name", "scientific name")
 ONE_COLUMN = ("label", "species", *NAMES, "class", "category")

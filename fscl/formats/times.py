@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from fscl.formats import reasons
 from fscl.formats.cells import as_text, is_missing_word
+from fscl.manifest import reasons
 
 DateOrder = Literal["dmy", "mdy", "ymd"]
 """The order of day, month and year in dates that do not begin with a year of four digits."""

@@ -11,8 +11,8 @@ from fscl.experiments import cell
 from fscl.experiments import run as module
 from fscl.experiments.grid import Pair
 from fscl.experiments.run import compare
-from fscl.formats.scan import scan
 from fscl.loading.loader import Regions
+from fscl.scanning.scan import scan
 from fscl.training.progress import Silent
 
 FINE = Pair("fine", ("boar", "deer"), ("deer",))

@@ -11,8 +11,8 @@ from fscl import formats
 from fscl.errors import PhotosError
 from fscl.formats import aihub
 from fscl.formats.reading import Reading
-from fscl.formats.scan import scan
 from fscl.manifest import Manifest
+from fscl.scanning.scan import scan
 
 ROOT = "175.야생동물 활동 영상 데이터"
 TRAINING = "01.데이터/1.Training"
@@ -568,7 +568,7 @@ class TestRefused:
 
 class TestStrangeJson:
     def written(self, ship, tmp_path, text):
-        from fscl.formats.scan import scan
+        from fscl.scanning.scan import scan
 
         photos = scan(ship(labels={LABEL: text.encode("utf-8", "surrogatepass")}))
         photos.write(tmp_path / "photos.parquet")
@@ -602,7 +602,7 @@ class TestStrangeJson:
         assert row["aihub_image_weather"] == "\\udc00"
 
     def test_a_photo_whose_name_no_file_can_have_is_missing(self, ship):
-        from fscl.formats.scan import scan
+        from fscl.scanning.scan import scan
 
         rows = scan(ship(labels={LABEL: label(), LABEL.replace(NAME, "b"): label(name="a\0b")})).rows
         assert rows["problem"].dropna().tolist() == ["missing file"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fscl.errors import PhotosError
 from fscl.formats import folders
-from fscl.formats.scan import scan
+from fscl.scanning.scan import scan
 
 
 def table(manifest, *columns):

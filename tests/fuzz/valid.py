@@ -12,8 +12,8 @@ from fscl import methods
 from fscl.config import Config, resolve, settings
 from fscl.experiments.grid import Pair
 from fscl.experiments.run import compare
-from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
+from fscl.scanning.scan import scan
 from fscl.training.loop import fit
 from fscl.training.progress import Silent
 from tests.fuzz import mutations

@@ -1,5 +1,4 @@
 import time
-import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -8,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fscl.errors import PhotosError
-from fscl.formats.labels import (
+from fscl.scanning.labels import (
     _edits,
     _is_slip,
     _plain,
     apply_class_map,
     read_class_map,
     suspicions,
-    tidy,
     written_apart,
 )
 
@@ -78,21 +76,6 @@ class TestSuspicions:
         assert _edits(a, b) == _edits(b, a) >= abs(len(a) - len(b))
         assert _edits(a, c) <= _edits(a, b) + _edits(b, c)
         assert _edits(a, a + "x") == _edits("x" + a, a) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        *[(text, "roe deer") for text in (" roe deer ", "roe  deer", "roe\u00a0deer", "roe\tdeer", "roe\n deer")],
-        *[(text, "roe deer") for text in ("roe\u3000deer", "roe\u2009deer", "roe deer\u200b", "\ufeffroe deer")],
-        *[("Fu\u0308chse", "Füchse"), (unicodedata.normalize("NFD", "고라니"), "고라니"), ("u\u200b\u0308", "ü")],
-        *[(text, text) for text in ("", "001", "1.0", "Fox", "roe_deer", "deer, roe", "🦊", "x" * 300)],
-        *[(text, "") for text in (" ", "\u200b", "\u00a0\u3000")],
-    ],
-)  # fmt: skip
-def test_a_name_has_one_form(text, expected):
-    assert tidy(text) == expected
-    assert tidy(tidy(text)) == tidy(text)
 
 
 class TestWrittenApart:

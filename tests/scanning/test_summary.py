@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from fscl.formats.scan import in_short, summary
 from fscl.manifest import Manifest
+from fscl.scanning.scan import in_short, summary
 
 
 def printed(columns, root, *, remarks=(), width=120, **options):

@@ -9,9 +9,9 @@ from PIL import Image
 
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats.reading import Reading
-from fscl.formats.scan import open_photos, scan, scan_with_bar
 from fscl.images import Facts, Header
 from fscl.manifest import Manifest
+from fscl.scanning.scan import open_photos, scan, scan_with_bar
 
 
 def column(manifest, name):
@@ -226,7 +226,7 @@ def test_an_interrupt_does_not_wait_for_the_rest(draw, monkeypatch):
         time.sleep(0.001)
         return Facts(Header(1, 1, 1), {}, None, (), decode)
 
-    monkeypatch.setattr("fscl.formats.scan.read_facts", slow)
+    monkeypatch.setattr("fscl.scanning.scan.read_facts", slow)
 
     def interrupt(done, total):
         raise KeyboardInterrupt

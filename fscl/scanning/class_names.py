@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from fscl.config import Config
-from fscl.formats.labels import tidy
+from fscl.manifest.names import tidy
 from fscl.species import find_species
 
 

@@ -15,15 +15,16 @@ from rich.progress import Progress
 
 from fscl import archives, formats
 from fscl.errors import PhotosError
-from fscl.formats import reasons, sequences
 from fscl.formats.folders import NOT_UTF8
-from fscl.formats.labels import apply_class_map, read_class_map
-from fscl.formats.photo_times import taken
 from fscl.formats.reading import NOTHING_SAID, Reading
-from fscl.formats.sequences import GAP_S
-from fscl.formats.summary import Verify, in_short, summary
 from fscl.images import UnreadableError, read_facts
+from fscl.manifest import reasons
 from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest
+from fscl.scanning import sequences
+from fscl.scanning.labels import apply_class_map, read_class_map
+from fscl.scanning.photo_times import taken
+from fscl.scanning.sequences import GAP_S
+from fscl.scanning.summary import Verify, in_short, summary
 
 __all__ = ["Verify", "in_short", "is_manifest_file", "open_photos", "scan", "scan_with_bar", "summary"]
 

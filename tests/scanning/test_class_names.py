@@ -2,7 +2,7 @@ import pytest
 
 from fscl import methods
 from fscl.config import resolve
-from fscl.formats.class_names import ClassNames
+from fscl.scanning.class_names import ClassNames
 from fscl.species import SPECIES
 
 ENGLISH = [species.english for species in SPECIES]

@@ -1,7 +1,6 @@
-"""Names in one form, labels renamed and merged by a class map, and labels that look like a slip of the pen."""
+"""Labels renamed and merged by a class map, and labels that look like a slip of the pen."""
 
 import re
-import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import pandas as pd
 
 from fscl.errors import PhotosError, did_you_mean
 from fscl.formats import delimited
+from fscl.manifest.names import tidy
 
 # A slip is rare beside the label it was meant to be. Real rare species resemble a common one by name, too
 # (roe deer, red deer): this is a warning for the eye, and nothing is changed.
@@ -17,11 +17,6 @@ MOST_SLIPS = 5
 SLIPS_PER_PHOTO = 0.05
 LONG_LABEL = 8  # letters from which on two slips count
 LETTERS = 32  # columns of letter counts: an alphabet
-
-# What takes no place: joiners, marks of direction, soft hyphens, a byte-order mark within text.
-NO_WIDTH = dict.fromkeys(
-    [0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
-)
 
 
 class Suspicion(NamedTuple):
@@ -31,18 +26,6 @@ class Suspicion(NamedTuple):
     rows: int
     meant: str
     meant_rows: int
-
-
-def tidy(text: str) -> str:
-    """Return a name in the one form that it is compared in, and no more: case, signs and zeros stay.
-
-    Letters are composed (NFC), white space of every kind and length becomes one space, none is left around the name,
-    and what has no width is dropped.
-
-    >>> tidy(" roe\u00a0 deer\u200b"), tidy("Fu\u0308chse")
-    ('roe deer', 'Füchse')
-    """
-    return " ".join(unicodedata.normalize("NFC", text.translate(NO_WIDTH)).split())
 
 
 def read_class_map(path: Path) -> dict[str, str | None]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from fscl import archives
-from fscl.formats.scan import hashes
 from fscl.manifest.table import Manifest
+from fscl.scanning.scan import hashes
 
 
 class _File(NamedTuple):

@@ -1,7 +1,7 @@
 import pandas as pd
 
-from fscl.formats import reasons
 from fscl.images import UnreadableError
+from fscl.manifest import reasons
 
 
 def test_a_missing_file_is_not_called_unreadable():

@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats import reasons
-from fscl.formats.labels import tidy
 from fscl.formats.layouts import NO_NAME, split_of
+from fscl.manifest import reasons
+from fscl.manifest.names import tidy
 
 GAP_S = 30.0
 """Photos of one camera at most so far apart are of one sequence."""

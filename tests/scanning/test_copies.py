@@ -5,9 +5,9 @@ from shutil import copy, copytree, rmtree
 import pandas as pd
 import pytest
 
-from fscl.formats import copies
-from fscl.formats.copies import seen_before
-from fscl.formats.scan import scan
+from fscl.scanning import copies
+from fscl.scanning.copies import seen_before
+from fscl.scanning.scan import scan
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ import pytest
 from PIL import Image
 
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats import sequences
 from fscl.formats.reading import Reading
-from fscl.formats.scan import open_photos, scan
 from fscl.manifest import Manifest
 from fscl.manifest.splits import assign_splits
+from fscl.scanning import sequences
+from fscl.scanning.scan import open_photos, scan
 
 
 @pytest.fixture

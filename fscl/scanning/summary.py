@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fscl.formats import reasons
-from fscl.formats.labels import suspicions, written_apart
-from fscl.formats.sequences import untimed
+from fscl.manifest import reasons
 from fscl.manifest.table import SPLITS, Manifest
+from fscl.scanning.labels import suspicions, written_apart
+from fscl.scanning.sequences import untimed
 
 FEWEST = 3  # photos of a class below which there is nothing to learn from and test on
 LISTED = 3  # examples of each finding, copies in an example
