@@ -6,8 +6,11 @@ from pathlib import Path
 
 from fscl import archives
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats import aihub, beside, folders, tabular
+from fscl.formats.aihub import reader as aihub
+from fscl.formats.class_folders import labels_beside as beside
+from fscl.formats.class_folders import reader as folders
 from fscl.formats.reading import NOTHING_SAID, Reading
+from fscl.formats.tables import reader as tabular
 from fscl.manifest.table import Manifest, is_manifest
 
 

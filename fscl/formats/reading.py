@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from fscl.formats.boxes import Frame, Unit
-from fscl.formats.times import DateOrder
+from fscl.formats.tables.times import DateOrder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,8 +11,8 @@ class Reading:
     """How to read a source.
 
     Attributes:
-        layout: what the folders of class folders mean, such as site/class; see `fscl.formats.layouts` (classes, in
-            splits or not)
+        layout: what the folders of class folders mean, such as site/class (classes, in splits or not); see
+            `fscl.formats.class_folders.layouts`
         box_unit: of the boxes of a table: pixel, fraction or percent (what fits nearly all of them)
         box_frame: what boxes were drawn on: the stored pixels, or the photo upright as EXIF turns it (stored)
         date_order: of dates in a table that do not begin with the year: dmy, mdy or ymd (they are left out)

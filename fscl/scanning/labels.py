@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fscl.errors import PhotosError, did_you_mean
-from fscl.formats import delimited
+from fscl.formats.tables import delimited
 from fscl.manifest.names import tidy
 
 # A slip is rare beside the label it was meant to be. Real rare species resemble a common one by name, too

@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from fscl import archives, formats
 from fscl.errors import PhotosError
-from fscl.formats.folders import NOT_UTF8
+from fscl.formats.class_folders.reader import NOT_UTF8
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.images import UnreadableError, read_facts
 from fscl.manifest import reasons

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats.layouts import NO_NAME, split_of
+from fscl.formats.class_folders.layouts import NO_NAME, split_of
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from fscl.formats import layouts
+from fscl.formats.class_folders import layouts
 
 if TYPE_CHECKING:
-    from fscl.formats.folders import Found
+    from fscl.formats.class_folders.reader import Found
 
 # Beside photos these are no loss.
 CLUTTER = {

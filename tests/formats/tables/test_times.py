@@ -4,8 +4,8 @@ import re
 import pandas as pd
 import pytest
 
-from fscl.formats import times
-from fscl.formats.times import read_times
+from fscl.formats.tables import times
+from fscl.formats.tables.times import read_times
 
 SECOND, MINUTE = pd.Timestamp("2021-05-31 08:25:38"), pd.Timestamp("2021-05-31 08:25")
 

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats import tabular
 from fscl.formats.reading import Reading
+from fscl.formats.tables import reader
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def csv(tmp_path):
 
 
 def column(table, name):
-    return [None if pd.isna(value) else value for value in tabular.read(table).rows[name]]
+    return [None if pd.isna(value) else value for value in reader.read(table).rows[name]]
 
 
 TABLE = "file,label,x,y,width,height\na.jpg,fox,{}\nb.jpg,fox,{}\n"
@@ -24,7 +24,7 @@ QUARTER = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
 
 
 def boxes(table, **said):
-    return tabular.read(table, Reading(**said)).rows[["x", "y", "w", "h"]].to_numpy().tolist()
+    return reader.read(table, Reading(**said)).rows[["x", "y", "w", "h"]].to_numpy().tolist()
 
 
 def tabled(draw, csv, given, headings="x,y,w,h", size=(200, 160), **options):
@@ -52,7 +52,7 @@ def test_a_fraction_a_hair_above_1_stays_one(csv, draw):
     found = boxes(table)
     assert found[:14] == [[20, 32, 100, 80]] * 14
     assert found[14] == pytest.approx([40, 16, 100, 160.5])
-    assert tabular.read(table).remarks == ("boxes are read from x, y, w, h, in fractions",)
+    assert reader.read(table).remarks == ("boxes are read from x, y, w, h, in fractions",)
 
 
 def test_a_few_in_another_unit_are_named_and_left_out(csv, draw):
@@ -71,10 +71,10 @@ def test_a_mixture_is_refused_unless_one_is_asked_for(csv, draw):
         PhotosError,
         match=r"got 10 in fractions, as of 0\.jpg, and 10 in larger numbers, as of 10\.jpg; .*--box-unit",
     ):
-        tabular.read(table)
-    rows = tabular.read(table, Reading(box_unit="fraction")).rows
+        reader.read(table)
+    rows = reader.read(table, Reading(box_unit="fraction")).rows
     assert rows["problem"].isna().tolist() == [True] * 10 + [False] * 10
-    rows = tabular.read(table, Reading(box_unit="pixel")).rows
+    rows = reader.read(table, Reading(box_unit="pixel")).rows
     assert rows["problem"].isna().all()
     assert set(rows["note"][:10]) == {"box smaller than 2 px"}
 
@@ -82,13 +82,13 @@ def test_a_mixture_is_refused_unless_one_is_asked_for(csv, draw):
 def test_percent_is_asked_for(csv, draw):
     table = tabled(draw, csv, ["10,20,50,50"] * 12)
     assert boxes(table) == [[10, 20, 50, 50]] * 12
-    assert tabular.read(table).remarks == (
+    assert reader.read(table).remarks == (
         "boxes are read from x, y, w, h, in pixels",
         "no box goes beyond 100: if they are percent, say so with --box-unit percent",
     )
     assert boxes(table, box_unit="percent") == [[20, 32, 100, 80]] * 12
     table = tabled(draw, csv, ["10,20,50,50", "20,32,100,120"])
-    rows = tabular.read(table, Reading(box_unit="percent")).rows
+    rows = reader.read(table, Reading(box_unit="percent")).rows
     assert rows["problem"].fillna("").tolist() == ["", "box in pixels, the table's are in percent"]
 
 
@@ -113,7 +113,7 @@ def test_all_usual_headings(csv, draw, headings, box):
     table = tabled(draw, csv, [box] * 12, headings)
     assert boxes(table) == [pytest.approx([20, 32, 100, 80])] * 12
     unit = "fractions" if "0.5" in box or "0.6" in box else "pixels"
-    assert tabular.read(table).remarks[0] == f"boxes are read from {headings.replace(',', ', ')}, in {unit}"
+    assert reader.read(table).remarks[0] == f"boxes are read from {headings.replace(',', ', ')}, in {unit}"
 
 
 def test_lists_of_parquet(draw, tmp_path):
@@ -136,28 +136,28 @@ def test_decimal_commas(csv, draw):
     draw("a.jpg", "b.jpg", size=(200, 160))
     table = csv("file;label;x;y;w;h\na.jpg;fox;0,1;0,2;0,5;0,5\nb.jpg;fox;0,1;0;1;0,25\n")
     assert boxes(table) == [[20, 32, 100, 80], [20, 0, 200, 40]]
-    assert tabular.read(table).remarks[0] == "decimal commas of the boxes are read as points"
+    assert reader.read(table).remarks[0] == "decimal commas of the boxes are read as points"
     table = csv("file;label;x;y;w;h\na.jpg;fox;10;20;1,200;800\nb.jpg;fox;1;1;8;9\n")
     assert column(table, "problem") == ["box needs four numbers: x, y, w, h", None]
-    assert tabular.read(table).remarks[0].startswith("1,200 of the boxes may be thousands or decimals")
+    assert reader.read(table).remarks[0].startswith("1,200 of the boxes may be thousands or decimals")
 
 
 @pytest.mark.parametrize("corners", ["100,60,180,140", "0.5,0.4,0.9,0.9"])
 def test_corners_under_another_heading_are_said(csv, draw, corners):
     for headings in ("bbox", "bbox_x,bbox_y,bbox_w,bbox_h"):
         given = [f'"{corners}"' if headings == "bbox" else corners] * 12
-        assert tabular.read(tabled(draw, csv, given, headings)).remarks[1:] == (
+        assert reader.read(tabled(draw, csv, given, headings)).remarks[1:] == (
             "12 of 12 boxes leave their photo, and would not as two corners: if they are, call the columns x1, y1, "
             "x2, y2, or one bbox_xyxy",
         )
-    assert len(tabular.read(tabled(draw, csv, [corners] * 12, "x1,y1,x2,y2")).remarks) == 1
+    assert len(reader.read(tabled(draw, csv, [corners] * 12, "x1,y1,x2,y2")).remarks) == 1
 
 
 @pytest.mark.parametrize("place", ["127.123,37.456", "7.1,51.4", "-75.2,-3.1", "0,12.5"])
 @pytest.mark.parametrize("size", ["200,160", "4000,3000"])
 def test_a_place_and_the_size_of_the_photo_are_no_box(csv, draw, place, size):
     table = tabled(draw, csv, [f"{place},{size}"] * 12, "x,y,width,height")
-    rows = tabular.read(table)
+    rows = reader.read(table)
     assert rows.rows[["x", "w", "problem"]].isna().all(axis=None)
     assert rows.rows["source_x"].tolist() == [place.split(",")[0]] * 12
     [remark] = rows.remarks
@@ -166,7 +166,7 @@ def test_a_place_and_the_size_of_the_photo_are_no_box(csv, draw, place, size):
 
 def test_a_size_beside_an_empty_place_is_no_half_box(csv, draw):
     table = tabled(draw, csv, [",,200,160"] * 4, "x,y,width,height")
-    found = tabular.read(table)
+    found = reader.read(table)
     assert found.rows[["x", "problem"]].isna().all(axis=None)
     assert found.remarks == ()
     table = tabled(draw, csv, [",,200,160"] * 4 + ["20,32,100,80"] * 4, "x,y,width,height")
@@ -175,7 +175,7 @@ def test_a_size_beside_an_empty_place_is_no_half_box(csv, draw):
 
 
 def test_columns_of_boxes_without_any(csv, draw):
-    found = tabular.read(tabled(draw, csv, [",,,"] * 4))
+    found = reader.read(tabled(draw, csv, [",,,"] * 4))
     assert found.rows[["x", "problem"]].isna().all(axis=None)
     assert found.remarks == ()
     assert column(tabled(draw, csv, ["1,2,3,wide"]), "problem") == ["box needs four numbers: x, y, w, h"]
@@ -185,11 +185,11 @@ def test_what_is_said_of_boxes_that_are_not_there_is_refused(csv, draw):
     table = tabled(draw, csv, ["1,2"], "x,y")
     for said in ({"box_unit": "pixel"}, {"box_frame": "upright"}):
         with pytest.raises(ConfigurationError, match=r"--box-unit and --box-frame .* has no columns of any"):
-            tabular.read(table, Reading(**said))
+            reader.read(table, Reading(**said))
     with pytest.raises(
         ConfigurationError, match=r"--date-order says how times are read, .* no column of any: datetime"
     ):
-        tabular.read(table, Reading(date_order="dmy"))
+        reader.read(table, Reading(date_order="dmy"))
 
 
 def test_the_whole_photo_is_a_box(csv, draw):
@@ -210,12 +210,12 @@ def test_the_whole_photo_is_a_box(csv, draw):
 )
 def test_columns_that_are_almost_boxes_are_said(csv, draw, headings, remark):
     table = tabled(draw, csv, [",".join("1" for _ in headings.split(","))] * 2, headings)
-    assert tabular.read(table).remarks == (remark,)
+    assert reader.read(table).remarks == (remark,)
 
 
 def test_a_place_or_a_size_alone_is_none(csv, draw):
     for headings in ("x,y", "width,height", "w,h", "lon,lat"):
-        assert tabular.read(tabled(draw, csv, ["1,2"] * 2, headings)).remarks == ()
+        assert reader.read(tabled(draw, csv, ["1,2"] * 2, headings)).remarks == ()
 
 
 @pytest.mark.parametrize("first", ["10,20,30,10", "0.05,0.2,0.15,0.1"])
@@ -229,10 +229,10 @@ def test_boxes_of_stored_pixels_are_turned(csv, draw, first):
 def test_boxes_of_upright_photos_are_not(csv, draw):
     table = tabled(draw, csv, ["90,150,60,45"] * 12, exif=QUARTER)
     assert boxes(table, box_frame="upright") == [[90, 150, 60, 45]] * 12
-    assert tabular.read(table, Reading(box_frame="upright")).remarks == (
+    assert reader.read(table, Reading(box_frame="upright")).remarks == (
         "boxes are read from x, y, w, h, in pixels of the upright photos",
     )
-    assert tabular.read(table).remarks == (
+    assert reader.read(table).remarks == (
         "boxes are read from x, y, w, h, in pixels of the stored photos",
         "12 of 12 boxes on photos that EXIF turns lie within the upright photo only: if they were drawn on it, "
         "say so with --box-frame upright",

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fscl.errors import PhotosError
-from fscl.formats import folders
+from fscl.formats.class_folders import reader
 from fscl.scanning.scan import scan
 
 
@@ -17,7 +17,7 @@ def table(manifest, *columns):
 
 def test_labels_are_the_class_folders_in_sorted_path_order(draw):
     root = draw("hare/b.jpg", "fox/2020/may/1.JPG", "fox/1.png")
-    manifest = folders.read(root)
+    manifest = reader.read(root)
     assert table(manifest, "label") == [
         ("fox/1.png", "fox"),
         ("fox/2020/may/1.JPG", "fox"),
@@ -32,7 +32,7 @@ def test_labels_are_the_class_folders_in_sorted_path_order(draw):
     [("train", "train"), ("Val", "val"), ("valid", "val"), ("validation", "val"), ("test", "test")],
 )
 def test_split_folders(draw, name, split):
-    manifest = folders.read(draw(f"{name}/fox/1.jpg", f"{name}/hare/deep/1.jpg"))
+    manifest = reader.read(draw(f"{name}/fox/1.jpg", f"{name}/hare/deep/1.jpg"))
     assert table(manifest, "label", "split") == [
         (f"{name}/fox/1.jpg", "fox", split),
         (f"{name}/hare/deep/1.jpg", "hare", split),
@@ -51,12 +51,12 @@ def test_files_that_are_no_photos_are_passed_over(draw):
     ]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("x")
-    assert folders.read(root).rows["path"].tolist() == ["fox/1.jpg"]
+    assert reader.read(root).rows["path"].tolist() == ["fox/1.jpg"]
 
 
 def test_names_in_decomposed_letters_are_one_label(draw):
     root = draw(unicodedata.normalize("NFD", "노루") + "/1.jpg")
-    assert folders.read(root).rows["label"].tolist() == [unicodedata.normalize("NFC", "노루")]
+    assert reader.read(root).rows["label"].tolist() == [unicodedata.normalize("NFC", "노루")]
 
 
 def test_links_are_followed_but_not_in_circles(draw, tmp_path_factory):
@@ -65,7 +65,7 @@ def test_links_are_followed_but_not_in_circles(draw, tmp_path_factory):
     (root / "fox" / "1.jpg").rename(elsewhere / "1.jpg")
     (root / "fox" / "linked").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(root)
-    assert folders.read(root).rows["path"].tolist() == ["fox/linked/1.jpg"]
+    assert reader.read(root).rows["path"].tolist() == ["fox/linked/1.jpg"]
 
 
 def test_a_folder_that_may_not_be_opened_becomes_a_row(draw, monkeypatch):
@@ -78,14 +78,14 @@ def test_a_folder_that_may_not_be_opened_becomes_a_row(draw, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert table(folders.read(root), "label", "problem") == [
+    assert table(reader.read(root), "label", "problem") == [
         ("fox/1.jpg", "fox", None),
         ("hare/night", "hare", "unreadable folder: permission denied"),
     ]
 
 
 def test_a_photo_beside_the_class_folders_has_no_label(draw):
-    manifest = folders.read(draw("fox/1.jpg", "loose.jpg"))
+    manifest = reader.read(draw("fox/1.jpg", "loose.jpg"))
     assert table(manifest, "label", "problem") == [("fox/1.jpg", "fox", None), ("loose.jpg", None, "no label")]
 
 
@@ -119,28 +119,28 @@ def test_only_names_that_are_not_utf8(draw, rename_euc_kr):
     root = draw("loose.jpg")
     rename_euc_kr(root / "loose.jpg", "노루.jpg")
     with pytest.raises(PhotosError, match=r"got 1 photos without a class folder, such as \\xb3"):
-        folders.read(root)
+        reader.read(root)
 
 
 class TestRefused:
     def test_an_empty_folder(self, tmp_path):
         with pytest.raises(PhotosError, match=r"CLASS/photo.jpg, got none \(it is empty\)"):
-            folders.read(tmp_path)
+            reader.read(tmp_path)
 
     def test_a_folder_of_other_files(self, tmp_path):
         for name in ["a.mp4", "b.mp4", "c.txt"]:
             (tmp_path / name).touch()
         with pytest.raises(PhotosError, match=r"got none \(2 .mp4, 1 .txt\)"):
-            folders.read(tmp_path)
+            reader.read(tmp_path)
 
     @pytest.mark.parametrize(("path", "expected"), [("1.jpg", "/CLASS/photo"), ("train/1.jpg", "/train/CLASS/photo")])
     def test_photos_without_class_folders(self, draw, path, expected):
         with pytest.raises(PhotosError, match=f"{expected}.jpg, got 1 photos without a class folder, such as {path}"):
-            folders.read(draw(path))
+            reader.read(draw(path))
 
     def test_classes_beside_splits(self, draw):
         with pytest.raises(PhotosError, match="got both: train beside fox"):
-            folders.read(draw("train/fox/1.jpg", "fox/1.jpg"))
+            reader.read(draw("train/fox/1.jpg", "fox/1.jpg"))
 
 
 @settings(max_examples=30)
@@ -151,11 +151,11 @@ def test_every_photo_is_a_row(tmp_path_factory, names):
         (root / label).mkdir(exist_ok=True)
         (root / label / f"{number}.jpg").touch()
     paths = [f"{label}/{number}.jpg" for label, number in names]
-    assert folders.read(root).rows["path"].tolist() == sorted(paths)
+    assert reader.read(root).rows["path"].tolist() == sorted(paths)
 
 
 def test_real_class_folders(shared_data):
-    rows = folders.read(shared_data / "pets3").rows
+    rows = reader.read(shared_data / "pets3").rows
     assert rows["label"].value_counts().to_dict() == dict.fromkeys(["abyssinian", "american_bulldog", "bengal"], 200)
 
 
@@ -165,7 +165,7 @@ class TestInArchives:
     def test_class_folders_with_or_without_splits_and_a_folder_above(self, draw, pack, top, split):
         inner = f"{split}/" if split else ""
         root = pack(draw(f"mine/{inner}fox/1.jpg", f"mine/{inner}hare/deep/1.jpg") / "mine", below=top)
-        manifest = folders.read(root)
+        manifest = reader.read(root)
         assert table(manifest, "label", "split", "problem") == [
             (f"{top}{inner}fox/1.jpg", "fox", split, None),
             (f"{top}{inner}hare/deep/1.jpg", "hare", split, None),
@@ -174,11 +174,11 @@ class TestInArchives:
 
     def test_a_single_class_is_no_folder_above(self, draw, pack):
         root = pack(draw("mine/fox/1.jpg", "mine/fox/night/1.jpg") / "mine")
-        assert set(folders.read(root).rows["label"]) == {"fox"}
+        assert set(reader.read(root).rows["label"]) == {"fox"}
 
     def test_a_photo_beside_the_class_folders_has_no_label(self, draw, pack):
         root = pack(draw("mine/fox/1.jpg", "mine/hare/1.jpg", "mine/preview.png") / "mine", below="set/")
-        assert table(folders.read(root), "label", "problem") == [
+        assert table(reader.read(root), "label", "problem") == [
             ("set/fox/1.jpg", "fox", None),
             ("set/hare/1.jpg", "hare", None),
             ("set/preview.png", None, "no label"),
@@ -186,15 +186,15 @@ class TestInArchives:
 
     def test_korean_names(self, draw, pack):
         decomposed = unicodedata.normalize("NFD", "노루")
-        new = folders.read(pack(draw(f"new/{decomposed}/1.jpg", "new/고라니/1.jpg") / "new"))
-        old = folders.read(pack(draw("old/노루/1.jpg", "old/고라니/1.jpg") / "old", korean_windows=True))
+        new = reader.read(pack(draw(f"new/{decomposed}/1.jpg", "new/고라니/1.jpg") / "new"))
+        old = reader.read(pack(draw("old/노루/1.jpg", "old/고라니/1.jpg") / "old", korean_windows=True))
         assert set(new.rows["label"]) == set(old.rows["label"]) == {"노루", "고라니"}
         assert f"{decomposed}/1.jpg" in set(new.rows["path"])
 
     def test_files_that_are_no_photos_are_passed_over(self, draw, pack):
         root = draw("mine/fox/1.jpg", "mine/__MACOSX/fox/1.jpg", "mine/.cache/1.jpg", "mine/fox/._1.jpg") / "mine"
         (root / "SOURCE.md").touch()
-        assert folders.read(pack(root)).rows["path"].tolist() == ["fox/1.jpg"]
+        assert reader.read(pack(root)).rows["path"].tolist() == ["fox/1.jpg"]
 
     def test_what_cannot_be_read_becomes_a_row(self, draw, pack):
         root = draw("mine/fox/1.jpg", "mine/hare/1.jpg", "mine/hare/2.jpg") / "mine"
@@ -226,14 +226,14 @@ class TestInArchives:
             (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "mine" / name).touch()
         with pytest.raises(PhotosError, match=message):
-            folders.read(pack(tmp_path / "mine"))
+            reader.read(pack(tmp_path / "mine"))
 
     def test_a_damaged_one_is_refused(self, tmp_path):
         (tmp_path / "mine.zip").write_bytes(b"PK")
         with pytest.raises(PhotosError, match=r"mine.zip: expected a whole zip archive, got a damaged one"):
-            folders.read(tmp_path / "mine.zip")
+            reader.read(tmp_path / "mine.zip")
 
     def test_a_folder_of_them_is_refused(self, draw, pack):
         root = pack(draw("mine/fox/1.jpg") / "mine").parent
         with pytest.raises(PhotosError, match=r"got none \(1 .zip\); give one zip at a time"):
-            folders.read(root)
+            reader.read(root)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from fscl.errors import PhotosError
-from fscl.formats import delimited
+from fscl.formats.tables import delimited
 
 ROWS = [["a.jpg", "Füchse"], ["b.jpg", "Füchse"], ["c.jpg", "hare"]]
 TABLE = "filepath,label\na.jpg,Füchse\nb.jpg,Füchse\nc.jpg,hare\n"

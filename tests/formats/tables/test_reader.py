@@ -5,8 +5,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from fscl.errors import PhotosError
-from fscl.formats import tabular
 from fscl.formats.reading import Reading
+from fscl.formats.tables import reader
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def csv(tmp_path):
 
 
 def column(table, name):
-    return [None if pd.isna(value) else value for value in tabular.read(table).rows[name]]
+    return [None if pd.isna(value) else value for value in reader.read(table).rows[name]]
 
 
 def test_the_two_columns_of_zamba(csv):
@@ -27,24 +27,24 @@ def test_the_two_columns_of_zamba(csv):
     assert column(table, "path") == ["a.jpg", "sub/b.jpg"]
     assert column(table, "label") == ["fox", "hare"]
     assert column(table, "region_id") == ["a.jpg#0", "sub/b.jpg#0"]
-    assert tabular.read(table).root == table.parent.resolve()
+    assert reader.read(table).root == table.parent.resolve()
 
 
 @pytest.mark.parametrize("path", ["filepath", "File_Path", "path", "FileName", "file", "Image"])
 @pytest.mark.parametrize("label", ["label", "Species", "class", "CATEGORY", "common name"])
 @pytest.mark.parametrize("site", ["site", "Location", "camera"])
 def test_synonyms_in_any_case(csv, path, label, site):
-    rows = tabular.read(csv(f"{path},{label},{site}\na.jpg,fox,C1\n")).rows
+    rows = reader.read(csv(f"{path},{label},{site}\na.jpg,fox,C1\n")).rows
     assert rows[["path", "label", "site"]].iloc[0].tolist() == ["a.jpg", "fox", "C1"]
 
 
 def test_the_first_synonym_wins_and_the_others_stay(csv):
-    rows = tabular.read(csv("file,filepath,category,species\na.jpg,x/a.jpg,animal,fox\n")).rows
+    rows = reader.read(csv("file,filepath,category,species\na.jpg,x/a.jpg,animal,fox\n")).rows
     assert rows[["path", "label", "file", "category"]].iloc[0].tolist() == ["x/a.jpg", "fox", "a.jpg", "animal"]
 
 
 def test_columns_that_are_not_ours_stay_as_they_came(csv):
-    rows = tabular.read(csv("file,label,trap,note,w,problem\na.jpg,fox,007,nice,320,none\n")).rows
+    rows = reader.read(csv("file,label,trap,note,w,problem\na.jpg,fox,007,nice,320,none\n")).rows
     assert rows["trap"].tolist() == ["007"]
     assert rows["source_note"].tolist() == ["nice"]
     assert rows["source_w"].tolist() == ["320"]  # w without x, y and h is no box
@@ -55,7 +55,7 @@ def test_columns_that_are_not_ours_stay_as_they_came(csv):
 def test_another_encoding_is_said(csv):
     table = csv("file,label\na.jpg,고라니\n", encoding="cp949")
     assert column(table, "label") == ["고라니"]
-    assert tabular.read(table).remarks == ("photos.csv is not UTF-8: read as cp949",)
+    assert reader.read(table).remarks == ("photos.csv is not UTF-8: read as cp949",)
 
 
 @pytest.mark.parametrize(("separator", "encoding"), [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-8")])
@@ -77,7 +77,7 @@ class TestWordsForNothing:
 
     def test_are_labels_where_a_class_map_says_so(self, csv):
         table = csv("file,label\na.jpg,None\nb.jpg,none\nc.jpg,NA\n")
-        rows = tabular.read(table, Reading(labels=frozenset({"None"}))).rows
+        rows = reader.read(table, Reading(labels=frozenset({"None"}))).rows
         assert rows["label"].fillna("").tolist() == ["None", "", ""]
 
     def test_are_empty_cells_of_sites_sequences_and_splits(self, csv):
@@ -87,7 +87,7 @@ class TestWordsForNothing:
             [None, "1", "1"],
             [None, "test", None],
         ]
-        assert tabular.read(table).remarks == (
+        assert reader.read(table).remarks == (
             "site: 2 cells of NA are taken for empty ones",
             "sequence: 1 cells of null are taken for empty ones",
             "split: 1 cells of - are taken for empty ones",
@@ -138,7 +138,7 @@ class TestOneForm:
     def test_lists_are_no_labels(self, tmp_path):
         pd.DataFrame({"file": ["a.jpg"], "label": [["fox", "hare"]]}).to_parquet(tmp_path / "t.parquet")
         with pytest.raises(PhotosError, match=r"column label: expected one text or number in a cell, got \['fox'"):
-            tabular.read(tmp_path / "t.parquet")
+            reader.read(tmp_path / "t.parquet")
 
 
 def test_parquet_is_read_like_csv(csv, tmp_path):
@@ -151,7 +151,7 @@ def test_parquet_is_read_like_csv(csv, tmp_path):
         }
     )
     typed.set_index("file").to_parquet(tmp_path / "t.parquet")
-    assert_frame_equal(tabular.read(table).rows, tabular.read(tmp_path / "t.parquet").rows)
+    assert_frame_equal(reader.read(table).rows, reader.read(tmp_path / "t.parquet").rows)
 
 
 class TestPaths:
@@ -161,7 +161,7 @@ class TestPaths:
     def test_absolute_ones_within_the_folder_of_the_table(self, csv, tmp_path):
         table = csv(f"file,label\n{tmp_path.resolve()}/fox/a.jpg,fox\n")
         assert column(table, "path") == ["fox/a.jpg"]
-        assert tabular.read(table).root == tmp_path.resolve()
+        assert reader.read(table).root == tmp_path.resolve()
 
     def test_spaces_around_a_heading_and_a_path(self, csv):
         assert column(csv("filepath , label\n a  b.jpg , fox\n"), "path") == ["a  b.jpg"]
@@ -181,9 +181,9 @@ class TestPaths:
         table = csv(f"file,label\nfox/a.jpg,fox\n{path},fox\n")
         assert column(table, "path") == ["fox/a.jpg", path.replace("\\", "/")]
         assert column(table, "problem") == [None, f"unreadable: {why}"]
-        assert tabular.read(table).root == tmp_path.resolve()
+        assert reader.read(table).root == tmp_path.resolve()
         with pytest.raises(PhotosError, match=rf"expected files of this machine, got .*b\.jpg: {why}; "):
-            tabular.read(csv(f"file,label\n{path},fox\n"))
+            reader.read(csv(f"file,label\n{path},fox\n"))
 
     @pytest.mark.skipif(os.name == "nt", reason="a path of a network there")
     def test_two_slashes_begin_a_path(self, csv, tmp_path):
@@ -194,7 +194,7 @@ class TestPaths:
         assert column(tmp_path / "t.parquet", "problem") == [None, "unreadable: a zero byte in its name"]
 
     def test_ones_outside_share_another_root(self, csv, tmp_path):
-        manifest = tabular.read(csv("file,label\n../p/fox/a.jpg,fox\n../p/hare/a.jpg,hare\n"))
+        manifest = reader.read(csv("file,label\n../p/fox/a.jpg,fox\n../p/hare/a.jpg,hare\n"))
         assert manifest.rows["path"].tolist() == ["fox/a.jpg", "hare/a.jpg"]
         assert manifest.root == tmp_path.resolve().parent / "p"
 
@@ -269,7 +269,7 @@ def test_a_time_in_doubt_is_left_out_and_said(csv):
         "day or month first? say so with --date-order dmy or mdy: 05/06/2021 08:25",
         None,
     ]
-    asked = tabular.read(table, Reading(date_order="dmy")).rows
+    asked = reader.read(table, Reading(date_order="dmy")).rows
     assert asked["datetime"].tolist() == [pd.Timestamp("2021-06-05 08:25"), pd.NaT]
     assert asked["note"].isna().all()
 
@@ -280,7 +280,7 @@ def test_an_hour_alone_is_a_zone(csv):
         + "".join(f"{n}.jpg,fox,2021-05-31T08:25:38{'+02' if n == 7 else ''}\n" for n in range(20))
     )
     assert set(column(table, "datetime")) == {pd.Timestamp("2021-05-31 08:25:38")}
-    assert tabular.read(table).remarks == (
+    assert reader.read(table).remarks == (
         "times with several zones (+02:00 and none): the time on the clock is kept, the zone is not",
     )
 
@@ -307,26 +307,26 @@ class TestRefused:
     )
     def test_tables_that_cannot_be_read(self, csv, text, message):
         with pytest.raises(PhotosError, match=message):
-            tabular.read(csv(text))
+            reader.read(csv(text))
 
     def test_all_is_said_at_once(self, csv):
         with pytest.raises(
             PhotosError, match=r"(?s)1 rows name no photo.*split: expected train.*got 'maybe' \(2 rows\)"
         ):
-            tabular.read(csv("file,label,split\na.jpg,fox,maybe\n,fox,maybe\n"))
+            reader.read(csv("file,label,split\na.jpg,fox,maybe\n,fox,maybe\n"))
 
     def test_a_missing_table(self, tmp_path):
         with pytest.raises(PhotosError, match="does not exist"):
-            tabular.read(tmp_path / "photos.csv")
+            reader.read(tmp_path / "photos.csv")
 
     def test_a_broken_parquet(self, csv):
         with pytest.raises(PhotosError, match="cannot be read as parquet"):
-            tabular.read(csv("file,label", name="t.parquet"))
+            reader.read(csv("file,label", name="t.parquet"))
 
 
 class TestRealTables:
     def test_pets3(self, shared_data):
-        rows = tabular.read(shared_data / "pets3" / "metadata.csv").rows
+        rows = reader.read(shared_data / "pets3" / "metadata.csv").rows
         assert rows["label"].value_counts().to_dict() == dict.fromkeys(
             ["abyssinian", "american_bulldog", "bengal"], 200
         )
@@ -334,11 +334,11 @@ class TestRealTables:
         assert {"source_w", "head_x0", "official_split"} <= set(rows.columns)
 
     def test_tinyimagenet(self, shared_data):
-        rows = tabular.read(shared_data / "tinyimagenet-mammals" / "metadata.csv").rows
+        rows = reader.read(shared_data / "tinyimagenet-mammals" / "metadata.csv").rows
         assert rows["split"].value_counts().to_dict() == {"train": 12000, "val": 1200}
         assert rows["label"].nunique() == 24
         assert rows[["x", "y", "w", "h"]].iloc[0].tolist() == [6, 6, 53 - 6, 63 - 6]
 
     def test_zamba(self, shared_data):
-        rows = tabular.read(shared_data / "formats" / "coco" / "zamba-ena24-small" / "labels.csv").rows
+        rows = reader.read(shared_data / "formats" / "coco" / "zamba-ena24-small" / "labels.csv").rows
         assert set(rows["label"].value_counts()) == {3}

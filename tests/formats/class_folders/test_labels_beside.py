@@ -4,7 +4,7 @@ import pytest
 
 from fscl import formats
 from fscl.errors import PhotosError
-from fscl.formats import beside
+from fscl.formats.class_folders.labels_beside import remarks
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_a_table_of_photos_and_labels_is_mentioned(root):
 )
 def test_other_tables_are_not(root, header):
     (root / "weather.csv").write_text(header + "\n1,2\n")
-    assert beside.remarks(root) == []
+    assert remarks(root) == []
 
 
 @pytest.mark.parametrize(
@@ -40,26 +40,26 @@ def test_other_tables_are_not(root, header):
 def test_the_json_of_other_programs(root, name, content, kind):
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_text(json.dumps(content))
-    [remark] = beside.remarks(root)
+    [remark] = remarks(root)
     assert remark.startswith(f"there is also {name}, in the format of {kind}, which is not read")
 
 
 def test_other_json_is_not(root):
     (root / "settings.json").write_text('{"version": 1}')
     (root / "broken.json").write_bytes(b"\xff\xfe")
-    assert beside.remarks(root) == []
+    assert remarks(root) == []
 
 
 def test_spreadsheets(root):
     (root / "labels.xlsx").touch()
     (root / "budget.xlsx").touch()
-    assert beside.remarks(root) == ["there is also labels.xlsx, a spreadsheet, which is not read: save it as CSV"]
+    assert remarks(root) == ["there is also labels.xlsx, a spreadsheet, which is not read: save it as CSV"]
 
 
 def test_many_are_counted(root):
     for number in range(9):
         (root / f"{number}.csv").write_text("file,label\na.jpg,fox\n")
-    assert beside.remarks(root)[3:] == ["and 6 more files with labels"]
+    assert remarks(root)[3:] == ["and 6 more files with labels"]
 
 
 def test_in_archives(root, pack):
@@ -79,11 +79,11 @@ def test_where_there_are_no_class_folders_they_are_the_way_out(draw):
 
 def test_an_empty_folder_and_a_damaged_zip(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK")
-    assert beside.remarks(tmp_path) == beside.remarks(tmp_path / "a.zip") == []
+    assert remarks(tmp_path) == remarks(tmp_path / "a.zip") == []
 
 
 def test_real_sets(shared_data):
     assert "coco_annotations.json, in the format of COCO" in "".join(
-        beside.remarks(shared_data / "formats" / "coco" / "zamba-ena24-small")
+        remarks(shared_data / "formats" / "coco" / "zamba-ena24-small")
     )
-    assert "metadata.csv, which names photos and labels in 600 rows" in "".join(beside.remarks(shared_data / "pets3"))
+    assert "metadata.csv, which names photos and labels in 600 rows" in "".join(remarks(shared_data / "pets3"))

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from fscl.formats.cells import as_text, is_missing_word
+from fscl.formats.tables.cells import as_text, is_missing_word
 from fscl.manifest import reasons
 
 DateOrder = Literal["dmy", "mdy", "ymd"]

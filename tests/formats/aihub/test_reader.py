@@ -9,7 +9,7 @@ from PIL import Image
 
 from fscl import formats
 from fscl.errors import PhotosError
-from fscl.formats import aihub
+from fscl.formats.aihub import reader
 from fscl.formats.reading import Reading
 from fscl.manifest import Manifest
 from fscl.scanning.scan import scan
@@ -165,7 +165,7 @@ class TestFolders:
 
     def test_class_folders_are_none_of_it(self, draw):
         root = draw("노루/a.jpg", "TS_01/b.jpg", "training/c.jpg")
-        assert not aihub.is_layout(root)
+        assert not reader.is_layout(root)
 
 
 class TestNamesOfFiles:

@@ -21,8 +21,8 @@ import pandas as pd
 from fscl import archives
 from fscl.errors import PhotosError
 from fscl.formats import boxes
-from fscl.formats.aihub_labels import Entry, Record, read_labels
-from fscl.formats.folders import NOT_UTF8, PHOTO_SUFFIXES, Found, escaped, walk
+from fscl.formats.aihub.label_files import Entry, Record, read_labels
+from fscl.formats.class_folders.reader import NOT_UTF8, PHOTO_SUFFIXES, Found, escaped, walk
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, Manifest
 from fscl.species import find_species, nfc, numbered_species, plain

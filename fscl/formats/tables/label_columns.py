@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fscl.formats.cells import as_text, is_missing_word
+from fscl.formats.tables.cells import as_text, is_missing_word
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
 

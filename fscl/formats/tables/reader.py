@@ -9,16 +9,17 @@ import pandas as pd
 import pyarrow as pa
 
 from fscl.errors import ConfigurationError, PhotosError, first_line
-from fscl.formats import boxes, delimited
-from fscl.formats.box_columns import as_size, find_box_columns, incomplete_box, read_box_numbers
-from fscl.formats.box_units import measure
-from fscl.formats.cells import as_text, is_missing_word
-from fscl.formats.folders import PHOTO_SUFFIXES
-from fscl.formats.layouts import SPLIT_NAMES
+from fscl.formats import boxes
+from fscl.formats.class_folders.layouts import SPLIT_NAMES
+from fscl.formats.class_folders.reader import PHOTO_SUFFIXES
 from fscl.formats.reading import NOTHING_SAID, Reading
-from fscl.formats.species_columns import ONE_COLUMN, LabelColumns, find_label_columns, read_labels
-from fscl.formats.table_paths import place_paths
-from fscl.formats.times import read_times
+from fscl.formats.tables import delimited
+from fscl.formats.tables.box_columns import as_size, find_box_columns, incomplete_box, read_box_numbers
+from fscl.formats.tables.box_units import measure
+from fscl.formats.tables.cells import as_text, is_missing_word
+from fscl.formats.tables.label_columns import ONE_COLUMN, LabelColumns, find_label_columns, read_labels
+from fscl.formats.tables.paths import place_paths
+from fscl.formats.tables.times import read_times
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
 from fscl.manifest.table import BOX, COLUMNS, Manifest

@@ -10,8 +10,8 @@ import pandas as pd
 
 from fscl import archives
 from fscl.errors import PhotosError
-from fscl.formats import layouts, passed_over
-from fscl.formats.layouts import SPLIT_NAMES
+from fscl.formats.class_folders import layouts, passed_over
+from fscl.formats.class_folders.layouts import SPLIT_NAMES
 from fscl.manifest.table import Manifest
 
 __all__ = ["NOT_UTF8", "PHOTO_SUFFIXES", "SPLIT_NAMES", "Found", "escaped", "not_utf8", "read", "walk"]
@@ -64,7 +64,7 @@ def read(root: Path, *, layout: str | None = None, code_page: str | None = None)
     Args:
         root: the folder or archive.
         layout: what the folders from the root on mean, such as `site/class`; by default classes, or splits that hold
-            classes. See `fscl.formats.layouts`.
+            classes. See `fscl.formats.class_folders.layouts`.
 
     Args:
         root: the folder or zip.

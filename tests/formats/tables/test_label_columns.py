@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from fscl.errors import PhotosError
-from fscl.formats import tabular
+from fscl.formats.tables import reader
 
 HEADINGS = "filename,is_blank,class,order,family,genus,species,common_name,deployment_id,location"
 ROWS = [
@@ -21,7 +21,7 @@ ROWS = [
 def read(tmp_path):
     def read(text):
         (tmp_path / "t.csv").write_text(text, encoding="utf-8")
-        return tabular.read(tmp_path / "t.csv")
+        return reader.read(tmp_path / "t.csv")
 
     return read
 

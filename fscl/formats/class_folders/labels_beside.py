@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from fscl import archives
-from fscl.formats.tabular import NAMES
+from fscl.formats.tables.reader import NAMES
 
 KINDS = (".csv", ".tsv", ".json", ".xlsx", ".ods")
 LOOKED_AT = 20  # files in each folder

@@ -1,6 +1,6 @@
 import pytest
 
-from fscl.formats import folders
+from fscl.formats.class_folders import reader
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def remarks(draw):
         for name in others:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).mkdir() if name.endswith("/") else (root / name).touch()
-        return list(folders.read(packed(root) if packed else root).remarks)
+        return list(reader.read(packed(root) if packed else root).remarks)
 
     return read
 
@@ -62,7 +62,7 @@ def test_hidden_folders_are_said(remarks):
 
 class TestLinks:
     def classes(self, root):
-        return folders.read(root).rows.groupby("label").size().to_dict()
+        return reader.read(root).rows.groupby("label").size().to_dict()
 
     def test_a_real_folder_wins_over_its_link(self, draw):
         root = draw("fox/1.jpg", "fox/2.jpg", "hare/1.jpg")
@@ -70,7 +70,7 @@ class TestLinks:
         (root / "zz_link").symlink_to(root / "hare")
         (root / "hare" / "up").symlink_to("..")
         assert self.classes(root) == {"fox": 2, "hare": 1}
-        assert list(folders.read(root).remarks) == [
+        assert list(reader.read(root).remarks) == [
             "linked folders whose photos are read where they lie: a_link → fox, hare/up → ., zz_link → hare"
         ]
 
@@ -85,7 +85,7 @@ class TestLinks:
         (root / "fox").symlink_to("../disk")
         (root / "wolf").symlink_to("../disk")
         assert self.classes(root) == {"fox": 2, "hare": 1}
-        assert list(folders.read(root).remarks) == ["linked folders whose photos are read where they lie: wolf → fox"]
+        assert list(reader.read(root).remarks) == ["linked folders whose photos are read where they lie: wolf → fox"]
 
     def test_the_root_may_be_a_link(self, draw):
         root = draw("disk/fox/1.jpg", "disk/hare/1.jpg")

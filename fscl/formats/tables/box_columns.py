@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fscl.formats.cells import as_text, is_missing_word
+from fscl.formats.tables.cells import as_text, is_missing_word
 from fscl.manifest.table import BOX
 
 Form = Literal["size", "corners", "centre"]
