@@ -15,11 +15,12 @@ from rich.progress import Progress
 
 from fscl import archives, formats
 from fscl.errors import PhotosError
-from fscl.formats.class_folders.reader import NOT_UTF8
+from fscl.formats import manifest_file
 from fscl.formats.reading import NOTHING_SAID, Reading
+from fscl.formats.walk import NOT_UTF8
 from fscl.images import UnreadableError, read_facts
 from fscl.manifest import reasons
-from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest
+from fscl.manifest.table import BOX, COLUMNS, Manifest
 from fscl.scanning import sequences
 from fscl.scanning.labels import apply_class_map, read_class_map
 from fscl.scanning.photo_times import taken
@@ -125,7 +126,7 @@ def open_photos(source: Path, reading: Reading = NOTHING_SAID, *, gap_s: float |
 
 def is_manifest_file(source: Path) -> bool:
     """Tell whether a source is a manifest, which is opened as it is."""
-    return source.suffix == ".parquet" and source.exists() and is_manifest(source)
+    return manifest_file.recognises(source)
 
 
 def scan_with_bar(

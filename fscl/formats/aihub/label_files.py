@@ -9,7 +9,7 @@ import numpy as np
 
 from fscl import archives
 from fscl.formats.boxes import NO_BOX
-from fscl.formats.class_folders.reader import escaped
+from fscl.formats.walk import escaped
 from fscl.images import Box
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy

@@ -22,7 +22,8 @@ from fscl import archives
 from fscl.errors import PhotosError
 from fscl.formats import boxes
 from fscl.formats.aihub.label_files import Entry, Record, read_labels
-from fscl.formats.class_folders.reader import NOT_UTF8, PHOTO_SUFFIXES, Found, escaped, walk
+from fscl.formats.reading import NOTHING_SAID, Reading
+from fscl.formats.walk import NOT_UTF8, PHOTO_SUFFIXES, Contents, escaped, walk
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, Manifest
 from fscl.species import find_species, nfc, numbered_species, plain
@@ -46,7 +47,7 @@ TIME = r"^\s*(\d{4})\D(\d\d)\D(\d\d)(?:[ T]+(\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?"  
 ALWAYS = ["path", "label_file", "label", *BOX, "infrared", "time", "problem", "note"]
 
 
-def is_layout(source: Path, levels: int = 4) -> bool:
+def recognises(source: Path, levels: int = 4) -> bool:
     """Tell the set by its folders of photos, labels or single species, packed or not, at most `levels` below."""
     try:
         if archives.is_archive(source):
@@ -58,10 +59,10 @@ def is_layout(source: Path, levels: int = 4) -> bool:
         return False
     if _has_parts({source.name, *(inner.name for inner in below)}):
         return True
-    return levels > 1 and any(is_layout(inner, levels - 1) for inner in below if ABOVE.search(nfc(inner.name)))
+    return levels > 1 and any(recognises(inner, levels - 1) for inner in below if ABOVE.search(nfc(inner.name)))
 
 
-def read(root: Path, *, frame: boxes.Frame = "stored", code_page: str | None = None) -> Manifest:
+def read(root: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     """Read photos and labels of the set, in sorted path order: a row per animal that is marked in a photo.
 
     Site is the camera, sequence a clip of it. Further columns: `label_file` (relative to the root), `date`
@@ -75,31 +76,32 @@ def read(root: Path, *, frame: boxes.Frame = "stored", code_page: str | None = N
 
     Args:
         root: the folder or zip.
-        frame: what the boxes were drawn on.
-        code_page: of names in zips, see `fscl.archives.members`.
+        reading: `box_frame` and `zip_encoding` of it.
 
     Raises:
         PhotosError: no photos or no label files.
     """
     root = root.resolve()
-    found = walk(root, (*PHOTO_SUFFIXES, ".json"), into_zips=True, code_page=code_page)
-    files = _unpacked_first(root, [*found.files, *found.unreadable])
+    contents = walk(root, (*PHOTO_SUFFIXES, ".json"), into_zips=True, code_page=reading.zip_encoding)
+    files = _unpacked_first(root, [*contents.files, *contents.unreadable])
     labels = [path for path in files if path.lower().endswith(".json")]
     photos = sorted(set(files) - set(labels))
-    _check(root, photos, labels, found)
+    _check(root, photos, labels, contents)
     with ThreadPoolExecutor() as threads:
         entries = threads.map(lambda file: read_labels(root, file, _folder_species(file)), labels)
         told = list(chain.from_iterable(entries))
     nameless = {escaped(path): NOT_UTF8 for path in photos if escaped(path) != path}
     rows = list(_matched([path for path in photos if escaped(path) == path], told))
-    rows += [{"path": path, "problem": why} for path, why in (nameless | found.closed).items()]
+    rows += [{"path": path, "problem": why} for path, why in (nameless | contents.closed).items()]
     columns = pd.DataFrame(rows).sort_values("path", kind="stable", ignore_index=True)
     columns = columns.reindex(columns=list(dict.fromkeys([*ALWAYS, *columns])))
     splits = [(root.name + "/" + columns[name]).map(_split, na_action="ignore") for name in ("path", "label_file")]
     columns["split"] = splits[0].fillna(splits[1])
-    columns["problem"] = reasons.added(columns["problem"], columns["path"].map(found.unreadable))
+    columns["problem"] = reasons.added(columns["problem"], columns["path"].map(contents.unreadable))
     columns = _with_times(_with_name_parts(_without_mixtures(columns)))
-    return Manifest.build(boxes.turn_upright(columns, boxes.read_headers(columns, root), frame=frame), root)
+    return Manifest.build(
+        boxes.turn_upright(columns, boxes.read_headers(columns, root), frame=reading.box_frame or "stored"), root
+    )
 
 
 def _unpacked_first(root: Path, files: list[str]) -> list[str]:
@@ -113,13 +115,13 @@ def _unpacked_first(root: Path, files: list[str]) -> list[str]:
     return sorted(path for path in files if path not in packed or identity(path) not in unpacked)
 
 
-def _check(root: Path, photos: list[str], labels: list[str], found: Found) -> None:
+def _check(root: Path, photos: list[str], labels: list[str], contents: Contents) -> None:
     if photos and labels:
         return
-    others = [f"{count} {suffix}" for suffix, count in found.others.most_common(5)]
-    closed = [f"{path}: {why}" for path, why in list(found.closed.items())[:1]]
+    others = [f"{count} {suffix}" for suffix, count in contents.others.most_common(5)]
+    closed = [f"{path}: {why}" for path, why in list(contents.closed.items())[:1]]
     also = f" (also {', '.join([*others, *closed])})" if others or closed else ""
-    in_parts = any(suffix.startswith(".part") for suffix in found.others)
+    in_parts = any(suffix.startswith(".part") for suffix in contents.others)
     fix = "join the parts of each zip to one file" if in_parts else "give the folder that holds both"
     raise PhotosError(
         f"{root}: expected photos (in {PHOTOS}) and their label files (.json, in {LABELS}), got {len(photos)} photos "

@@ -3,14 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from fscl.formats.class_folders import layouts
-
-if TYPE_CHECKING:
-    from fscl.formats.class_folders.reader import Found
+from fscl.formats.walk import FORK, HIDDEN, Contents
 
 # Beside photos these are no loss.
 CLUTTER = {
@@ -31,25 +28,24 @@ KNOWN_HIDDEN = {
     *(".trash", ".trashes", ".trash-1000", ".spotlight-v100", ".fseventsd", ".temporaryitems", ".@__thumb", ".dvc"),
     *(".picasaoriginals", ".idea", ".vscode", ".venv"),
 }
-HIDDEN, FORK = "hidden", "._"  # files whose names begin with a point: photos, and all others
 NO_SUFFIX = "without a suffix"
 LISTED = 3  # folders in a sentence
 SUFFIXES = 6  # in a sentence
 
 
-def remarks(found: "Found", labels: pd.Series, layout: layouts.Layout) -> list[str]:
+def remarks(contents: Contents, labels: pd.Series, layout: layouts.Layout) -> list[str]:
     """Say what was passed over: class folders without a photo, files by suffix, linked and hidden folders.
 
     Args:
-        found: what there is.
+        contents: of the folder or zip.
         labels: of the photos, those that cannot be read included.
         layout: what its folders mean.
     """
     by_class: dict[str | None, Counter[str]] = defaultdict(Counter)
-    for (folder, suffix), count in found.passed_over.items():
+    for (folder, suffix), count in contents.passed_over.items():
         if not _is_clutter(suffix):
             by_class[_label(folder, layout)][_kind(suffix)] += count
-    empty = {label for folder in found.empty if (label := _label(folder, layout)) is not None}
+    empty = {label for folder in contents.empty if (label := _label(folder, layout)) is not None}
     photos = set(labels.dropna())
     lost = {
         label: _counted(by_class.get(label, Counter()), SUFFIXES) for label in {*by_class, *empty} - photos if label
@@ -60,11 +56,11 @@ def remarks(found: "Found", labels: pd.Series, layout: layouts.Layout) -> list[s
         said.append(f"class folders without a photo: {_listed(each, len(each))}")
     total = sum(by_class.values(), Counter())
     if total:
-        said.append(f"passed over: {_counted(total, SUFFIXES)}{_where(by_class, photos)}{_hints(found)}")
-    if found.links:
-        each = [f"{link} → {target}" for link, target in sorted(found.links.items())]
+        said.append(f"passed over: {_counted(total, SUFFIXES)}{_where(by_class, photos)}{_hints(contents)}")
+    if contents.links:
+        each = [f"{link} → {target}" for link, target in sorted(contents.links.items())]
         said.append(f"linked folders whose photos are read where they lie: {_listed(each, LISTED)}")
-    hidden = [folder for folder in sorted(found.hidden) if PurePosixPath(folder).name.lower() not in KNOWN_HIDDEN]
+    hidden = [folder for folder in sorted(contents.hidden) if PurePosixPath(folder).name.lower() not in KNOWN_HIDDEN]
     if hidden:
         said.append(f"hidden folders are passed over: {_listed(hidden, LISTED)}")
     return said
@@ -96,8 +92,8 @@ def _where(by_class: dict[str | None, Counter[str]], photos: Iterable[str]) -> s
     return f" ({_listed(each, LISTED)})" if each else ""
 
 
-def _hints(found: "Found") -> str:
-    suffixes = {suffix for _, suffix in found.passed_over}
+def _hints(contents: Contents) -> str:
+    suffixes = {suffix for _, suffix in contents.passed_over}
     return "".join(f"; {hint}" for hint, kinds in HINTS.items() if kinds & suffixes)
 
 

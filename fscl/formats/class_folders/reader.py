@@ -1,238 +1,73 @@
 """Class folders: root/CLASS/…/photo.jpg, or root/{train,val,test}/CLASS/…/photo.jpg; the root may be a zip."""
 
-import os
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
-from fscl import archives
 from fscl.errors import PhotosError
-from fscl.formats.class_folders import layouts, passed_over
-from fscl.formats.class_folders.layouts import SPLIT_NAMES
+from fscl.formats.class_folders import labels_beside, layouts, passed_over
+from fscl.formats.reading import NOTHING_SAID, Reading
+from fscl.formats.walk import UNREADABLE_FOLDER, escaped, not_utf8, walk
 from fscl.manifest.table import Manifest
 
-__all__ = ["NOT_UTF8", "PHOTO_SUFFIXES", "SPLIT_NAMES", "Found", "escaped", "not_utf8", "read", "walk"]
 
-PHOTO_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif"),
-    *(".tif", ".tiff", ".bmp", ".gif"),
-)
-NOT_UTF8 = "file name is not UTF-8, rename it"
-UNREADABLE_FOLDER = "unreadable folder"
-ZIP_IN_ZIP = "unreadable: a zip in a zip is not opened"
-# Folders that cameras, archives, systems and programs leave behind; they hold thumbnails, forks and copies.
-JUNK_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__")
+def read(root: Path, reading: Reading = NOTHING_SAID) -> Manifest:
+    """Read a folder of class folders, or a zip of them, in sorted path order. Labels are the folder names.
 
-
-class Found(NamedTuple):
-    """What there is below a folder or in an archive. Paths are relative to it, with forward slashes."""
-
-    files: list[str]
-    """Those of the kinds looked for, sorted. Where a name is not UTF-8, `escaped` makes it text."""
-    unreadable: dict[str, str]
-    """Further ones, in archives, that cannot be read, with the reason."""
-    closed: dict[str, str]
-    """Folders and archives that cannot be opened, with the reason."""
-    passed_over: Counter[tuple[str, str]]
-    """How many other files there are in each folder of each suffix, or, without one, of each name; or hidden."""
-    empty: list[str]
-    """Folders without any file or folder."""
-    hidden: list[str]
-    """Folders whose names begin with a point, which are not entered."""
-    links: dict[str, str]
-    """Linked folders that are not entered, as what they lead to is read elsewhere → where that is."""
-
-    @property
-    def others(self) -> Counter[str]:
-        """How many other files there are of each suffix."""
-        counts: Counter[str] = Counter()
-        for (_, suffix), count in self.passed_over.items():
-            counts[suffix] += count
-        return counts
-
-
-def read(root: Path, *, layout: str | None = None, code_page: str | None = None) -> Manifest:
-    """Read a folder of class folders, or a zip archive of them, in sorted path order. Labels are the folder names.
-
-    Folders that hold all others are looked through. A photo beside the class folders, one that its archive does not
+    Folders that hold all others are looked through. A photo beside the class folders, one that its zip does not
     yield, a folder that may not be opened and a name that is not UTF-8 become rows with a `problem`. What is passed
-    over, and how the folders were understood, is said in the manifest's `remarks`.
-
-    Args:
-        root: the folder or archive.
-        layout: what the folders from the root on mean, such as `site/class`; by default classes, or splits that hold
-            classes. See `fscl.formats.class_folders.layouts`.
+    over, how the folders were understood, and which other files name labels is said in the manifest's `remarks`.
 
     Args:
         root: the folder or zip.
-        code_page: of names in a zip, see `fscl.archives.members`.
+        reading: `layout` and `zip_encoding` of it.
 
     Raises:
         PhotosError: no photos, no class folders, class folders beside split folders, or folders of which several hold
-            folders of the same names; a damaged archive.
+            folders of the same names; a damaged zip.
         ConfigurationError: a layout that is none.
     """
     root = root.resolve()
-    given = None if layout is None else layouts.parse(layout)
-    found = walk(root, code_page=code_page)
-    if not (found.files or found.unreadable or found.closed):
-        others = ", ".join(f"{count} {suffix}" for suffix, count in found.others.most_common(5))
-        fix = "; give one zip at a time, or unpack them" if found.others[".zip"] else ""
+    try:
+        manifest = _read(root, reading)
+    except PhotosError as error:  # most of all where there are no class folders other labels are worth a word
+        raise type(error)("\n  ".join([str(error), *labels_beside.remarks(root)])) from error.__cause__
+    return replace(manifest, remarks=(*manifest.remarks, *labels_beside.remarks(root)))
+
+
+def _read(root: Path, reading: Reading) -> Manifest:
+    given = None if reading.layout is None else layouts.parse(reading.layout)
+    contents = walk(root, code_page=reading.zip_encoding)
+    if not (contents.files or contents.unreadable or contents.closed):
+        others = ", ".join(f"{count} {suffix}" for suffix, count in contents.others.most_common(5))
+        fix = "; give one zip at a time, or unpack them" if contents.others[".zip"] else ""
         raise PhotosError(
             f"{root}: expected photos in {root.name}/CLASS/photo.jpg, got none ({others or 'it is empty'}){fix}"
         )
-    problems = dict.fromkeys(found.files) | found.unreadable | found.closed
+    problems = dict.fromkeys(contents.files) | contents.unreadable | contents.closed
     folders = {path: _folders(escaped(path), why) for path, why in problems.items()}
-    understood = given or layouts.guess(root, folders.values())
+    layout = given or layouts.guess(root, folders.values())
     rows = [
-        (escaped(path), *layouts.place(root, folders[path], understood), why or not_utf8(path))
+        (escaped(path), *layouts.place(root, folders[path], layout), why or not_utf8(path))
         for path, why in problems.items()
     ]
     columns = pd.DataFrame(rows, columns=["path", "label", "site", "split", "problem"]).sort_values("path")
     if columns["label"].isna().all():
         path, problem = columns[["path", "problem"]].iloc[0]
         raise PhotosError(
-            f"{root}: expected {_example(root, understood)}, got {len(columns)} photos without a class folder, "
+            f"{root}: expected {_example(root, layout)}, got {len(columns)} photos without a class folder, "
             f"such as {path if pd.isna(problem) else f'{path} ({problem})'}; make a folder for each class, or give a "
             "table (CSV) with the columns filepath,label"
         )
     columns.loc[columns["label"].isna() & columns["problem"].isna(), "problem"] = "no label"
-    remarks = (*understood.remarks, *passed_over.remarks(found, columns["label"], understood))
-    return Manifest.build(columns, root, remarks)
-
-
-def walk(
-    root: Path,
-    suffixes: tuple[str, ...] = PHOTO_SUFFIXES,
-    *,
-    into_zips: bool = False,
-    code_page: str | None = None,
-) -> Found:
-    """Find all files of some kinds below a folder, linked folders included, or in a zip archive.
-
-    Args:
-        root: the folder or archive.
-        suffixes: of the files to find, in lower case.
-        into_zips: also look into the archives below a folder.
-        code_page: of names in zips, see `fscl.archives.members`.
-
-    Raises:
-        ArchiveError: the root is a damaged archive.
-    """
-    found = Found([], {}, {}, Counter(), [], [], {})
-    packed = archives.is_archive(root)
-    listed = _in_archive(root, code_page) if packed else _in_folder(root, found, into_zips, code_page)
-    for path, problem in listed:
-        folder, _, name = path.rpartition("/")
-        suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - of each file; a Path takes ten times as long
-        wanted = suffix in suffixes and not name.startswith(".")
-        if problem == ZIP_IN_ZIP:
-            found.closed[escaped(path)] = problem
-        elif problem and wanted:
-            found.unreadable[path] = problem
-        elif wanted:
-            found.files.append(path)
-        else:
-            found.passed_over[escaped(folder), _kind(name, hides=suffix in suffixes)] += 1
-    found.files.sort()
-    return found
-
-
-def escaped(path: str) -> str:
-    """Return a path as text that a table can hold: bytes that are no UTF-8 are written out."""
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
-def not_utf8(path: str) -> str | None:
-    """Return the problem of a path that no table can hold, such as one unpacked from an archive in EUC-KR."""
-    return None if escaped(path) == path else NOT_UTF8
-
-
-def _in_folder(root: Path, found: Found, into_zips: bool, code_page: str | None) -> Iterator[tuple[str, str | None]]:
-    """The files below a folder, and why they cannot be read; notes what is not entered.
-
-    What is linked comes last, so that photos keep the names of the folders that they really lie in.
-    """
-    entered: dict[str, str] = {}  # real path → path below the root
-    waiting = [root]
-    while waiting:
-        start = waiting.pop(0)
-        place = _below(root, start)
-        if start != root and (real := os.path.realpath(start)) in entered:
-            found.links[place] = entered[real]
-            continue
-        for folder, subfolders, files in os.walk(start, onerror=lambda error: _note(error, root, found)):
-            real, place = os.path.realpath(folder), _below(root, Path(folder))
-            if real in entered:  # a link leads to a folder that holds the root
-                subfolders.clear()
-                continue
-            entered[real] = place
-            if not (subfolders or files):
-                found.empty.append(place)
-            found.hidden.extend(str(PurePosixPath(place) / name) for name in subfolders if name.startswith("."))
-            subfolders[:] = sorted(name for name in subfolders if not _is_passed_over(name))
-            waiting += [Path(folder, name) for name in subfolders if Path(folder, name).is_symlink()]
-            if into_zips:
-                yield from _in_files(Path(folder), place, files, found.closed, code_page)
-            else:
-                yield from ((str(PurePosixPath(place) / name), None) for name in files)
-
-
-def _in_files(
-    folder: Path, place: str, files: list[str], closed: dict[str, str], code_page: str | None
-) -> Iterator[tuple[str, str | None]]:
-    """The files of one folder and those in its archives."""
-    for name in files:
-        path = str(PurePosixPath(place) / name)
-        if name.startswith(".") or not archives.is_archive(folder / name):
-            yield path, None
-            continue
-        try:
-            yield from ((f"{path}/{member}", why) for member, why in _in_archive(folder / name, code_page))
-        except archives.ArchiveError as error:
-            closed[escaped(path)] = f"unreadable archive: {error}"
-        except OSError as error:
-            closed[escaped(path)] = f"unreadable archive: {(error.strerror or 'unknown').lower()}"
-
-
-def _below(root: Path, folder: Path) -> str:
-    return folder.relative_to(root).as_posix()
-
-
-def _note(error: OSError, root: Path, found: Found) -> None:
-    folder = escaped(_below(root, Path(error.filename)))
-    found.closed[folder] = f"{UNREADABLE_FOLDER}: {(error.strerror or 'unknown').lower()}"
-
-
-def _in_archive(archive: Path, code_page: str | None) -> Iterator[tuple[str, str | None]]:
-    """The files in an archive, and why they cannot be read."""
-    for name, why in archives.members(archive, code_page):
-        if any(map(_is_passed_over, name.split("/")[:-1])):
-            continue
-        if name.lower().endswith(".zip"):
-            yield name, ZIP_IN_ZIP
-        else:
-            yield name, None if why is None else f"unreadable: {why}"
+    return Manifest.build(columns, root, (*layout.remarks, *passed_over.remarks(contents, columns["label"], layout)))
 
 
 def _folders(path: str, problem: str | None) -> tuple[str, ...]:
     parts = path.split("/")
     is_folder = problem is not None and problem.startswith(UNREADABLE_FOLDER)
     return tuple(parts if is_folder else parts[:-1])
-
-
-def _is_passed_over(folder: str) -> bool:
-    return folder.startswith(".") or folder in JUNK_FOLDERS
-
-
-def _kind(name: str, *, hides: bool) -> str:
-    """What a file that is passed over counts as: its suffix, else its name; or a photo that is hidden, or a fork."""
-    if name.startswith("."):
-        return passed_over.HIDDEN if hides and not name.startswith("._") else passed_over.FORK
-    return escaped(PurePosixPath(name).suffix.lower() or name)
 
 
 def _example(root: Path, layout: layouts.Layout) -> str:

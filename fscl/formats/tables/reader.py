@@ -11,7 +11,6 @@ import pyarrow as pa
 from fscl.errors import ConfigurationError, PhotosError, first_line
 from fscl.formats import boxes
 from fscl.formats.class_folders.layouts import SPLIT_NAMES
-from fscl.formats.class_folders.reader import PHOTO_SUFFIXES
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.tables import delimited
 from fscl.formats.tables.box_columns import as_size, find_box_columns, incomplete_box, read_box_numbers
@@ -20,9 +19,10 @@ from fscl.formats.tables.cells import as_text, is_missing_word
 from fscl.formats.tables.label_columns import ONE_COLUMN, LabelColumns, find_label_columns, read_labels
 from fscl.formats.tables.paths import place_paths
 from fscl.formats.tables.times import read_times
+from fscl.formats.walk import PHOTO_SUFFIXES
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
-from fscl.manifest.table import BOX, COLUMNS, Manifest
+from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest
 
 NAMES = {
     "path": ("file path", "path", "file name", "file", "image path", "image", "photo"),
@@ -37,6 +37,16 @@ NAMES = {
 """Our column → what others call it; the first found is taken. Case, spaces, `_` and `-` do not count."""
 
 OURS = {*COLUMNS, "note", "clock"}
+
+
+def recognises(source: Path) -> bool:
+    """Tell a table by its suffix; a manifest is none.
+
+    Raises:
+        PhotosError: a file of that name that is not parquet.
+    """
+    suffix = source.suffix.lower()
+    return source.is_file() and (suffix in (".csv", ".tsv") or (suffix == ".parquet" and not is_manifest(source)))
 
 
 def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:

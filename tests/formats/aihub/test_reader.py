@@ -165,7 +165,7 @@ class TestFolders:
 
     def test_class_folders_are_none_of_it(self, draw):
         root = draw("노루/a.jpg", "TS_01/b.jpg", "training/c.jpg")
-        assert not reader.is_layout(root)
+        assert not reader.recognises(root)
 
 
 class TestNamesOfFiles:

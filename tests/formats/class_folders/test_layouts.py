@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats.class_folders import layouts, reader
+from fscl.formats.reading import Reading
 
 ROOT = Path("mine")
 
@@ -137,10 +138,10 @@ class TestGiven:
         ],
     )
     def test_each_word_is_a_folder(self, draw, layout, path, expected):
-        assert placed(reader.read(draw(path), layout=layout)) == [expected]
+        assert placed(reader.read(draw(path), Reading(layout=layout))) == [expected]
 
     def test_photos_above_the_class_have_no_label(self, draw):
-        rows = reader.read(draw("cam01/fox/1.jpg", "cam01/loose.jpg"), layout="site/class").rows
+        rows = reader.read(draw("cam01/fox/1.jpg", "cam01/loose.jpg"), Reading(layout="site/class")).rows
         assert rows["problem"].tolist()[1] == "no label"
         assert rows["site"].tolist() == ["cam01", "cam01"]
 
@@ -148,7 +149,10 @@ class TestGiven:
         archive = pack(draw("mine/cam01/fox/1.jpg", "mine/cam02/fox/1.jpg") / "mine", below="set/")
         with pytest.raises(PhotosError, match="--layout -/site/class"):
             reader.read(archive)
-        assert placed(reader.read(archive, layout="-/site/class")) == [("fox", "cam01", ""), ("fox", "cam02", "")]
+        assert placed(reader.read(archive, Reading(layout="-/site/class"))) == [
+            ("fox", "cam01", ""),
+            ("fox", "cam02", ""),
+        ]
 
     @pytest.mark.parametrize(
         ("layout", "message"),
@@ -165,11 +169,11 @@ class TestGiven:
 
     def test_a_folder_that_should_be_a_split_is_named(self, draw):
         with pytest.raises(PhotosError, match=r"folders of splits to be called train, .*, got fox; rename it"):
-            reader.read(draw("fox/1.jpg"), layout="split/class")
+            reader.read(draw("fox/1.jpg"), Reading(layout="split/class"))
 
     def test_no_photo_so_deep(self, draw):
         with pytest.raises(PhotosError, match=r"/SITE/CLASS/photo.jpg, got 1 photos without a class folder"):
-            reader.read(draw("fox/1.jpg"), layout="site/class")
+            reader.read(draw("fox/1.jpg"), Reading(layout="site/class"))
 
 
 def test_names_differing_in_white_space_are_one(draw):
@@ -210,14 +214,14 @@ def test_any_tree_is_read_whole_or_is_a_question(tmp_path_factory, places, layou
         for place in places:
             packed.writestr(f"{place}/1.jpg".lstrip("/"), "")
     try:
-        rows = reader.read(root, layout=layout).rows
+        rows = reader.read(root, Reading(layout=layout)).rows
     except PhotosError:
         with pytest.raises(PhotosError):
-            reader.read(root.with_suffix(".zip"), layout=layout)
+            reader.read(root.with_suffix(".zip"), Reading(layout=layout))
         return
     assert rows["path"].tolist() == sorted(f"{place}/1.jpg".lstrip("/") for place in places)
     assert (rows["problem"].isna() == rows["label"].notna()).all()
-    pd.testing.assert_frame_equal(reader.read(root.with_suffix(".zip"), layout=layout).rows, rows)
+    pd.testing.assert_frame_equal(reader.read(root.with_suffix(".zip"), Reading(layout=layout)).rows, rows)
 
 
 def test_real_stations(shared_data):
@@ -226,6 +230,6 @@ def test_real_stations(shared_data):
         PhotosError, match=r"StationA, StationB, StationC hold folders of the same names \(PBE, VTA\)"
     ):
         reader.read(root)
-    rows = reader.read(root, layout="site/class").rows
+    rows = reader.read(root, Reading(layout="site/class")).rows
     assert rows["site"].value_counts().to_dict() == {"StationC": 37, "StationB": 23, "StationA": 8}
     assert set(rows["label"]) == {"PBE", "VTA", "MNE", "UNID", "EGY", "TRA"}
