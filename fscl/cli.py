@@ -144,6 +144,7 @@ def scan(
     out: Path = Path("photos.parquet"),
     verify: Literal["none", "header", "decode"] = "header",
     class_map: Path | None = None,
+    root: Path | None = None,
     layout: str | None = None,
     gap: float | None = None,
     box_unit: Literal["pixel", "fraction", "percent"] | None = None,
@@ -159,6 +160,7 @@ def scan(
         out: the manifest to write
         verify: look at no photo, at each one's header, or decode each one
         class_map: a CSV `label,class` that renames or merges classes; an empty class drops the label
+        root: folder that the photos of a manifest or table are in now, if they have moved
         layout: what the folders from the source on mean: class, site/class, split/site/class; - is any folder
         gap: seconds up to which photos of one camera are of one burst (30); 0 looks for none
         box_unit: of the boxes of a table (pixels, or fractions where nearly all are)
@@ -174,7 +176,12 @@ def scan(
 
     check_new(out, overwrite=overwrite)
     reading = Reading(
-        layout=layout, box_unit=box_unit, box_frame=box_frame, date_order=date_order, zip_encoding=zip_encoding
+        root=root,
+        layout=layout,
+        box_unit=box_unit,
+        box_frame=box_frame,
+        date_order=date_order,
+        zip_encoding=zip_encoding,
     )
     gap_s = GAP_S if gap is None else gap
     with _kept("nothing was written"):
@@ -195,6 +202,7 @@ def split(
     *,
     by: By | None = None,
     out: Path | None = None,
+    root: Path | None = None,
     layout: str | None = None,
     gap: float | None = None,
     strict: Annotated[bool, On] = False,
@@ -209,6 +217,7 @@ def split(
         source: a manifest, or photos in any format
         by: what must not cross: photo, sequence or site (by sequence where known, else by photo)
         out: the manifest to write (the source itself if it is one, else photos.parquet)
+        root: folder that the photos of a manifest or table are in now, if they have moved
         layout: of the source, where that is no manifest: see `fscl scan`
         gap: seconds up to which photos of one camera are of one burst (30); 0 looks for none
         strict: a class that cannot be split is an error
@@ -229,7 +238,7 @@ def split(
     check_new(target, overwrite=overwrite or (in_place and target == source))
     settings = section("split", by=by, strict=strict, val_fraction=val_fraction, test_fraction=test_fraction)
     with _kept(f"{target} is unchanged" if target.exists() else "nothing was written"):
-        photos = _photos(source, Reading(layout=layout), gap_s=gap)
+        photos = _photos(source, Reading(root=root, layout=layout), gap_s=gap)
         divided = split_photos(photos, settings, redraw=redraw)
         divided.write(target)
     _print(balance_table(divided))
@@ -247,6 +256,7 @@ def train(
     *,
     method: str = "fscl",
     out: Path,
+    root: Path | None = None,
     classes: Annotated[list[str] | None, Several] = None,
     minority: Annotated[list[str] | None, Several] = None,
     ratio: float | None = None,
@@ -264,6 +274,7 @@ def train(
         source: a manifest, or photos in any format
         method: a method of `fscl methods`, or a recipe file of your own
         out: folder of the run
+        root: folder that the photos of a manifest or table are in now, if they have moved
         classes: those to tell apart, by label or by any name of the species (all)
         minority: the rare classes (the one with the fewest training regions; none where several have the fewest)
         ratio: thin to majority : minority = 1 : ratio
@@ -274,6 +285,7 @@ def train(
         overwrite: drop what the folder holds
         from_: an earlier run's folder to start from
     """
+    from fscl.formats.reading import Reading
     from fscl.training.loop import fit
     from fscl.training.progress import TerminalProgress
     from fscl.training.summary import run_summary
@@ -289,7 +301,7 @@ def train(
         bundle=from_,
     )
     with _kept("the same command with --resume goes on"):
-        photos = _photos(source)
+        photos = _photos(source, Reading(root=root))
         _say_untimed(photos, source, config.split.by)
         config = _class_names(photos).configured(config)
         with TerminalProgress(f"{config.method.title} → {out}") as listener:
@@ -298,18 +310,21 @@ def train(
 
 
 @app.command
-def evaluate(run: Path, source: Path | None = None, *, workers: int | None = None) -> None:
+def evaluate(run: Path, source: Path | None = None, *, root: Path | None = None, workers: int | None = None) -> None:
     """Score a trained model on its own test photos or on others, class by class.
 
     Args:
         run: folder of the run
         source: labelled photos; the run's own test photos by default
+        root: folder that these photos are in now, if they have moved
         workers: processes that read photos
     """
     from fscl import evaluation
+    from fscl.formats.reading import Reading
 
     with _kept("the run is unchanged: the same command starts again"):
-        record = evaluation.evaluate_run(run, None if source is None else _photos(source), workers=workers)
+        photos = None if source is None else _photos(source, Reading(root=root))
+        record = evaluation.evaluate_run(run, photos, root=root, workers=workers)
     _print(evaluation.table(record))
     _print(f"written to {run / 'evaluation.json'}")
 
@@ -319,6 +334,7 @@ def compare(
     source: Path,
     *,
     out: Path,
+    root: Path | None = None,
     fine: str | None = None,
     coarse: str | None = None,
     minority: Annotated[list[str] | None, Several] = None,
@@ -337,6 +353,7 @@ def compare(
     Args:
         source: a manifest, or photos in any format
         out: folder of the study
+        root: folder that the photos of a manifest or table are in now, if they have moved
         fine: MAJORITY:MINORITY, two classes that look alike; a colon within a name has a backslash before it
         coarse: MAJORITY:MINORITY, two classes that do not
         minority: rare classes among all classes, in place of pairs
@@ -351,11 +368,12 @@ def compare(
     """
     from fscl.experiments import run
     from fscl.experiments.grid import STUDY_RATIOS
+    from fscl.formats.reading import Reading
     from fscl.methods import STUDY
 
     configs = settings.resolve_all(methods or STUDY)
     with _kept("what was done is kept: the same command goes on"):
-        photos = _photos(source)
+        photos = _photos(source, Reading(root=root))
         _say_untimed(photos, source, next(iter(configs.values())).split.by)
         names = _class_names(photos)
         run.compare(
@@ -416,12 +434,11 @@ def _stage(name: str) -> int | str:
         return name
 
 
-def _photos(source: Path, reading: "Reading | None" = None, *, gap_s: float | None = None) -> "Manifest":
+def _photos(source: Path, reading: "Reading", *, gap_s: float | None = None) -> "Manifest":
     """Open photos, and say on stderr in a few lines what is wrong with them."""
-    from fscl.formats.reading import NOTHING_SAID
     from fscl.scanning.scan import in_short, is_manifest_file, open_photos
 
-    photos = open_photos(source, reading or NOTHING_SAID, gap_s=gap_s)
+    photos = open_photos(source, reading, gap_s=gap_s)
     for line in in_short(photos, source, scanned=not is_manifest_file(source)):
         print(printable(line), file=sys.stderr)
     return photos

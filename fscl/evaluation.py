@@ -1,7 +1,7 @@
 """A bundle against a table: the figures of the protocol, confusion matrix, threshold, failures."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +102,12 @@ def evaluate(
 
 
 def evaluate_run(
-    run: Path, photos: Manifest | None = None, *, batch_size: int = 64, workers: int | None = None
+    run: Path,
+    photos: Manifest | None = None,
+    *,
+    root: Path | None = None,
+    batch_size: int = 64,
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate the bundle of a run folder and write `evaluation.json` into it.
 
@@ -110,6 +115,7 @@ def evaluate_run(
         run: the folder.
         photos: labelled photos, of which the test split is used where they have one, else all; those that
             the run was trained or validated on are left out. By default the run's own test photos.
+        root: the folder that the run's own photos are in now; where photos are given, if they are nowhere else.
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
 
@@ -122,12 +128,14 @@ def evaluate_run(
     if not any((run / name).exists() for name in (LOCK, RECORD)):  # no run, whose folder is left alone
         Bundle.open(run)
     with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
-        return _evaluated(run, photos, batch_size=batch_size, workers=workers)
+        return _evaluated(run, photos, root, batch_size=batch_size, workers=workers)
 
 
-def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: int | None) -> dict[str, Any]:
+def _evaluated(
+    run: Path, photos: Manifest | None, root: Path | None, *, batch_size: int, workers: int | None
+) -> dict[str, Any]:
     bundle = Bundle.open(run)
-    own, gone = _photos_of(run)
+    own, gone = _photos_of(run, [root] if photos is None else list(dict.fromkeys([None, root])))
     test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
     validation = None if own is None or gone else _part(own, "val")
     record, _ = evaluate(bundle, test.photos, validation, split=test.split, batch_size=batch_size, workers=workers)
@@ -152,15 +160,18 @@ class _Test(NamedTuple):
     left_out: Mapping[str, int]
 
 
-def _photos_of(run: Path) -> tuple[Manifest | None, str]:
-    """Return what is known of the photos of a run, and why they are not to be had, if so."""
+def _photos_of(run: Path, roots: Sequence[Path | None]) -> tuple[Manifest | None, str]:
+    """Return what is known of the photos of a run, and why they are in none of the roots, if so."""
     path = run / PHOTOS
     if not path.exists():
         return None, f"{path} does not exist"
-    try:
-        return Manifest.read(path), ""
-    except PhotosError as error:
-        gone = str(error).split(";")[0]
+    reasons = []
+    for root in roots:
+        try:
+            return Manifest.read(path, root=root), ""
+        except PhotosError as error:
+            reasons.append(str(error).split(";")[0])
+    gone = reasons[0]
     try:
         return Manifest.read(path, anywhere=True), gone
     except PhotosError:
@@ -170,7 +181,8 @@ def _photos_of(run: Path) -> tuple[Manifest | None, str]:
 def _own_test(run: Path, own: Manifest | None, gone: str) -> _Test:
     fix = f"give photos: fscl evaluate {run} PHOTOS"
     if own is None or gone:
-        raise PhotosError(f"expected the photos of the run, but {gone}; {fix}")
+        moved = "" if own is None else f"say where they are now: fscl evaluate {run} --root FOLDER, or "
+        raise PhotosError(f"expected the photos of the run, but {gone}; {moved}{fix}")
     test = _part(own, "test")
     if test.rows.empty:
         raise PhotosError(f"{run}: has no test photos of its own; {fix}")

@@ -1,6 +1,7 @@
 """What several test rooms share."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fscl import methods
+from fscl.cli import main
 from fscl.config import Config, resolve, settings
 from fscl.manifest.table import Manifest
 
@@ -122,3 +124,22 @@ def pack() -> Callable[..., Path]:
         return archive
 
     return write
+
+
+@pytest.fixture
+def fscl(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder; return its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["fscl", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

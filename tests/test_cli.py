@@ -16,29 +16,10 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
-from fscl.cli import Flags, main
+from fscl.cli import Flags
 from fscl.manifest.table import Manifest
 
 QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
-
-
-@pytest.fixture
-def fscl(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder; return its exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["fscl", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def test_from_photos_to_report(fscl, class_folders, tmp_path):

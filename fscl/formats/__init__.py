@@ -56,13 +56,17 @@ FORMATS = {
         options=("layout", "zip_encoding"),
     ),
     "manifest": Format(
-        title="a manifest", recognises=manifest_file.recognises, read=manifest_file.read, write=manifest_file.write
+        title="a manifest",
+        recognises=manifest_file.recognises,
+        read=manifest_file.read,
+        options=("root",),
+        write=manifest_file.write,
     ),
     "table": Format(
         title="a table",
         recognises=tables.recognises,
         read=tables.read,
-        options=("box_unit", "box_frame", "date_order"),
+        options=("root", "box_unit", "box_frame", "date_order"),
     ),
 }
 """Each format by its name. The first that recognises a source reads it, the others where it has no use for what the

@@ -16,12 +16,12 @@ def recognises(source: Path) -> bool:
 
 
 def read(source: Path, reading: Reading) -> Manifest:
-    """Read a manifest as it is.
+    """Read a manifest, with its photos where they are now.
 
     Raises:
         PhotosError: as `Manifest.read`.
     """
-    return Manifest.read(source)
+    return Manifest.read(source, root=reading.root)
 
 
 def write(photos: Manifest, target: Path) -> None:

@@ -90,7 +90,7 @@ def scan(
     if paths and looks["bytes"].isna().all():
         raise PhotosError(
             f"{source}: none of its {len(paths)} photos can be opened, such as {manifest.photo(paths[0])} "
-            f"({looks['problem'].iloc[0]}); paths are relative to the folder of the table"
+            f"({looks['problem'].iloc[0]}); paths are relative to the folder of the table, or to --root FOLDER"
         )
     found = rows[["path"]].join(looks, on="path")
     as_read = manifest.rows.loc[rows.index]  # with the labels that the folders have

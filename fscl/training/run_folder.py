@@ -101,7 +101,7 @@ class RunFolder:
         if overwrite or not (resume and SETTINGS in self._content()):
             self._drop()
             write_text(self.path / SETTINGS, config.toml())
-        if not (self.path / PHOTOS).exists():
+        if not self._knows_root(photos):
             photos.write(self.path / PHOTOS)
         if source is not None and not (self.path / SOURCE).exists():
             write_text(self.path / SOURCE, json.dumps(source, indent=1, ensure_ascii=False) + "\n")
@@ -146,6 +146,11 @@ class RunFolder:
                 f"{self.path}: holds a run on other photos: {'; '.join(other)}; resume it with those, drop it by "
                 "--overwrite, or choose another --out"
             )
+
+    def _knows_root(self, photos: Manifest) -> bool:
+        """Tell whether the photos are written down where they are now: they may have moved since."""
+        written = self.path / PHOTOS
+        return written.exists() and Manifest.read(written, anywhere=True).root == photos.root
 
     def _others(self, photos: Manifest) -> list[str]:
         """Say in what the photos differ from those that the folder holds."""

@@ -1,4 +1,4 @@
-"""Paths of photos as tables write them become relative to the folder of the table, or to what they share."""
+"""Paths of photos as tables write them become relative to one root: the folder of the table, or what they share."""
 
 import os
 import re
@@ -26,13 +26,18 @@ class Placed(NamedTuple):
     problems: pd.Series
 
 
-def place_paths(paths: pd.Series, table: Path) -> Placed:
-    """Find out where the photos of a table are. Relative paths start at its folder.
+def place_paths(paths: pd.Series, table: Path, start: Path) -> Placed:
+    """Find out where the photos of a table are.
+
+    Args:
+        paths: as the table writes them.
+        table: for messages.
+        start: the folder that relative paths start at.
 
     Raises:
         PhotosError: none of the paths is of this machine; photos on several drives.
     """
-    folder = table.parent.resolve()
+    folder = start.resolve()
     foreign = {path: why for path in paths.unique() if (why := _foreign(path)) is not None}
     files = {
         path: os.path.normpath(folder / path.replace("\\", "/")) for path in paths.unique() if path not in foreign

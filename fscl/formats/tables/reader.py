@@ -50,7 +50,7 @@ def recognises(source: Path) -> bool:
 
 
 def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
-    """Read a table of photos. Paths are relative to its folder, or absolute.
+    """Read a table of photos. Paths are relative to its folder, or to the root that the user gives; or absolute.
 
     Rows that cannot be used stay, with a `problem`. Columns that are not ours stay as they came, as `source_…` where
     the name is one of ours. What was left out of a row that can be used is said in its `note`, what was understood of
@@ -76,7 +76,7 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     _check(columns, table)
     labels = read_labels(source, label_columns, reading.labels)
     times = read_times(source[found["datetime"]] if found["datetime"] else columns["datetime"], reading.date_order)
-    placed = place_paths(columns["path"], table)
+    placed = place_paths(columns["path"], table, reading.root or table.parent)
     columns = columns.assign(
         path=placed.paths,
         label=labels.labels,
