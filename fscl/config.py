@@ -165,22 +165,20 @@ class Split(Section):
 class Imbalance(Section):
     """Who is rare, and thinning: to majority : minority = 1 : ratio, to a long tail, or not at all."""
 
-    minority: tuple[str, ...] = ()  # empty: the class with the fewest training regions, or a profile's tail
+    minority: tuple[str, ...] = ()  # empty: the class with the fewest training regions, or a long tail's end
     ratio: Annotated[float, Field(gt=0, le=1)] | None = None
-    profile: Literal["exp"] | None = None  # exponential, Cao et al. 2019
-    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None  # largest : smallest class of it
+    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    """Of a long tail (exponential, Cao et al. 2019): largest class : smallest class."""
     base: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
-    """Training regions of a majority class, or of a profile's first."""
+    """Training regions of a majority class, or of a long tail's first."""
     thin_validation: bool = True
 
     @model_validator(mode="after")
     def _one_thinning(self) -> "Imbalance":
-        if (self.profile is None) != (self.imbalance is None):
-            raise ValueError("a profile and its imbalance go together, e.g. profile exp and imbalance 100")
-        if self.profile is not None and self.ratio is not None:
-            raise ValueError("a ratio and a profile both say how photos are thinned: give one of them")
-        if self.base is not None and self.ratio is None and self.profile is None:
-            raise ValueError("base is for thinning: give a ratio with it, e.g. 0.1, or a profile")
+        if self.imbalance is not None and self.ratio is not None:
+            raise ValueError("a ratio and an imbalance both say how photos are thinned: give one of them")
+        if self.base is not None and self.ratio is None and self.imbalance is None:
+            raise ValueError("base is for thinning: give a ratio with it, e.g. 0.1, or an imbalance, e.g. 100")
         return self
 
 
@@ -249,6 +247,8 @@ class Config(Section):
         """Return a fingerprint of what decides the outcome, 64 hexadecimal digits; `BOOKKEEPING` is left out."""
         outcome = self.record()
         outcome["training"] = {k: v for k, v in outcome["training"].items() if k not in BOOKKEEPING}
+        if self.imbalance.imbalance is not None:  # as in fingerprints of earlier releases, which studies hold
+            outcome["imbalance"]["profile"] = "exp"
         return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()
 
 
@@ -278,6 +278,8 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
             below = merged.get("training", {})
             merged["training"] = {key: value for key, value in below.items() if key not in ("epochs", "steps")}
         merged = _laid_over(merged, settings)
+    if "imbalance" in merged:
+        merged["imbalance"] = _without_profile(merged["imbalance"])
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
@@ -348,6 +350,18 @@ def alongside(configs: Sequence[Config], weight: float | None = None) -> dict[st
     return named | {name: with_weight(named[name], weight) for name in weighable}
 
 
+def default(name: str) -> Any:
+    """Return what a setting is where nobody sets it, by its name on the command line.
+
+    >>> default("batch_size"), default("weight"), default("epochs")
+    (64, 1.0, 100)
+    """
+    if name == "epochs":  # None, as steps may be given in their place
+        return STUDY_EPOCHS
+    kind = next((kind for _, kind in _sections() if name in kind.model_fields), LossTerm)
+    return kind.model_fields[name].default
+
+
 def section(name: str, **settings: Any) -> Any:
     """Return a section of the configuration from flags; None leaves the default.
 
@@ -386,6 +400,13 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
         both_tables = isinstance(under, Mapping) and isinstance(value, Mapping)
         merged[key] = _laid_over(under, value) if both_tables else value  # type: ignore[arg-type]
     return merged
+
+
+def _without_profile(imbalance: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Earlier releases wrote `profile = "exp"` beside the imbalance of a long tail: there is no other kind."""
+    if imbalance.get("profile") == "exp" and imbalance.get("imbalance") is not None:
+        return {key: value for key, value in imbalance.items() if key != "profile"}
+    return imbalance
 
 
 def _messages(error: ValidationError, layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:

@@ -16,7 +16,7 @@ FLOORS = [
     {"bundle", "inference"},
     {"training", "evaluation", "evaluation_table", "prediction", "explain"},
     {"experiments", "report", "export"},
-    {"cli", "serve"},
+    {"cli", "flags", "ending", "serve"},
 ]
 OVER = {"scanning": {"formats"}}  # within floor 2; its other rooms, and those of floor 1, do not import each other
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

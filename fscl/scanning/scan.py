@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import pandas as pd
-from rich.console import Console
-from rich.progress import Progress
 
 from fscl import archives, formats
 from fscl.errors import PhotosError
-from fscl.formats import manifest_file
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.walk import NOT_UTF8
 from fscl.images import UnreadableError, read_facts
@@ -25,9 +22,7 @@ from fscl.scanning import sequences
 from fscl.scanning.labels import apply_class_map, read_class_map
 from fscl.scanning.photo_times import taken
 from fscl.scanning.sequences import GAP_S
-from fscl.scanning.summary import Verify, in_short, summary
-
-__all__ = ["Verify", "in_short", "is_manifest_file", "open_photos", "scan", "scan_with_bar", "summary"]
+from fscl.scanning.summary import Verify
 
 Found = TypeVar("Found")
 BATCH = 64  # photos per task of the pool: a header takes less time than to hand out a task
@@ -104,52 +99,6 @@ def scan(
     )
     rows = sequences.with_sequences(_clipped(rows), gap_s)
     return Manifest.build(rows, manifest.root, (*manifest.remarks, *sequences.remarks(rows, gap_s)))
-
-
-def open_photos(source: Path, reading: Reading = NOTHING_SAID, *, gap_s: float | None = None) -> Manifest:
-    """Return a manifest as it is, or scan another source on the fly, with a progress bar on stderr.
-
-    Args:
-        source: a manifest, or photos in any format.
-        reading: what the user says of the source; a manifest needs nothing.
-        gap_s: as of `scan`; of a manifest whose sequences are made of times they are made anew, unless it is None.
-
-    Raises:
-        PhotosError: as `scan`; a gap for a manifest whose sequences are not made of times.
-        ConfigurationError: as `scan`.
-    """
-    if not is_manifest_file(source):
-        return scan_with_bar(source, reading=reading, gap_s=GAP_S if gap_s is None else gap_s)
-    manifest = formats.read(source, reading)
-    return manifest if gap_s is None else Manifest(sequences.regrouped(manifest.rows, gap_s), manifest.root)
-
-
-def is_manifest_file(source: Path) -> bool:
-    """Tell whether a source is a manifest, which is opened as it is."""
-    return manifest_file.recognises(source)
-
-
-def scan_with_bar(
-    source: Path,
-    *,
-    verify: Verify = "header",
-    class_map: Path | None = None,
-    reading: Reading = NOTHING_SAID,
-    gap_s: float = GAP_S,
-) -> Manifest:
-    """Scan with a progress bar on stderr, where that is a terminal."""
-    console = Console(stderr=True)
-    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
-    with bar:
-        task = bar.add_task("looking at photos", total=None)
-        return scan(
-            source,
-            verify=verify,
-            class_map=class_map,
-            reading=reading,
-            gap_s=gap_s,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
 
 
 def _mapped(rows: pd.DataFrame, renamed: dict[str, str | None], class_map: Path) -> pd.DataFrame:

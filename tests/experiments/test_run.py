@@ -310,8 +310,8 @@ def test_a_pair_of_labels_with_colons(photos):
 
 
 def test_a_long_tail_over_all_classes(tmp_path, photos, quick):
-    pairs = pairs_of(photos, fine=None, coarse=None, minority=(), base=None, profile="exp")
-    axes = AXES | {"pairs": pairs, "ratios": None, "profile": "exp", "imbalances": [10, 2]}
+    pairs = pairs_of(photos, fine=None, coarse=None, minority=(), base=None, imbalances=[10, 2])
+    axes = AXES | {"pairs": pairs, "ratios": None, "imbalances": [10, 2]}
     out = compare(photos, configs(quick, "oversampling"), tmp_path / "s", **axes)
     found = records(out)
     assert list(found) == ["all-oversampling-exp10-s0", "all-oversampling-exp2-s0"]
@@ -336,11 +336,9 @@ def test_a_long_tail_over_all_classes(tmp_path, photos, quick):
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ({"profile": "exp"}, "--profile exp --imbalance 100"),
-        ({"imbalances": [100]}, "--profile exp --imbalance 100"),
-        ({"profile": "exp", "imbalances": [10], "ratios": [0.1]}, "--ratios and --profile both"),
-        ({"profile": "exp", "imbalances": [0.1]}, "at least 1, got 0.1"),
-        ({"profile": "exp", "imbalances": [1000], "pairs": [replace(FINE, base=20)]}, "leaves none of 'deer'"),
+        ({"imbalances": [10], "ratios": [0.1]}, "--ratios and --imbalance both"),
+        ({"imbalances": [0.1]}, "at least 1, got 0.1"),
+        ({"imbalances": [1000], "pairs": [replace(FINE, base=20)]}, "leaves none of 'deer'"),
     ],
 )
 def test_a_long_tail_that_cannot_be_is_an_error_before_anything_is_written(tmp_path, photos, quick, axes, message):
@@ -392,8 +390,8 @@ def test_bad_pairs(photos):
         pairs_of(photos, fine=None, coarse=None, minority=("boar", "deer", "hare"), base=None)
     with pytest.raises(ConfigurationError, match="--minority is for all classes at once"):
         pairs_of(photos, fine="boar:deer", coarse=None, minority=("deer",), base=None)
-    with pytest.raises(ConfigurationError, match="--profile is for all classes at once and says which are rare"):
-        pairs_of(photos, fine="boar:deer", coarse=None, minority=(), base=None, profile="exp")
+    with pytest.raises(ConfigurationError, match="--imbalance is for all classes at once and says which are rare"):
+        pairs_of(photos, fine="boar:deer", coarse=None, minority=(), base=None, imbalances=[10])
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

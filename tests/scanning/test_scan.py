@@ -11,7 +11,8 @@ from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats.reading import Reading
 from fscl.images import Facts, Header
 from fscl.manifest import Manifest
-from fscl.scanning.scan import open_photos, scan, scan_with_bar
+from fscl.scanning.opening import open_photos, scan_with_bar
+from fscl.scanning.scan import scan
 
 
 def column(manifest, name):

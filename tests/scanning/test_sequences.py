@@ -7,7 +7,8 @@ from fscl.formats.reading import Reading
 from fscl.manifest import Manifest
 from fscl.manifest.splits import assign_splits
 from fscl.scanning import sequences
-from fscl.scanning.scan import open_photos, scan
+from fscl.scanning.opening import open_photos
+from fscl.scanning.scan import scan
 
 
 @pytest.fixture

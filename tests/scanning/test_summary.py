@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from fscl.manifest import Manifest
-from fscl.scanning.scan import in_short, summary
+from fscl.scanning.summary import in_short, summary
 
 
 def printed(columns, root, *, remarks=(), width=120, **options):
