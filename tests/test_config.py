@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from fscl import config, methods
+from fscl.config import layers
 from fscl.errors import ConfigurationError
 
 
@@ -126,7 +127,7 @@ def test_it_is_frozen():
 
 
 def test_setting_names_are_unique_over_the_sections():
-    names = [name for _, keys in config._keys_by_section() for name in keys]
+    names = [name for _, keys in layers._keys_by_section() for name in keys]
     assert len(names) == len(set(names))
 
 

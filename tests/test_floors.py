@@ -58,7 +58,7 @@ def test_imports_only_go_down(path):
         "images.py",
         "pixels.py",
         "decoding.py",
-        "config.py",
+        "config",
         "species.py",
     ],
 )

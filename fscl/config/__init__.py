@@ -1,0 +1,48 @@
+"""One frozen configuration: what can be set (`sections`), and how settings are laid over each other (`layers`)."""
+
+from fscl.config.layers import alongside, default, resolve, section, settings, with_weight
+from fscl.config.sections import (
+    BOOKKEEPING,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    MOST_WORKERS,
+    Augmentation,
+    Component,
+    Config,
+    Imbalance,
+    LossTerm,
+    Method,
+    Mixing,
+    Model,
+    Preprocessing,
+    Section,
+    Split,
+    Stage,
+    Training,
+)
+
+__all__ = [
+    "BOOKKEEPING",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "MOST_WORKERS",
+    "Augmentation",
+    "Component",
+    "Config",
+    "Imbalance",
+    "LossTerm",
+    "Method",
+    "Mixing",
+    "Model",
+    "Preprocessing",
+    "Section",
+    "Split",
+    "Stage",
+    "Training",
+    "alongside",
+    "default",
+    "resolve",
+    "section",
+    "settings",
+    "with_weight",
+]
