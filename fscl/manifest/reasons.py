@@ -57,7 +57,7 @@ def tally(rows: pd.DataFrame) -> dict[str, Any]:
                 "rows": int(count),
                 "paths": rows.loc[each.index[each == reason], "path"].drop_duplicates().head(LISTED).tolist(),
             }
-            for reason, count in sorted(each.value_counts().items(), key=lambda found: (-found[1], found[0]))
+            for reason, count in sorted(each.value_counts().items(), key=lambda pair: (-pair[1], pair[0]))
         ],
     }
 

@@ -64,8 +64,8 @@ def _files(photos: Manifest) -> list[_File]:
 def _hashed(files: Sequence[_File], photos: Manifest) -> list[_File]:
     """Return the files with their hashes, where they are known or the file is still as large as it was."""
     unknown = [file.path for file in files if file.content is None and _size(photos, file.path) == file.size]
-    found = hashes(photos, unknown)
-    return [file._replace(content=file.content or found.get(file.path)) for file in files]
+    now = hashes(photos, unknown)
+    return [file._replace(content=file.content or now.get(file.path)) for file in files]
 
 
 def _size(photos: Manifest, path: str) -> int | None:

@@ -66,8 +66,8 @@ def apply_class_map(labels: pd.Series, class_map: dict[str, str | None], path: P
 def suspicions(labels: pd.Series) -> list[Suspicion]:
     """Find labels that differ from a more frequent one by case, spaces or signs, or rare ones by a letter.
 
-    >>> [found] = suspicions(pd.Series(["red fox"] * 100 + ["Red_Fox"] * 40 + ["badger"] * 9))
-    >>> found
+    >>> [suspicion] = suspicions(pd.Series(["red fox"] * 100 + ["Red_Fox"] * 40 + ["badger"] * 9))
+    >>> suspicion
     Suspicion(label='Red_Fox', rows=40, meant='red fox', meant_rows=100)
     """
     counts = labels.value_counts()
@@ -75,7 +75,7 @@ def suspicions(labels: pd.Series) -> list[Suspicion]:
     plains = [_plain(name) for name in names]
     letters = _letter_counts(plains)
     first_of: dict[str, int] = {}
-    found = []
+    suspected = []
     for place, plain in enumerate(plains):
         meant = first_of.setdefault(plain, place)
         if rows[place] <= MOST_SLIPS:
@@ -84,25 +84,25 @@ def suspicions(labels: pd.Series) -> list[Suspicion]:
             near = np.flatnonzero(apart <= 2 * _allowed(plain))  # a letter replaced: one more, one less
             meant = next((other for other in near.tolist() if _is_slip(plain, plains[other])), meant)
         if meant != place:
-            found.append(Suspicion(names[place], int(rows[place]), names[meant], int(rows[meant])))
-    return found
+            suspected.append(Suspicion(names[place], int(rows[place]), names[meant], int(rows[meant])))
+    return suspected
 
 
 def written_apart(names: pd.Series) -> list[Suspicion]:
     """Find names, such as sites, that differ from a more frequent one by case, spaces, signs or zeros only.
 
-    >>> [found] = written_apart(pd.Series(["Cam01"] * 9 + ["cam 1"] * 4 + ["cam 11"] * 5))
-    >>> found
+    >>> [suspicion] = written_apart(pd.Series(["Cam01"] * 9 + ["cam 1"] * 4 + ["cam 11"] * 5))
+    >>> suspicion
     Suspicion(label='cam 1', rows=4, meant='Cam01', meant_rows=9)
     """
     counts = names.value_counts()
     first_of: dict[str, tuple[str, int]] = {}
-    found = []
+    suspected = []
     for name, rows in zip(map(str, counts.index), map(int, counts), strict=True):
         meant, meant_rows = first_of.setdefault(_plain(name), (name, rows))
         if meant != name:
-            found.append(Suspicion(name, rows, meant, meant_rows))
-    return found
+            suspected.append(Suspicion(name, rows, meant, meant_rows))
+    return suspected
 
 
 def _plain(label: str) -> str:

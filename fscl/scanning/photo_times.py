@@ -71,17 +71,17 @@ def _of_exif(exif: Mapping[int, Any], tag: int, subsecond: int, notes: list[str]
     text = _text(exif.get(tag))
     if not re.search("[1-9]", text):  # blank, or 0000:00:00 00:00:00
         return None
-    found = EXIF_TIME.match(text)
-    fraction = found and (found[7] or re.sub(r"\D.*", "", _text(exif.get(subsecond))))
-    time = found and _time(found.groups()[:6], fraction or "0")
+    match = EXIF_TIME.match(text)
+    fraction = match and (match[7] or re.sub(r"\D.*", "", _text(exif.get(subsecond))))
+    time = match and _time(match.groups()[:6], fraction or "0")
     if time is None:
         notes.append(f"EXIF time not understood: {text[:30]}")
     return _plausible(time, notes)
 
 
 def _of_name(name: str, notes: list[str]) -> datetime | None:
-    found = NAME_TIME.search(name)
-    return _plausible(found and _time(found.group(1, 3, 4, 5, 7, 8), found[9] or "0"), notes)
+    match = NAME_TIME.search(name)
+    return _plausible(match and _time(match.group(1, 3, 4, 5, 7, 8), match[9] or "0"), notes)
 
 
 def _time(parts: Sequence[str], fraction: str) -> datetime | None:

@@ -24,7 +24,7 @@ from fscl.scanning.photo_times import taken
 from fscl.scanning.sequences import GAP_S
 from fscl.scanning.summary import Verify
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 BATCH = 64  # photos per task of the pool: a header takes less time than to hand out a task
 ROUNDING_PX = 1.0  # detectors round: a box that leaves the photo by less is clipped without a note
 
@@ -87,15 +87,15 @@ def scan(
             f"{source}: none of its {len(paths)} photos can be opened, such as {manifest.photo(paths[0])} "
             f"({looks['problem'].iloc[0]}); paths are relative to the folder of the table, or to --root FOLDER"
         )
-    found = rows[["path"]].join(looks, on="path")
+    looked = rows[["path"]].join(looks, on="path")
     as_read = manifest.rows.loc[rows.index]  # with the labels that the folders have
     rows = rows.assign(
-        **{column: found[column].fillna(rows[column]) for column in ("bytes", "width", "height")},
-        datetime=rows["datetime"].fillna(found["time"]),
-        problem=reasons.added(rows["problem"], found["problem"]),
+        **{column: looked[column].fillna(rows[column]) for column in ("bytes", "width", "height")},
+        datetime=rows["datetime"].fillna(looked["time"]),
+        problem=reasons.added(rows["problem"], looked["problem"]),
         content_hash=rows["path"].map(hashes(manifest, _sharing(looks["bytes"]))),
-        note=reasons.added(rows.get("note", found["note"]), found["note"]),
-        clock=as_read["clock"].astype("str") if "clock" in as_read else sequences.clocks(as_read, found),
+        note=reasons.added(rows.get("note", looked["note"]), looked["note"]),
+        clock=as_read["clock"].astype("str") if "clock" in as_read else sequences.clocks(as_read, looked),
     )
     rows = sequences.with_sequences(_clipped(rows), gap_s)
     return Manifest.build(rows, manifest.root, (*manifest.remarks, *sequences.remarks(rows, gap_s)))
@@ -121,7 +121,7 @@ def _look_at_all(
     return pd.DataFrame(looks, index=paths, columns=list(LOOK_DTYPES)).astype(LOOK_DTYPES)
 
 
-def _in_threads(work: Callable[[str], Found], paths: list[str]) -> Iterator[list[Found]]:
+def _in_threads(work: Callable[[str], Result], paths: list[str]) -> Iterator[list[Result]]:
     """Do the work for each path, in order, a batch at a time."""
     batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
     with ThreadPoolExecutor() as threads:
@@ -153,8 +153,8 @@ def _look(photo: Path, verify: Verify) -> Look:
 
 def hashes(manifest: Manifest, paths: list[str]) -> dict[str, str | None]:
     """Return the SHA-256 of photos as their files lie now, by path; None where a file cannot be read."""
-    found = chain.from_iterable(_in_threads(lambda path: _hash(manifest.photo(path)), paths))
-    return dict(zip(paths, found, strict=True))
+    digests = chain.from_iterable(_in_threads(lambda path: _hash(manifest.photo(path)), paths))
+    return dict(zip(paths, digests, strict=True))
 
 
 def _sharing(sizes: pd.Series) -> list[str]:

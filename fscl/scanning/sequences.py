@@ -24,7 +24,7 @@ LARGE, LARGE_SHARE = 50, 0.2  # photos of a sequence, and its share of all, from
 LISTED = 3
 
 
-def clocks(rows: pd.DataFrame, found: pd.DataFrame) -> pd.Series:
+def clocks(rows: pd.DataFrame, cameras: pd.DataFrame) -> pd.Series:
     """Return whose clock the time of each photo is of; missing where the source has sequences itself.
 
     The site, where it is known; else the camera by its serial number in EXIF, or by the station in a file name of
@@ -33,7 +33,7 @@ def clocks(rows: pd.DataFrame, found: pd.DataFrame) -> pd.Series:
 
     Args:
         rows: `path`, `label`, `site`, `sequence`, `split`, as the source has them.
-        found: `camera` and `model`, by the index of the rows.
+        cameras: `camera` and `model`, by the index of the rows.
     """
     inner: dict[tuple[str, object, object], str] = {}
     keys = [
@@ -42,9 +42,9 @@ def clocks(rows: pd.DataFrame, found: pd.DataFrame) -> pd.Series:
     for key in dict.fromkeys(keys):
         inner[key] = _inner_folders(*key)
     folder = pd.Series([inner[key] for key in keys], index=rows.index, dtype="str")
-    of_folder = folder.str.cat(found["model"], sep=" ", na_rep="").str.strip()
-    found_clock = rows["site"].fillna(found["camera"]).fillna(of_folder)
-    return found_clock.mask(rows["sequence"].notna()).astype("str")
+    of_folder = folder.str.cat(cameras["model"], sep=" ", na_rep="").str.strip()
+    clock = rows["site"].fillna(cameras["camera"]).fillna(of_folder)
+    return clock.mask(rows["sequence"].notna()).astype("str")
 
 
 def _inner_folders(folder: str, label: object, split: object) -> str:

@@ -44,18 +44,18 @@ def summary(manifest: Manifest, verify: Verify = "header") -> Group:
     rows, usable = manifest.rows, manifest.usable
     title = f"{_number(usable['photo_id'].nunique(), 'usable photo')}, "
     title += f"{_number(usable['label'].nunique(), 'class', 'classes')}, in {manifest.root}"
-    found = list(_findings(rows, usable))
+    findings = list(_findings(rows, usable))
     nothing = f"Nothing {'else ' if manifest.remarks else ''}found; {UNCHECKED[verify]}."
-    limits = [f"{UNCHECKED[verify].capitalize()}."] if found and verify != "decode" else []
+    limits = [f"{UNCHECKED[verify].capitalize()}."] if findings and verify != "decode" else []
     limits += [f"{note}." for note in [untimed(rows)] if note is not None]
     return Group(
         Text(title, style="bold", overflow="fold"),
         *(_bullet(remark) for remark in manifest.remarks),
         *_class_table(rows, usable),
         *_site_table(usable),
-        Text("\nWorth a look" if found else f"\n{nothing}", style="bold"),
-        *(_shown(finding) for finding in found),
-        *([Text()] if found and limits else []),
+        Text("\nWorth a look" if findings else f"\n{nothing}", style="bold"),
+        *(_shown(finding) for finding in findings),
+        *([Text()] if findings and limits else []),
         *map(Text, limits),
     )
 
@@ -161,12 +161,12 @@ def _depths(rows: pd.DataFrame) -> Iterable[Finding]:
     """Photos of one camera that are not scaled alike, as their files do not say their depth."""
     depths = rows.get("note", pd.Series(dtype="str")).str.extract(f"({DEPTH.pattern})")[0].dropna()
     camera = rows.get("clock", rows["site"]).fillna(rows["site"])[depths.index].fillna("")
-    each = depths.groupby(camera).agg(lambda found: ", ".join(found.value_counts().index))
+    each = depths.groupby(camera).agg(lambda of_camera: ", ".join(of_camera.value_counts().index))
     mixed = each[each.str.contains(",")]
     if len(mixed):
         yield (
             "photos of one camera are scaled by different depths, each by its own: convert all alike to 8 bits",
-            [f"{name or 'all photos'}: {found}" for name, found in mixed.items()],
+            [f"{name or 'all photos'}: {depths}" for name, depths in mixed.items()],
         )
 
 
@@ -203,28 +203,28 @@ def _equal(paths: Sequence[str]) -> str:
 
 
 def _labels(rows: pd.DataFrame) -> Iterable[Finding]:
-    found = suspicions(rows["label"].dropna())
-    if found:
+    suspicious = suspicions(rows["label"].dropna())
+    if suspicious:
         yield (
             "labels that may be misspelt; a class map (label,class) merges them",
-            [f"{s.label} ({_number(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in found],
+            [f"{s.label} ({_number(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in suspicious],
         )
 
 
 def _labels_in_short(rows: pd.DataFrame) -> Iterable[str]:
-    found = suspicions(rows["label"].dropna())
-    if found:
-        yield f"labels that may be misspelt: {_few([f'{s.label} (like {s.meant})' for s in found])}"
+    suspicious = suspicions(rows["label"].dropna())
+    if suspicious:
+        yield f"labels that may be misspelt: {_few([f'{s.label} (like {s.meant})' for s in suspicious])}"
 
 
 def _keys(rows: pd.DataFrame) -> Iterable[Finding]:
     for column in ("site", "sequence"):
-        found = written_apart(rows[column].dropna())
-        if found:
+        apart = written_apart(rows[column].dropna())
+        if apart:
             yield (
                 f"{column}s that differ in case, spaces, signs or zeros only, and count as several: a split may part "
                 "what belongs together",
-                [f"{s.label} ({_number(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in found],
+                [f"{s.label} ({_number(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in apart],
             )
 
 

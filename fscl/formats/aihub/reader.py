@@ -163,8 +163,8 @@ def _photo_beside(entry: Entry) -> str:
 
 def _with_name_parts(columns: pd.DataFrame) -> pd.DataFrame:
     """Site, sequence, field, date and light, from the names of the photos."""
-    found = [PHOTO_NAME.match(_stem(path)) for path in columns["path"]]
-    parts = pd.DataFrame([match.groupdict() if match else {} for match in found], columns=[*PHOTO_NAME.groupindex])
+    matches = [PHOTO_NAME.match(_stem(path)) for path in columns["path"]]
+    parts = pd.DataFrame([match.groupdict() if match else {} for match in matches], columns=[*PHOTO_NAME.groupindex])
     parts = parts.astype("str").apply(lambda part: part.str.upper())
     date = _day(parts["date"], "%y%m%d")
     strange = date.isna() & columns["problem"].isna()
@@ -212,8 +212,8 @@ def _split(path: str) -> str | None:
     for folder in _above(path):
         if species := SPECIES_FOLDER.match(ZIP.sub("", folder)):
             return "train" if species["split"].upper() == "T" else "val"
-        if found := re.search("training|validation", folder.lower()):
-            return "train" if found[0] == "training" else "val"
+        if match := re.search("training|validation", folder.lower()):
+            return "train" if match[0] == "training" else "val"
     return None
 
 
@@ -222,7 +222,7 @@ def _has_parts(folders: Iterable[str]) -> bool:
     names = [ZIP.sub("", nfc(folder)) for folder in folders]
     if any(PHOTOS in plain(name) or LABELS in plain(name) for name in names):
         return True
-    parts = [found for found in map(SPECIES_FOLDER.match, names) if found]
+    parts = [match for match in map(SPECIES_FOLDER.match, names) if match]
     kinds = {(part["split"].upper(), part["kind"].upper(), part["number"], part["name"]) for part in parts}
     both = any((split, "L", *of) in kinds for split, kind, *of in kinds if kind == "S")
     return both or any(find_species(part["name"]) for part in parts)

@@ -124,8 +124,8 @@ def split_of(name: str) -> str | None:
     >>> split_of("Training"), split_of("seg_test"), split_of("fox")
     ('train', 'test', None)
     """
-    found = SPLIT_IN_NAME.fullmatch(tidy(name))
-    return SPLIT_NAMES[found[1].lower()] if found else None
+    match = SPLIT_IN_NAME.fullmatch(tidy(name))
+    return SPLIT_NAMES[match[1].lower()] if match else None
 
 
 def _named(folders: Folders, layout: Layout) -> dict[str, str | None]:

@@ -90,9 +90,9 @@ def find_box_columns(headings: Mapping[str, str]) -> BoxColumns | None:
     """
     for prefix, (form, layouts) in product(PREFIXES, FORMS):
         for layout in layouts:
-            found = _of_layout(headings, prefix, layout)
-            if len(found) == 4 and (found[0] == headings.get(prefix + layout[0])):
-                return BoxColumns(found, form, bool(prefix) or form == "corners")
+            parts = _of_layout(headings, prefix, layout)
+            if len(parts) == 4 and (parts[0] == headings.get(prefix + layout[0])):
+                return BoxColumns(parts, form, bool(prefix) or form == "corners")
     for name, form in ONE_COLUMN.items():
         if name in headings:
             return BoxColumns([headings[name]], form, True)
@@ -103,11 +103,11 @@ def incomplete_box(headings: Mapping[str, str]) -> list[str]:
     """Say which columns look like a box and are none, if any."""
     for prefix, (_, layouts) in product(PREFIXES, FORMS):
         for layout in layouts:
-            found = _of_layout(headings, prefix, layout)
-            if len(found) == 3:
-                named = prefix if headings.get(prefix + layout[0]) == found[0] else ""
+            parts = _of_layout(headings, prefix, layout)
+            if len(parts) == 3:
+                named = prefix if headings.get(prefix + layout[0]) == parts[0] else ""
                 lacking = next(named + part for part in layout if not {prefix + part, part} & set(headings))
-                return [f"no boxes were read: beside {', '.join(found)} there is no {lacking}"]
+                return [f"no boxes were read: beside {', '.join(parts)} there is no {lacking}"]
     like = [heading for plain, heading in headings.items() if "bbox" in plain or "boundingbox" in plain]
     if like:
         return [f"no boxes were read from {', '.join(like)}: expected x, y, w, h or xmin, ymin, xmax, ymax"]
@@ -132,15 +132,15 @@ def read_box_numbers(source: pd.DataFrame, columns: BoxColumns) -> BoxNumbers:
     """Read the numbers of boxes. A row without four of them has none, and is still `given` where a cell is not empty.
 
     >>> table = pd.DataFrame({"bbox": ["[20, 32, 100, 80]", "", "20 32"]})
-    >>> found = read_box_numbers(table, BoxColumns(["bbox"], "size", True))
-    >>> found.numbers.iloc[0].tolist(), found.given.tolist()
+    >>> boxes = read_box_numbers(table, BoxColumns(["bbox"], "size", True))
+    >>> boxes.numbers.iloc[0].tolist(), boxes.given.tolist()
     ([20.0, 32.0, 100.0, 80.0], [True, False, True])
     """
     if len(columns.headings) == 1:
         cells = source[columns.headings[0]]
-        found = pd.DataFrame([_four(cell) for cell in cells], index=source.index, columns=NUMBERS, dtype="float64")
+        numbers = pd.DataFrame([_four(cell) for cell in cells], index=source.index, columns=NUMBERS, dtype="float64")
         shown = as_text(cells.map(str, na_action="ignore"))
-        return BoxNumbers(found, shown.notna() & ~is_missing_word(shown), [])
+        return BoxNumbers(numbers, shown.notna() & ~is_missing_word(shown), [])
     texts = [as_text(source[heading]) for heading in columns.headings]
     text = pd.DataFrame({name: t.mask(is_missing_word(t)) for name, t in zip(NUMBERS, texts, strict=True)})
     with_comma = {cell for name in NUMBERS for cell in text[name].dropna() if DECIMAL_COMMA.fullmatch(cell)}
@@ -161,8 +161,8 @@ def _four(cell: object) -> list[float]:
     """The four numbers of a cell, a list or its text, such as JSON."""
     if isinstance(cell, list | tuple | np.ndarray):
         cell = ", ".join(map(str, cell))
-    found = FOUR_NUMBERS.fullmatch(cell.strip()) if isinstance(cell, str) else None
-    numbers = [float(number) for number in found.groups()] if found else []
+    match = FOUR_NUMBERS.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    numbers = [float(number) for number in match.groups()] if match else []
     return numbers if np.isfinite(numbers).all() and numbers else [float("nan")] * 4
 
 

@@ -127,10 +127,10 @@ def _code_page(content: bytes, path: Path) -> str:
         number = content[: content.index(bad[0])].count(b"\n") + 1
         raise PhotosError(f"{path}: expected UTF-8, which line {number} is not while others are; {fix}")
     # Comma, semicolon and tab are never half a letter.
-    found = guess((cell for line in telling for cell in re.split(rb"[,;\t]", line)), CODE_PAGES)
-    if found is None or not found.is_plausible:
+    guessed = guess((cell for line in telling for cell in re.split(rb"[,;\t]", line)), CODE_PAGES)
+    if guessed is None or not guessed.is_plausible:
         raise PhotosError(f"{path}: expected UTF-8; {fix}")
-    return found.code_page
+    return guessed.code_page
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -145,9 +145,9 @@ def _header_place(lines: list[str]) -> tuple[int, str]:
     """The index of the line with the header, len(lines) where there is none, and the separator."""
     said = None
     for place, line in enumerate(lines):
-        found = SEPARATOR_LINE.match(line) if said is None else None
-        if found:
-            said = found[1]
+        match = SEPARATOR_LINE.match(line) if said is None else None
+        if match:
+            said = match[1]
         elif line.strip():
             separator = said or _separator(lines[place:])
             if not line.startswith("#") or _is_header(lines[place:], separator):

@@ -53,11 +53,11 @@ def find_label_columns(headings: Mapping[str, str]) -> LabelColumns | None:
     >>> find_label_columns({"class": "class", "genus": "Genus", "species": "species"}).genus_and_species
     ['Genus', 'species']
     """
-    found = _there(headings, ONE_COLUMN)
+    present = _there(headings, ONE_COLUMN)
     is_blank = headings.get("isblank")
     in_ranks = bool(_there(headings, RANKS)) or ("class" in headings and bool(_there(headings, NAMES)))
     if "label" in headings or not in_ranks:
-        return LabelColumns(found[:1], [], is_blank, found[1:], in_ranks=False) if found else None
+        return LabelColumns(present[:1], [], is_blank, present[1:], in_ranks=False) if present else None
     names, both = _there(headings, NAMES), _there(headings, ("genus", "species"))
     if len(both) == 1:
         names, both = names + both, []

@@ -64,18 +64,18 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     headings: dict[str, str] = {}
     for name in source.columns:
         headings.setdefault(_plain(name), name)
-    found = {ours: next(_there(headings, names), None) for ours, names in NAMES.items()}
-    found["site"] = next((site for site in _there(headings, NAMES["site"]) if not _has_urls(source[site])), None)
+    theirs = {ours: next(_there(headings, names), None) for ours, names in NAMES.items()}
+    theirs["site"] = next((site for site in _there(headings, NAMES["site"]) if not _has_urls(source[site])), None)
     label_columns = find_label_columns(headings)
-    _check_headings(source, table, found["path"], label_columns)
+    _check_headings(source, table, theirs["path"], label_columns)
     assert label_columns is not None, "refused above"
     _check_said(
-        reading, table, has_times=found["datetime"] is not None, has_boxes=find_box_columns(headings) is not None
+        reading, table, has_times=theirs["datetime"] is not None, has_boxes=find_box_columns(headings) is not None
     )
-    columns, of_words = _texts(source, found)
+    columns, of_words = _texts(source, theirs)
     _check(columns, table)
     labels = read_labels(source, label_columns, reading.labels)
-    times = read_times(source[found["datetime"]] if found["datetime"] else columns["datetime"], reading.date_order)
+    times = read_times(source[theirs["datetime"]] if theirs["datetime"] else columns["datetime"], reading.date_order)
     placed = place_paths(columns["path"], table, reading.root or table.parent)
     columns = columns.assign(
         path=placed.paths,
@@ -90,7 +90,7 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     columns = boxed.columns.assign(problem=reasons.added(boxed.columns["problem"], _repeats(boxed.columns)))
     if boxed.unit is not None:
         columns = boxes.turn_upright(columns, boxed.photos, unit=boxed.unit, frame=reading.box_frame or "stored")
-    used = {*found.values(), *boxed.headings, *([] if label_columns.in_ranks else label_columns.headings)}
+    used = {*theirs.values(), *boxed.headings, *([] if label_columns.in_ranks else label_columns.headings)}
     others = source[[name for name in source.columns if name not in used]]
     others = others.rename(columns=lambda name: f"source_{name}" if name in OURS else name)
     remarks = [*remarks, *labels.remarks, *boxed.remarks, *times.remarks, *of_words]
@@ -127,7 +127,7 @@ def _plain(name: str) -> str:
 def _check_headings(source: pd.DataFrame, table: Path, path: str | None, label: LabelColumns | None) -> None:
     """Refuse a table that names no photos or does not say what they show."""
     wanted = {"path": (path, NAMES["path"]), "label": (label, ONE_COLUMN)}
-    missing = [f"{name} ({', '.join(names)})" for name, (found, names) in wanted.items() if found is None]
+    missing = [f"{name} ({', '.join(names)})" for name, (heading, names) in wanted.items() if heading is None]
     if not missing:
         return
     got = ", ".join(source.columns)
@@ -149,10 +149,10 @@ def _check_said(reading: Reading, table: Path, *, has_times: bool, has_boxes: bo
         )
 
 
-def _texts(source: pd.DataFrame, found: Mapping[str, str | None]) -> tuple[pd.DataFrame, list[str]]:
+def _texts(source: pd.DataFrame, headings: Mapping[str, str | None]) -> tuple[pd.DataFrame, list[str]]:
     """Our columns of text in one form, empty where the table has none; and how many words for nothing are in them."""
     columns, remarks = pd.DataFrame(index=source.index), []
-    for ours, theirs in found.items():
+    for ours, theirs in headings.items():
         text = as_text(source[theirs]) if theirs is not None else pd.Series(None, index=source.index, dtype="str")
         if ours in ("site", "sequence", "split"):
             text = text.map(tidy, na_action="ignore").astype("str")
@@ -203,26 +203,26 @@ def _with_boxes(
 ) -> _Boxed:
     """The boxes as the table gives them, x, y, w and h; without those that are none or in another unit."""
     columns = columns.assign(**dict.fromkeys(BOX, float("nan")))
-    found = find_box_columns(headings)
-    if found is None:
+    box = find_box_columns(headings)
+    if box is None:
         return _Boxed(columns, None, {}, [], incomplete_box(headings))
-    numbers, given, remarks = read_box_numbers(source, found)
-    named = ", ".join(found.headings)
-    columns[BOX] = as_size(numbers, found.form)
+    numbers, given, remarks = read_box_numbers(source, box)
+    named = ", ".join(box.headings)
+    columns[BOX] = as_size(numbers, box.form)
     boxed = columns["x"].notna()
-    four = named if len(found.headings) > 1 else "x, y, w, h"
+    four = named if len(box.headings) > 1 else "x, y, w, h"
     half = reasons.where(given & ~boxed, f"box needs four numbers: {four}")
     if not boxed.any():
         columns["problem"] = reasons.added(columns["problem"], half)
-        a_size = not given.any() and bool(source[found.headings].notna().any(axis=None))
-        return _Boxed(columns, None, {}, [] if a_size else found.headings, remarks)
+        a_size = not given.any() and bool(source[box.headings].notna().any(axis=None))
+        return _Boxed(columns, None, {}, [] if a_size else box.headings, remarks)
     photos = boxes.read_headers(columns, root)
     measured = measure(
         columns.loc[boxed, ["path", *BOX]],
         numbers[boxed],
         photos,
         headings=named,
-        is_sure=found.is_sure,
+        is_sure=box.is_sure,
         asked_for=reading.box_unit,
         frame=reading.box_frame or "stored",
     )
@@ -232,7 +232,7 @@ def _with_boxes(
     for problem in (half, reasons.where(flat, "box without area"), measured.problems.reindex(columns.index)):
         columns["problem"] = reasons.added(columns["problem"], problem)
     columns.loc[flat | measured.problems.reindex(columns.index).notna(), BOX] = float("nan")
-    return _Boxed(columns, measured.unit, photos, found.headings, remarks + measured.remarks)
+    return _Boxed(columns, measured.unit, photos, box.headings, remarks + measured.remarks)
 
 
 def _repeats(columns: pd.DataFrame) -> pd.Series:

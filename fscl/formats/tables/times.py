@@ -133,33 +133,33 @@ class _Date(NamedTuple):
 
 
 def _year_first(text: str) -> _Date | None:
-    found = YEAR_FIRST.match(text)
-    if found is None:
+    match = YEAR_FIRST.match(text)
+    if match is None:
         return None
-    year, month, day = (int(_either(found, name)) for name in ("year", "month", "day"))
-    return _Date(year, month, day, text[found.end() :])
+    year, month, day = (int(_either(match, name)) for name in ("year", "month", "day"))
+    return _Date(year, month, day, text[match.end() :])
 
 
 def _month_named(text: str) -> _Date | None:
-    found = MONTH_NAMED.match(text)
-    month = _either(found, "month")[:3].lower() if found else ""
-    if found is None or month not in MONTHS:
+    match = MONTH_NAMED.match(text)
+    month = _either(match, "month")[:3].lower() if match else ""
+    if match is None or month not in MONTHS:
         return None
-    year, day = int(_either(found, "year")), int(_either(found, "day"))
-    return _Date(year, MONTHS.index(month) + 1, day, text[found.end() :])
+    year, day = int(_either(match, "year")), int(_either(match, "day"))
+    return _Date(year, MONTHS.index(month) + 1, day, text[match.end() :])
 
 
 def _in_order(text: str, order: DateOrder | None) -> _Date | None:
-    found = THREE_NUMBERS.match(text)
-    if found is None or order is None:
+    match = THREE_NUMBERS.match(text)
+    if match is None or order is None:
         return None
-    parts = dict(zip(order, (found[1], found[3], found[4]), strict=True))
+    parts = dict(zip(order, (match[1], match[3], match[4]), strict=True))
     if len(parts["d"]) > 2:  # the year is not where it was said to be
         return None
     year = int(parts["y"])
     if year < 100:
         year += 1900 if year >= FIRST_YEAR else 2000
-    return _Date(year, int(parts["m"]), int(parts["d"]), text[found.end() :])
+    return _Date(year, int(parts["m"]), int(parts["d"]), text[match.end() :])
 
 
 def _on_clock(text: str) -> tuple[timedelta, str | None]:
@@ -168,12 +168,12 @@ def _on_clock(text: str) -> tuple[timedelta, str | None]:
     Raises:
         ValueError: no time of day.
     """
-    found = CLOCK.fullmatch(text)
-    if found is None:
+    match = CLOCK.fullmatch(text)
+    if match is None:
         raise ValueError(text)
-    hour, minute, second = (int(_either(found, name) or 0) for name in ("hour", "minute", "second"))
-    half = (found["before"] or found["after"] or "").lower().replace(".", "")
-    alone = not _either(found, "minute") and not half and found["lead"].lower() != "t"
+    hour, minute, second = (int(_either(match, name) or 0) for name in ("hour", "minute", "second"))
+    half = (match["before"] or match["after"] or "").lower().replace(".", "")
+    alone = not _either(match, "minute") and not half and match["lead"].lower() != "t"
     if alone or minute > 59 or second > 59 or hour > 24 or (hour == 24 and minute + second > 0):
         raise ValueError(text)
     if half:
@@ -181,10 +181,10 @@ def _on_clock(text: str) -> tuple[timedelta, str | None]:
         if hour > 12 or (hour == 0 and afternoon):
             raise ValueError(text)
         hour = hour % 12 + 12 * afternoon
-    if found["fraction"] and not _either(found, "second"):  # of a minute, as ISO 8601 has it, or 8.25 for 8:25
+    if match["fraction"] and not _either(match, "second"):  # of a minute, as ISO 8601 has it, or 8.25 for 8:25
         raise ValueError(text)
-    microseconds = int((found["fraction"] or "").ljust(6, "0")[:6])
-    return timedelta(hours=hour, minutes=minute, seconds=second, microseconds=microseconds), _zone(found["zone"])
+    microseconds = int((match["fraction"] or "").ljust(6, "0")[:6])
+    return timedelta(hours=hour, minutes=minute, seconds=second, microseconds=microseconds), _zone(match["zone"])
 
 
 def _zone(text: str | None) -> str | None:
@@ -206,6 +206,6 @@ def _zone(text: str | None) -> str | None:
     return f"{'+' if offset[1] == '+' else '-'}{minutes // 60:02}:{minutes % 60:02}"
 
 
-def _either(found: re.Match[str], name: str) -> str:
-    """What a part of the pattern holds, in whichever of its forms it was found."""
-    return next((text for key, text in found.groupdict().items() if key.rstrip("23") == name and text), "")
+def _either(match: re.Match[str], name: str) -> str:
+    """What a part of the pattern holds, in whichever of its forms it matched."""
+    return next((text for key, text in match.groupdict().items() if key.rstrip("23") == name and text), "")
