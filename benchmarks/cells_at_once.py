@@ -16,8 +16,8 @@ from fscl.config import Config, resolve, settings
 from fscl.experiments.cell import Task
 from fscl.experiments.grid import ClassSet
 from fscl.experiments.pool import run_at_once
-from fscl.manifest.synthetic import generate
 from fscl.manifest.table import Manifest
+from fscl.synthetic.photos import generate
 from fscl.training.subset import split_photos
 
 PAIR = ClassSet("fine", ("roe_deer", "water_deer"), ("roe_deer",), 200)

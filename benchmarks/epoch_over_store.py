@@ -19,10 +19,10 @@ import torch
 
 from fscl import methods
 from fscl.config import Augmentation, Config, resolve, settings
-from fscl.formats.scan import scan
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.runtime import Runtime
+from fscl.scanning.scan import scan
 from fscl.training import loop
 from fscl.training.log import MetricsLog
 from fscl.training.optimization import Optimization

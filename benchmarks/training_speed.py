@@ -23,11 +23,11 @@ from torchvision.transforms import v2
 
 from fscl import methods
 from fscl.config import IMAGENET_MEAN, IMAGENET_STD, Config, resolve, settings
-from fscl.formats.scan import scan
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.runtime import Runtime
+from fscl.scanning.scan import scan
 from fscl.training.loop import untrained
 from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan

@@ -15,9 +15,9 @@ import torch
 
 from fscl import methods
 from fscl.config import resolve, settings
-from fscl.formats.scan import scan
-from fscl.manifest.synthetic import SPECIES, generate
 from fscl.manifest.table import Manifest
+from fscl.scanning.scan import scan
+from fscl.synthetic.photos import SPECIES, generate
 from fscl.training.loop import fit
 
 PARTS = {  # (end of the file's path, function) → what it is

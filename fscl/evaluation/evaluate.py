@@ -9,11 +9,11 @@ import pandas as pd
 from fscl.bundle import Bundle
 from fscl.decisions import Decisions, why_no_threshold
 from fscl.errors import PhotosError
-from fscl.formats.reasons import tally
 from fscl.inference import Scores, fit_decisions, scores
 from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore
 from fscl.manifest.identity import replaced
+from fscl.manifest.reasons import tally
 from fscl.manifest.table import Manifest, counts_by_class
 from fscl.records import VERSION, Amounts, Evaluation, Failed, Metrics, Threshold, Unusable
 from fscl.runtime import Runtime

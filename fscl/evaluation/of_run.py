@@ -1,6 +1,6 @@
 """The bundle of a run folder, evaluated on photos that it was neither trained nor validated on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,15 +10,20 @@ import numpy as np
 from fscl.bundle import Bundle
 from fscl.errors import PhotosError
 from fscl.evaluation.evaluate import amounts, evaluate, photos_in
-from fscl.formats.copies import seen_before
 from fscl.lock import held
 from fscl.manifest.table import Manifest, counts_by_class
 from fscl.records import Evaluation, write_record
 from fscl.run_folder import RunFolder
+from fscl.scanning.copies import seen_before
 
 
 def evaluate_run(
-    run: Path, photos: Manifest | None = None, *, batch_size: int = 64, workers: int | None = None
+    run: Path,
+    photos: Manifest | None = None,
+    *,
+    root: Path | None = None,
+    batch_size: int = 64,
+    workers: int | None = None,
 ) -> Evaluation:
     """Evaluate the bundle of a run folder and write `evaluation.json` into it.
 
@@ -26,6 +31,7 @@ def evaluate_run(
         run: the folder.
         photos: labelled photos, of which the test split is used where they have one, else all; those that
             the run was trained or validated on are left out. By default the run's own test photos.
+        root: the folder that the run's own photos are in now; where photos are given, if they are nowhere else.
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
 
@@ -39,12 +45,14 @@ def evaluate_run(
     if not (folder.lock.exists() or folder.record.exists()):  # no run, whose folder is left alone
         Bundle.open(run)
     with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
-        return _evaluated(run, photos, batch_size=batch_size, workers=workers)
+        return _evaluated(run, photos, root, batch_size=batch_size, workers=workers)
 
 
-def _evaluated(run: Path, photos: Manifest | None, *, batch_size: int, workers: int | None) -> Evaluation:
+def _evaluated(
+    run: Path, photos: Manifest | None, root: Path | None, *, batch_size: int, workers: int | None
+) -> Evaluation:
     bundle = Bundle.open(run)
-    own, gone = _photos_of(run)
+    own, gone = _photos_of(run, [root] if photos is None else list(dict.fromkeys([None, root])))
     test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
     validation = None if own is None or gone else _part(own, "val")
     evaluation, _ = evaluate(
@@ -77,15 +85,18 @@ class _Test(NamedTuple):
     left_out: Mapping[str, int]
 
 
-def _photos_of(run: Path) -> tuple[Manifest | None, str]:
-    """Return what is known of the photos of a run, and why they are not to be had, if so."""
+def _photos_of(run: Path, roots: Sequence[Path | None]) -> tuple[Manifest | None, str]:
+    """Return what is known of the photos of a run, and why they are in none of the roots, if so."""
     path = RunFolder(run).photos
     if not path.exists():
         return None, f"{path} does not exist"
-    try:
-        return Manifest.read(path), ""
-    except PhotosError as error:
-        gone = str(error).split(";")[0]
+    reasons = []
+    for root in roots:
+        try:
+            return Manifest.read(path, root=root), ""
+        except PhotosError as error:
+            reasons.append(str(error).split(";")[0])
+    gone = reasons[0]
     try:
         return Manifest.read(path, anywhere=True), gone
     except PhotosError:
@@ -95,7 +106,8 @@ def _photos_of(run: Path) -> tuple[Manifest | None, str]:
 def _own_test(run: Path, own: Manifest | None, gone: str) -> _Test:
     fix = f"give photos: fscl evaluate {run} PHOTOS"
     if own is None or gone:
-        raise PhotosError(f"expected the photos of the run, but {gone}; {fix}")
+        moved = "" if own is None else f"say where they are now: fscl evaluate {run} --root FOLDER, or "
+        raise PhotosError(f"expected the photos of the run, but {gone}; {moved}{fix}")
     test = _part(own, "test")
     if test.rows.empty:
         raise PhotosError(f"{run}: has no test photos of its own; {fix}")

@@ -11,8 +11,8 @@ from fscl.bundle import Bundle, versions
 from fscl.config import Config
 from fscl.errors import FsclError
 from fscl.evaluation import evaluate
+from fscl.experiments.cosine_matrices import cosine_matrices
 from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
-from fscl.experiments.similarity import similarity
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import SPLITS, Manifest, counts_by_class
 from fscl.progress import Listener
@@ -89,7 +89,7 @@ def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
         evaluations=evaluations,
         curve=curve(metrics),
         validation_curve=validation_curve(metrics),
-        similarity=similarity(started_from, bundles[kept], test),
+        similarity=cosine_matrices(started_from, bundles[kept], test),
         provenance=Provenance(
             created=now(),
             seconds=round(time.monotonic() - started, 1),

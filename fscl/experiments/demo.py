@@ -7,8 +7,8 @@ from fscl.config import resolve, settings
 from fscl.experiments.grid import ClassSet
 from fscl.experiments.ledger import DRAWN_PHOTOS, Ledger
 from fscl.experiments.run import compare
-from fscl.manifest.synthetic import SPECIES, generate
 from fscl.manifest.table import Manifest
+from fscl.synthetic.photos import SPECIES, generate
 
 PHOTOS_PER_SPECIES = 540
 MINORITY = "roe_deer"

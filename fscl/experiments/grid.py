@@ -8,11 +8,12 @@ from math import floor
 from pydantic import ValidationError
 
 from fscl.errors import ConfigurationError, in_words
-from fscl.formats.class_names import parts_of_pair
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS, ROUNDING
 from fscl.records import CellKey, Pair
+from fscl.scanning.class_names import parts_of_pair
 
 STUDY_RATIOS = (1.0, 0.1, 0.01, 0.005, 0.001)
+LONG_TAIL = "exp"  # the profile of a cell that is thinned to an imbalance
 
 
 @dataclass(frozen=True)

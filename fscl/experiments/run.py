@@ -14,7 +14,14 @@ import torch
 from fscl.config import BOOKKEEPING, Config, Split, resolve
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
 from fscl.experiments.cell import Task, run_cell
-from fscl.experiments.grid import ClassSet, cells, is_undefined, long_tail_cells, minority_photos
+from fscl.experiments.grid import (
+    LONG_TAIL,
+    ClassSet,
+    cells,
+    is_undefined,
+    long_tail_cells,
+    minority_photos,
+)
 from fscl.experiments.ledger import Ledger, commit
 from fscl.experiments.photos import check_photos, may_store, store_photos
 from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
@@ -35,7 +42,6 @@ def compare(
     pairs: Sequence[ClassSet],
     ratios: Sequence[float] | None,
     seeds: Sequence[int],
-    profile: str | None = None,
     imbalances: Sequence[float] = (),
     title: str = "Comparison",
     photos: Literal["real", "generated"] = "real",
@@ -54,11 +60,11 @@ def compare(
         configs: method → configuration; the cells set seed, minority and thinning of it.
         out: the study folder.
         pairs: what to tell apart; a missing `base` is chosen so that every ratio or imbalance can be reached.
-        ratios: majority : minority = 1 : ratio; None leaves the photos as they are, or to the profile.
+        ratios: majority : minority = 1 : ratio; None leaves the photos as they are, or to the imbalances.
         seeds: of subset, initial weights and order.
-        profile: `exp`, a long tail in the order of each pair's classes, in place of ratios; its rare classes are
-            the few-shot ones, or else the rarer half, whatever the minority of a pair says.
-        imbalances: of the profile, largest class : smallest class; a cell for each.
+        imbalances: largest class : smallest class of a long tail in the order of each pair's classes, in place of
+            ratios; a cell for each. Its rare classes are the few-shot ones, or else the rarer half, whatever the
+            minority of a pair says.
         title: of the report.
         photos: "real" or "generated".
         command: how the study was started, for the record.
@@ -70,7 +76,9 @@ def compare(
         FsclError: photos or settings that no cell can be run with; an `out` that holds something else.
         KeyboardInterrupt: finished cells stay, unfinished ones have a checkpoint.
     """
-    _check_thinning(ratios, profile, imbalances)
+    if ratios is not None and imbalances:
+        raise ConfigurationError("--ratios and --imbalance both say how photos are thinned: give one of them")
+    profile = LONG_TAIL if imbalances else None
     split = _shared_split(configs)
     ledger = Ledger(out)
     ledger.claim(overwrite=overwrite)
@@ -162,12 +170,12 @@ def pairs_of(
     coarse: str | None,
     minority: Sequence[str],
     base: int | None,
-    profile: str | None = None,
+    imbalances: Sequence[float] = (),
 ) -> list[ClassSet]:
     """Return what to tell apart: the pairs given as MAJORITY:MINORITY, else all classes with their minority.
 
     Raises:
-        ConfigurationError: pairs and a minority or a profile at once, a class that is not there, all classes rare,
+        ConfigurationError: pairs and a minority or an imbalance at once, a class that is not there, all classes rare,
             or no minority where several classes have the fewest photos.
     """
     known = sorted(manifest.usable["label"].unique())
@@ -176,13 +184,13 @@ def pairs_of(
     minority = tuple(dict.fromkeys(minority))
     if pairs and minority:
         raise ConfigurationError("--minority is for all classes at once: leave it out with --fine and --coarse")
-    if profile is not None and (pairs or minority):
+    if imbalances and (pairs or minority):
         raise ConfigurationError(
-            "--profile is for all classes at once and says which are rare: leave out --fine, --coarse and --minority"
+            "--imbalance is for all classes at once and says which are rare: leave out --fine, --coarse, --minority"
         )
     if not pairs:
         counts = Counter(manifest.usable["label"])
-        if len(counts) > 1 and not (minority or profile or rarest(counts)):
+        if len(counts) > 1 and not (minority or imbalances or rarest(counts)):
             raise ConfigurationError(f"a comparison needs rare classes, and {tie(counts)}; name some with --minority")
         pairs = [ClassSet("all", tuple(known), minority or rarest(counts))]
     for name in {name for pair in pairs for name in (*pair.classes, *pair.minority)}:
@@ -191,13 +199,6 @@ def pairs_of(
     if any(set(pair.classes) == set(pair.minority) for pair in pairs):
         raise ConfigurationError(f"a comparison needs rare and common classes, got {', '.join(known)}, all rare")
     return [replace(pair, base=base) for pair in pairs]
-
-
-def _check_thinning(ratios: Sequence[float] | None, profile: str | None, imbalances: Sequence[float]) -> None:
-    if (profile is None) != (not imbalances):
-        raise ConfigurationError("a profile and its imbalance go together: --profile exp --imbalance 100")
-    if profile is not None and ratios is not None:
-        raise ConfigurationError("--ratios and --profile both say how photos are thinned: give one of them")
 
 
 def _shared_split(configs: Mapping[str, Config]) -> Split:
@@ -257,7 +258,6 @@ def _cell_config(config: Config, cell: CellKey) -> Config:
     imbalance = {
         "minority": list(cell.minority),
         "ratio": cell.ratio if as_ratio else None,
-        "profile": cell.profile,
         "imbalance": cell.imbalance,
         "base": cell.base,
     }

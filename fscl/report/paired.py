@@ -133,10 +133,10 @@ def _test(
 ) -> tuple[PairedT, Covers]:
     figures = ({seed: _value(cells[method, seed], figure) for seed in seeds} for method in methods)
     own, other = ([value for value in of_method.values() if value is not None] for of_method in figures)
-    known = [found for method in methods for seed in seeds if (found := parts((method, seed)))]
+    known = [part for method in methods for seed in seeds if (part := parts((method, seed)))]
     if len(known) == 2 * len(seeds):
         regions = common_regions(known)
-        of_photos = np.stack([found.of(regions, figure) for found in known])
+        of_photos = np.stack([part.of(regions, figure) for part in known])
         labels = known[0].labels[known[0].places(regions)]
         differences = of_photos[: len(seeds)] - of_photos[len(seeds) :]
         result = crossed_t(np.subtract(own, other).tolist(), differences, labels, bursts(study, regions))
@@ -158,8 +158,8 @@ def paired_table(study: Study, pair: Pair) -> Table | None:
         cells = {(cell.cell.method, cell.cell.seed): cell for cell in study.select(pair, ratio)}
         rows = []
         for method, other in comparisons:
-            found = (tests.get((ratio, method, other, figure)) for figure in TESTED)
-            entries = tuple(_entry(test, mixed=mixed) for test in found)
+            tested = (tests.get((ratio, method, other, figure)) for figure in TESTED)
+            entries = tuple(_entry(test, mixed=mixed) for test in tested)
             title = study.title(method) + ("" if other == reference else f", to {study.title(other)}")
             seeds = len(_common_seeds(cells, method, other, TESTED[0]))
             rows.append(Row(title, f"{seeds} common seed{'' if seeds == 1 else 's'}", entries))

@@ -48,8 +48,8 @@ def read_parts(study: Study, cell: CellRecord) -> Parts | None:
     logits = scores[columns[2:]].to_numpy(dtype=np.float64)
     if not np.isfinite(logits).all():
         return None
-    found = photo_parts(logits, labels, np.isin(classes, cell.cell.minority))
-    return Parts(scores["region_id"].to_numpy(dtype=object), labels, found)
+    by_figure = photo_parts(logits, labels, np.isin(classes, cell.cell.minority))
+    return Parts(scores["region_id"].to_numpy(dtype=object), labels, by_figure)
 
 
 def common_regions(parts: Sequence[Parts]) -> NDArray[np.object_]:

@@ -45,18 +45,18 @@ def above_guessing(cells: Iterable[CellRecord], figure: str) -> bool:
     Figures of the scores need an AUROC above ½, figures of the decisions a balanced accuracy above 1 / classes: its
     95 % interval over seeds and test photos must not reach that.
     """
-    found = []
+    measured = []
     for result in (cell.result for cell in cells if cell.result):
         figures, counts = result.figures, result.counts
         if figure in OF_SCORES and figures.auroc is not None:
-            found.append((figures.auroc, auroc_noise(list(counts.values())), GUESSED_AUROC))
+            measured.append((figures.auroc, auroc_noise(list(counts.values())), GUESSED_AUROC))
         elif figure not in OF_SCORES and figures.balanced_accuracy is not None:
             tested = sum(recall is not None for recall in figures.recall_by_class.values())
             noise = balanced_accuracy_noise(figures.recall_by_class, counts)
-            found.append((figures.balanced_accuracy, noise, 1 / tested))
-    if not found:
+            measured.append((figures.balanced_accuracy, noise, 1 / tested))
+    if not measured:
         return False
-    values, noise_of_each, chance = zip(*found, strict=True)
+    values, noise_of_each, chance = zip(*measured, strict=True)
     return above_chance(values, noise_of_each, chance[0])
 
 

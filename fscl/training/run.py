@@ -66,7 +66,7 @@ def start_run(
     if overwrite or not (resume and folder.settings.exists()):
         _drop(folder)
         write_text(folder.settings, config.toml())
-    if not folder.photos.exists():
+    if not _knows_root(folder, photos):
         photos.write(folder.photos)
     if source is not None and not folder.source.exists():
         write_text(folder.source, json.dumps(source, indent=1, ensure_ascii=False) + "\n")
@@ -112,6 +112,11 @@ def _check_settings(folder: RunFolder, config: Config) -> None:
     settings = folder.settings
     if resolve([(str(settings), read_toml(settings))]).sha256() != config.sha256():
         raise OutputError(f"{folder.path}: holds a run of other settings; resume it with --config {settings}")
+
+
+def _knows_root(folder: RunFolder, photos: Manifest) -> bool:
+    """Tell whether the photos are written down where they are now: they may have moved since."""
+    return folder.photos.exists() and Manifest.read(folder.photos, anywhere=True).root == photos.root
 
 
 def _check_photos(folder: RunFolder, photos: Manifest) -> None:

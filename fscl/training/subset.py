@@ -11,10 +11,10 @@ from rich.text import Text
 
 from fscl.config import Config, Split
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
-from fscl.formats.reasons import tally
 from fscl.manifest.balance import balance_report
 from fscl.manifest.groups import By, why_no_test
 from fscl.manifest.imbalance import measures, profile, thin
+from fscl.manifest.reasons import tally
 from fscl.manifest.splits import (
     BYTE_COPY,
     HELD_OUT,

@@ -14,10 +14,10 @@ from rich.console import Console
 from fscl.bundle import Bundle
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.evaluation import evaluate, evaluate_run, table
-from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
 from fscl.records import Amounts, Evaluation, Failed
 from fscl.runtime import Runtime
+from fscl.scanning.scan import scan
 from fscl.training.loop import fit
 
 

@@ -11,9 +11,9 @@ from fscl.experiments import cell
 from fscl.experiments import run as module
 from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
-from fscl.formats.scan import scan
 from fscl.loading.regions import Regions
 from fscl.progress import Silent
+from fscl.scanning.scan import scan
 
 FINE = ClassSet("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "quiet": True}

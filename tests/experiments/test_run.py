@@ -190,7 +190,7 @@ def test_other_classes_photos_or_weights_are_refused(tmp_path, photos, quick):
     fewer = Manifest(photos.rows.drop(index=[0, 1]).reset_index(drop=True), photos.root)
     with pytest.raises(OutputError, match="holds a study of other photos"):
         compare(fewer, configs(quick, "baseline"), out, **axes)
-    elsewhere = Manifest(photos.rows, copytree(photos.root, tmp_path / "copy"))
+    elsewhere = Manifest(photos.rows.assign(bytes=None), copytree(photos.root, tmp_path / "copy"))
     boxed = Manifest(photos.rows.assign(x=1.0, y=1.0, w=20.0, h=20.0), photos.root)
     for other, said in ((elsewhere, "the root was"), (boxed, r"boxes of \d+ regions")):
         with pytest.raises(OutputError, match=f"holds a study of other photos: {said}"):
@@ -311,8 +311,8 @@ def test_a_pair_of_labels_with_colons(photos):
 
 
 def test_a_long_tail_over_all_classes(tmp_path, photos, quick):
-    pairs = pairs_of(photos, fine=None, coarse=None, minority=(), base=None, profile="exp")
-    axes = AXES | {"pairs": pairs, "ratios": None, "profile": "exp", "imbalances": [10, 2]}
+    pairs = pairs_of(photos, fine=None, coarse=None, minority=(), base=None, imbalances=[10, 2])
+    axes = AXES | {"pairs": pairs, "ratios": None, "imbalances": [10, 2]}
     out = compare(photos, configs(quick, "oversampling"), tmp_path / "s", **axes)
     found = records(out)
     assert list(found) == ["all-oversampling-exp10-s0", "all-oversampling-exp2-s0"]
@@ -337,11 +337,9 @@ def test_a_long_tail_over_all_classes(tmp_path, photos, quick):
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ({"profile": "exp"}, "--profile exp --imbalance 100"),
-        ({"imbalances": [100]}, "--profile exp --imbalance 100"),
-        ({"profile": "exp", "imbalances": [10], "ratios": [0.1]}, "--ratios and --profile both"),
-        ({"profile": "exp", "imbalances": [0.1]}, "at least 1, got 0.1"),
-        ({"profile": "exp", "imbalances": [1000], "pairs": [replace(FINE, base=20)]}, "leaves none of 'deer'"),
+        ({"imbalances": [10], "ratios": [0.1]}, "--ratios and --imbalance both"),
+        ({"imbalances": [0.1]}, "at least 1, got 0.1"),
+        ({"imbalances": [1000], "pairs": [replace(FINE, base=20)]}, "leaves none of 'deer'"),
     ],
 )
 def test_a_long_tail_that_cannot_be_is_an_error_before_anything_is_written(tmp_path, photos, quick, axes, message):
@@ -393,8 +391,8 @@ def test_bad_pairs(photos):
         pairs_of(photos, fine=None, coarse=None, minority=("boar", "deer", "hare"), base=None)
     with pytest.raises(ConfigurationError, match="--minority is for all classes at once"):
         pairs_of(photos, fine="boar:deer", coarse=None, minority=("deer",), base=None)
-    with pytest.raises(ConfigurationError, match="--profile is for all classes at once and says which are rare"):
-        pairs_of(photos, fine="boar:deer", coarse=None, minority=(), base=None, profile="exp")
+    with pytest.raises(ConfigurationError, match="--imbalance is for all classes at once and says which are rare"):
+        pairs_of(photos, fine="boar:deer", coarse=None, minority=(), base=None, imbalances=[10])
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -12,9 +12,9 @@ from fscl import methods
 from fscl.config import Config, resolve, settings
 from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
-from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
 from fscl.progress import Silent
+from fscl.scanning.scan import scan
 from fscl.training.loop import fit
 from tests.fuzz import mutations
 

@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from fscl.bundle import Bundle
 from fscl.errors import BundleError, ConfigurationError, DivergenceError, PhotosError
 from fscl.experiments.ledger import validation_curve
-from fscl.formats.scan import scan
 from fscl.manifest.splits import assign_splits
 from fscl.manifest.table import Manifest
 from fscl.progress import Silent
+from fscl.scanning.scan import scan
 from fscl.training import log, loop, optimization
 from fscl.training.log import read_metrics
 from fscl.training.loop import MIN_VALIDATION_PHOTOS, fit

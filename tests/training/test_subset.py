@@ -43,13 +43,13 @@ def test_a_name_given_twice_counts_once(photos, quick):
 
 
 def test_a_profile_falls_over_the_classes_in_the_order_given(photos, quick):
-    found = subset(photos, quick(profile="exp", imbalance=5, base=20, classes=("hare", "boar", "deer")))
+    found = subset(photos, quick(imbalance=5, base=20, classes=("hare", "boar", "deer")))
     assert found.train_counts == {"boar": 8, "deer": 4, "hare": 20}
     assert found.classes == ("boar", "deer", "hare")
     assert found.minority == ("boar", "deer")  # few-shot, both
-    by_name = subset(photos, quick(profile="exp", imbalance=5, base=20))
+    by_name = subset(photos, quick(imbalance=5, base=20))
     assert by_name.train_counts == {"boar": 20, "deer": 8, "hare": 4}
-    assert subset(photos, quick(profile="exp", imbalance=5, minority=("deer",))).minority == ("deer",)
+    assert subset(photos, quick(imbalance=5, minority=("deer",))).minority == ("deer",)
 
 
 def test_the_tail_is_the_few_shot_classes_or_else_the_rarer_half():
