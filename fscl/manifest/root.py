@@ -88,11 +88,15 @@ def _places(manifest: Path, said: Root) -> list[Path]:
 
 
 def _size(photo: Path) -> int | None:
-    """The bytes of a photo, None where it is not there."""
+    """The bytes of a photo, None where it is not there, -1 where it is and cannot be opened: scanning says why."""
     try:
         return archives.size(photo)
-    except (OSError, ValueError, archives.ArchiveError):
+    except archives.ArchiveError:
+        return -1
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name that no file can have
         return None
+    except OSError:
+        return -1
 
 
 def _missing(manifest: Path, said: Root, given: Path | None, present: list[Path], photo: str) -> PhotosError:
