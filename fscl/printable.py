@@ -40,6 +40,11 @@ class PlainConsole(Console):
             yield Segment(text if control else printable(text), style, control)
 
 
+def show(shown: RenderableType) -> None:
+    """Print text or a table; lines of text are as long as they are."""
+    PlainConsole(soft_wrap=isinstance(shown, str)).print(shown)
+
+
 def _plain(shown: Any) -> Any:
     if isinstance(shown, str):
         return printable(shown)
