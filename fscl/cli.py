@@ -208,6 +208,14 @@ def parts() -> None:
     show(table())
 
 
+@app.command
+def words() -> None:
+    """Explain the words that the program uses, a line each."""
+    from fscl.words import table
+
+    show(table())
+
+
 def main() -> None:
     """Run the command line: exit code 0 done, 2 the user's input, 130 interrupted, 1 our fault."""
     run(app, sys.argv[1:])

@@ -57,7 +57,7 @@ def compare(
             photos fall exponentially over the classes by name
         seeds: one run per seed (0)
         jobs: runs at once (on a CPU one per core, at most 4)
-        title: of the report
+        title: of the report (the name of the folder)
         overwrite: drop what the folder holds
     """
     from fscl.experiments.grid import STUDY_RATIOS
@@ -88,7 +88,7 @@ def compare(
             ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
             seeds=seeds or [0],
             imbalances=imbalance or (),
-            title=printable(title or source.stem),
+            title=printable(title) if title else None,
             jobs=jobs,
             overwrite=overwrite,
             command=printable(shlex.join(["fscl", *sys.argv[1:]])),

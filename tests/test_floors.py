@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
     {
-        *("config", "registry", "errors", "atomic", "lock", "printable", "records", "species"),
+        *("config", "registry", "errors", "atomic", "lock", "printable", "records", "species", "words"),
         *("runtime", "progress", "run_folder"),
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
     },
@@ -57,7 +57,7 @@ def test_imports_only_go_down(path):
     "room",
     [
         *("manifest", "scoring", "report", "formats", "scanning", "synthetic", "records", "config"),
-        *("images.py", "pixels.py", "decoding.py", "species.py", "progress.py", "run_folder.py"),
+        *("images.py", "pixels.py", "decoding.py", "species.py", "progress.py", "run_folder.py", "words.py"),
     ],
 )
 def test_scanning_scoring_and_reporting_do_not_import_torch(room):

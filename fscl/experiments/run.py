@@ -35,7 +35,7 @@ def compare(
     ratios: Sequence[float] | None,
     seeds: Sequence[int],
     imbalances: Sequence[float] = (),
-    title: str = "Comparison",
+    title: str | None = None,
     photos: Literal["real", "generated"] = "real",
     command: str = "",
     jobs: int | None = None,
@@ -57,7 +57,7 @@ def compare(
         imbalances: largest class : smallest class of a long tail in the order of each pair's classes, in place of
             ratios; a cell for each. Its rare classes are the few-shot ones, or else the rarer half, whatever the
             minority of a pair says.
-        title: of the report.
+        title: of the report; the name of the folder by default.
         photos: "real" or "generated".
         command: how the study was started, for the record.
         jobs: cells at once; by default one per core of a CPU, at most 4, or one on an accelerator.
@@ -76,7 +76,7 @@ def compare(
     source = source_record(manifest, divided, split)
     _say(source["notes"], quiet=quiet)
     plan = study_plan(divided, configs, pairs, ratios, seeds, imbalances, ledger.before())
-    study = plan.header(title=title, photos=photos, command=command, source=source)
+    study = plan.header(title=title or out.resolve().name, photos=photos, command=command, source=source)
     ledger.check(study, divided)
     usable = Manifest(divided.usable.reset_index(drop=True), divided.root)
     check_photos(_missing(plan.tasks, ledger), usable)

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fscl.report.charts.drawing import INK
+from fscl.report.charts.drawing import CARD, GRID, INK, MUTED
 from fscl.report.page import ARCHITECTURE, draw_architecture
 from fscl.report.study import read_study
 

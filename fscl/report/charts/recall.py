@@ -134,8 +134,8 @@ def _tradeoff_chart(study: Study, pair: Pair) -> Drawing:
         f"trade-off-{pair}",
         "What finding the rare class costs",
         pair_title(study, pair),
-        "Up: more of the rare class found; right: more of the common class kept; the upper right corner is best. "
-        "Large markers: means over seeds, joined from 1:1 to the rarest ratio where there are several; small "
+        "Up: more of the rare class found; right: more of the common class named rightly; the upper right corner is "
+        "best. Large markers: means over seeds, joined from 1:1 to the rarest ratio where there are several; small "
         "points: single seeds; grey lines: equal balanced accuracy.",
     )
 
