@@ -96,6 +96,11 @@ def _balanced(study: Study, pair: Pair, ratio: float) -> str:
     best = _best(balanced)
     if most == best:
         return f"It also has the highest balanced accuracy, which counts each class the same: {balanced[best]}."
+    if most in leaders(balanced):
+        return (
+            f"In balanced accuracy, which counts each class the same, it is as good as {_name(study, best)}: "
+            f"{balanced[most]} and {balanced[best]}."
+        )
     return (
         f"In balanced accuracy, which counts each class the same, {_name(study, best)} leads with {balanced[best]}"
         f" ({_name(study, most)}: {balanced[most]})."

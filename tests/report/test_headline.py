@@ -72,6 +72,11 @@ def test_a_lead_within_one_deviation_is_not_clear(tell):
     )
 
 
+def test_as_good_in_balanced_accuracy_is_no_lead_of_another(tell):
+    first, _ = tell({"oversampling": (0.7, 0.951), "fscl": (0.75, 0.9)}, seeds=(0, 1, 2))
+    assert "it is as good as oversampling: 0.83 ± 0.01 and 0.83 ± 0.01." in first
+
+
 def test_several_ratios_are_counted(tell):
     first, _ = tell({"baseline": (0.2, 0.98), "fscl": (0.6, 0.4)}, ratios=(1.0, 0.1, 0.01))
     assert "at 1:0.01 (10 roe_deer" in first

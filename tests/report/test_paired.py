@@ -68,10 +68,7 @@ def test_auroc_is_adjusted_for_all_its_tests_in_the_study_and_other_figures_for_
     adjusted = dict(zip(np.sort(frame["p"]), holm_by_hand(frame["p"]), strict=True))
     others = frame[frame["figure"] != "auroc"]
     assert others["p_holm"].tolist() == pytest.approx([adjusted[p] for p in others["p"]])
-    assert (
-        "(Holm): 16 for AUROC, 48 for each other figure"
-        in paired_table(study, "fine").caption
-    )
+    assert "(Holm): 16 for AUROC, 48 for each other figure" in paired_table(study, "fine").caption
 
 
 def test_of_twenty_equal_methods_seldom_one_is_marked(study_of):
