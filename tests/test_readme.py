@@ -69,3 +69,14 @@ def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert (ROOT / target).exists(), target
+
+
+def test_the_map_has_every_file_of_the_package_and_no_other():
+    words = set(re.findall(r"[\w*]+(?:\.\w+)?", README.partition("## Every file")[2]))
+    package = ROOT / "fscl"
+    modules = [path for path in package.rglob("*.py") if not path.name.startswith("__")]
+    for path in modules:
+        assert {path.name, path.stem} & words, f"the map lacks {path.relative_to(package)}"
+        assert path.parent == package or path.parent.name in words
+    named = {word for word in words if word.endswith(".py")}
+    assert named <= {path.name for path in modules}
