@@ -80,3 +80,16 @@ def test_the_map_has_every_file_of_the_package_and_no_other():
         assert path.parent == package or path.parent.name in words
     named = {word for word in words if word.endswith(".py")}
     assert named <= {path.name for path in modules}
+
+
+def test_the_walks_name_what_is_there():
+    """Each `file.py` exists, and each name is defined in a file of the package."""
+    walks = (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Three walks")[2].partition("\n## ")[0]
+    )
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "fscl").rglob("*.py"))
+    for name in re.findall(r"`([^`]+)`", walks):
+        if name.endswith(".py"):
+            assert (ROOT / "fscl" / name).exists(), name
+        elif re.fullmatch(r"(\w+\.)?\w+", name) and not name.endswith(".toml"):
+            assert re.search(rf"(def|class) {name.rpartition('.')[2]}\b|^{name}\b", source, flags=re.MULTILINE), name
