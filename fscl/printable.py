@@ -21,7 +21,7 @@ def printable(text: str) -> str:
     >>> printable("fox\x1b[2J"), printable("two\nlines, caf\u00e9")
     ('fox\\x1b[2J', 'two\nlines, café')
     """
-    return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class PlainConsole(Console):

@@ -52,6 +52,7 @@ class Classifier(nn.Module):
     Raises:
         ConfigurationError: an unknown backbone or stage, or weights that cannot be fetched.
 
+    >>> import torch
     >>> model = Classifier("resnet18", num_classes=3, layers=(-2, -1))
     >>> logits, features = model(torch.zeros(2, 3, 32, 32))
     >>> logits.shape, [tuple(f.shape) for f in features]
@@ -90,6 +91,7 @@ class Classifier(nn.Module):
     def maps(self, photos: Float[Tensor, "batch 3 height width"]) -> Maps:
         """Return the last map and the tapped ones, which still say where in the photo something is.
 
+        >>> import torch
         >>> model = Classifier("resnet18", num_classes=3, layers=(-2, -1))
         >>> [tuple(tapped.shape) for tapped in model.maps(torch.zeros(2, 3, 64, 64)).tapped]
         [(2, 256, 4, 4), (2, 512, 2, 2)]

@@ -1,4 +1,4 @@
-"""The figures of a study as charts: SVG, without pyplot's global state, the same bytes every time."""
+"""Charts of minority recall and of what it costs. `draw_charts` draws all charts of a study."""
 
 import warnings
 from math import floor
