@@ -86,7 +86,7 @@ def members(archive: Path, code_page: str | None = None) -> Iterator[tuple[str, 
     """
     asked_for = None if code_page is None else known_code_page(code_page)
     listing = _listing(str(archive), asked_for)
-    if asked_for is not None and any(_found(str(archive), name) != member for name, member in listing.items()):
+    if asked_for is not None and any(_lookup(str(archive), name) != member for name, member in listing.items()):
         raise ArchiveError(f"{archive.name}: in {code_page} its files are called like others in another one")
     return ((name, member.problem) for name, member in listing.items())
 
@@ -139,15 +139,15 @@ def _through(path: Path) -> tuple[str, str] | None:
     text = path.as_posix()
     if "\0" in text:  # which no file has in its name, and for which the system has no error of its own
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
-    for found in THROUGH.finditer(text):
-        archive = text[: found.end() - 1]
+    for match in THROUGH.finditer(text):
+        archive = text[: match.end() - 1]
         if os.path.isfile(archive):  # noqa: PTH113 - asked for each photo: a Path takes four times as long
-            return archive, text[found.end() :]
+            return archive, text[match.end() :]
     return None
 
 
 def _member(archive: str, name: str) -> ZipInfo:
-    member = _found(archive, name)
+    member = _lookup(archive, name)
     if member is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{archive}/{name}")
     if member.problem is not None:
@@ -155,7 +155,7 @@ def _member(archive: str, name: str) -> ZipInfo:
     return member.info
 
 
-def _found(archive: str, name: str) -> _Member | None:
+def _lookup(archive: str, name: str) -> _Member | None:
     """The member of a name in the code page that suits best, else in any: whoever reads it need not know which."""
     listing = _listing(archive)
     if name in listing or not _directory(archive).unsaid:
@@ -170,14 +170,16 @@ def _found(archive: str, name: str) -> _Member | None:
     return None
 
 
-_directories: dict[str, tuple[tuple[int, int], _Directory | str]] = {}  # path → (mtime in ns, bytes), found or damage
+_directories: dict[
+    str, tuple[tuple[int, int], _Directory | str]
+] = {}  # path → (mtime in ns, bytes), content or damage
 _one_at_a_time = threading.Lock()
 
 
 def _directory(archive: str) -> _Directory:
     """What an archive holds now; read by one thread, while the others wait for it."""
-    found = os.stat(archive)  # noqa: PTH116
-    version = found.st_mtime_ns, found.st_size
+    file = os.stat(archive)  # noqa: PTH116
+    version = file.st_mtime_ns, file.st_size
     known = _directories.get(archive)
     if known is None or known[0] != version:
         with _one_at_a_time:
@@ -197,9 +199,9 @@ def _read_directory(archive: str) -> _Directory | str:
     except DAMAGES as error:
         name = Path(archive).name
         return f"{name}: expected a whole zip archive, got a damaged one ({error}), copy or download it again"
-    found = _Directory(infos, not all(map(says_its_encoding, infos)), guessed_code_page(infos), {})
-    found.listings[None] = _listed(found)
-    return found
+    directory = _Directory(infos, not all(map(says_its_encoding, infos)), guessed_code_page(infos), {})
+    directory.listings[None] = _listed(directory)
+    return directory
 
 
 def _listing(archive: str, code_page: str | None = None) -> _Listing:

@@ -1,17 +1,17 @@
 """The command line: one function per sub-command; each imports what it needs, so that help is quick."""
 
-import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from fscl import __version__
 from fscl.ending import kept, run
 from fscl.errors import PhotosError
-from fscl.flags import NO_SETTINGS, NOTHING_SAID, By, Gap, Jobs, On, Seed, Settings, Several, Source, default_of
-from fscl.printable import PlainConsole, printable
+from fscl.flags import NO_SETTINGS, NOTHING_SAID, By, Gap, On, Settings, Several, Source, default_of
+from fscl.printable import PlainConsole, show
+from fscl.study_commands import compare, demo, report
 
 app = App(
     name="fscl",
@@ -21,22 +21,6 @@ app = App(
     suppress_keyboard_interrupt=False,  # fscl.ending says what is kept
     error_console=PlainConsole(stderr=True),
 )
-
-
-@app.command
-def demo(*, out: Path = Path("runs/demo"), seed: Seed = 0, jobs: Jobs = None, overwrite: bool = False) -> None:
-    """Draw wildlife photos, train the study's four methods on them and write the report. No data needed.
-
-    Args:
-        out: folder for the photos, the runs and the report
-        seed: of the photos and of training
-        jobs: runs at once (one per core)
-        overwrite: drop what the folder holds
-    """
-    from fscl.experiments.demo import run_demo
-
-    with kept("what was done is kept: the same command goes on"):
-        _show_report(run_demo(out, seed=seed, jobs=jobs, overwrite=overwrite))
 
 
 @app.command
@@ -71,12 +55,12 @@ def scan(
         photos = scan_with_bar(source, verify=verify, class_map=class_map, reading=reading.reading(), gap_s=gap_s)
         photos.write(out)
     with kept(f"{out} is written"):
-        _print(summary(photos, verify))
+        show(summary(photos, verify))
     if photos.usable.empty:
         raise PhotosError(f"expected photos to train on, got none: {out} says of each of {len(photos.rows)} rows why")
     trainable = photos.usable["label"].nunique() > 1
     advice = f"; next: fscl train {out} --method fscl --out runs/first" if trainable else ""
-    _print(f"{len(photos.rows)} rows written to {out}{advice}")
+    show(f"{len(photos.rows)} rows written to {out}{advice}")
 
 
 @app.command
@@ -124,10 +108,10 @@ def split(
         photos = open_photos(source, Reading(root=root, layout=layout), gap_s=gap)
         divided = split_photos(photos, settings, redraw=redraw)
         divided.write(target)
-    _print(balance_table(divided))
+    show(balance_table(divided))
     for note in [*split_notes(photos, divided, settings, redraw=redraw), *untimed_notes(divided, by)]:
-        _print(note)
-    _print(f"written to {target}")
+        show(note)
+    show(f"written to {target}")
 
 
 @app.command
@@ -179,7 +163,7 @@ def train(
         config = ClassNames(photos.usable["label"]).configured(config)
         with TerminalProgress(f"{config.method.title} → {out}") as listener:
             fit(config, photos, out, resume=resume, overwrite=overwrite, listener=listener)
-    _print(run_summary(out))
+    show(run_summary(out))
 
 
 @app.command
@@ -200,99 +184,12 @@ def evaluate(run: Path, source: Path | None = None, *, root: Path | None = None,
     with kept("the run is unchanged: the same command starts again"):
         photos = None if source is None else open_photos(source, Reading(root=root))
         record = evaluation.evaluate_run(run, photos, root=root, workers=workers)
-    _print(evaluation.table(record))
-    _print(f"written to {RunFolder(run).evaluation}")
+    show(evaluation.table(record))
+    show(f"written to {RunFolder(run).evaluation}")
 
 
-@app.command
-def compare(
-    source: Path,
-    *,
-    out: Path,
-    root: Path | None = None,
-    fine: str | None = None,
-    coarse: str | None = None,
-    minority: Annotated[list[str] | None, Several] = None,
-    methods: Annotated[list[str] | None, Several] = None,
-    ratios: Annotated[list[float] | None, Several] = None,
-    imbalance: Annotated[list[float] | None, Several] = None,
-    seeds: Annotated[list[int] | None, Several] = None,
-    jobs: Jobs = None,
-    title: str | None = None,
-    overwrite: Annotated[bool, On] = False,
-    settings: Settings = NO_SETTINGS,
-) -> None:
-    """Train methods × ratios × seeds on the same photos and print the study's table. Call it again to go on.
-
-    Args:
-        source: a manifest, or photos in any format
-        out: folder of the study
-        root: folder that the photos of a manifest or table are in now, if they have moved
-        fine: MAJORITY:MINORITY, two classes that look alike; a colon within a name has a backslash before it
-        coarse: MAJORITY:MINORITY, two classes that do not
-        minority: rare classes among all classes, in place of pairs
-        methods: of `fscl methods`, or recipe files (the study's four)
-        ratios: majority : minority = 1 : ratio (with pairs the study's five, else the photos as they are)
-        imbalance: thin all classes to a long tail instead, with this largest class : smallest class, one or more;
-            photos fall exponentially over the classes by name
-        seeds: one run per seed (0)
-        jobs: runs at once (on a CPU one per core, at most 4)
-        title: of the report
-        overwrite: drop what the folder holds
-    """
-    from fscl.experiments.grid import STUDY_RATIOS
-    from fscl.experiments.run import compare as run_cells
-    from fscl.experiments.run import failures, pairs_of
-    from fscl.formats.reading import Reading
-    from fscl.methods import STUDY
-    from fscl.scanning.class_names import ClassNames
-    from fscl.scanning.opening import open_photos, say_untimed
-
-    configs = settings.resolve_all(methods or STUDY)
-    with kept("what was done is kept: the same command goes on"):
-        photos = open_photos(source, Reading(root=root))
-        say_untimed(photos, source, next(iter(configs.values())).split.by)
-        names = ClassNames(photos.usable["label"])
-        run_cells(
-            photos,
-            configs,
-            out,
-            pairs=pairs_of(
-                photos,
-                fine=names.pair(fine),
-                coarse=names.pair(coarse),
-                minority=names.labels(minority or ()),
-                base=settings.base,
-                imbalances=imbalance or (),
-            ),
-            ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
-            seeds=seeds or [0],
-            imbalances=imbalance or (),
-            title=printable(title or source.stem),
-            jobs=jobs,
-            overwrite=overwrite,
-            command=printable(shlex.join(["fscl", *sys.argv[1:]])),
-        )
-    _show_report(out)
-    failed = failures(out)
-    for cell, reason in failed.items():
-        print(printable(f"fscl: {cell} failed: {reason}"), file=sys.stderr)
-    if failed:
-        sys.exit(1)
-
-
-@app.command
-def report(study: Path, *, out: Path | None = None) -> None:
-    """Write the report of a study: one page that opens offline, Markdown, CSV and SVG.
-
-    Args:
-        study: folder of `fscl compare` or `fscl demo`
-        out: the page (report.html in the folder)
-    """
-    from fscl.report import write_report
-
-    with kept("the study is unchanged: the same command starts again"):
-        _print(f"report: {write_report(study, out)}")
+for command in (demo, compare, report):
+    app.command(command)
 
 
 @app.command
@@ -300,7 +197,7 @@ def methods() -> None:
     """List the methods, a line each."""
     from fscl.methods import table
 
-    _print(table())
+    show(table())
 
 
 @app.command
@@ -308,19 +205,15 @@ def parts() -> None:
     """List what a recipe can be made of: losses, samplers, mixings, heads and corrections, with their options."""
     from fscl.parts import table
 
-    _print(table())
+    show(table())
 
 
-def _show_report(study: Path) -> None:
-    from fscl.report import read_study, terminal_table, write_report
+@app.command
+def words() -> None:
+    """Explain the words that the program uses, a line each."""
+    from fscl.words import table
 
-    page = write_report(study)
-    _print(terminal_table(read_study(study)))
-    _print(f"report: {page}")
-
-
-def _print(shown: Any) -> None:
-    PlainConsole(soft_wrap=isinstance(shown, str)).print(shown)
+    show(table())
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Which code page texts are written in that do not say theirs: names in zips of Windows, tables of spreadsheets.
+"""The code page of texts that do not say theirs, guessed: names in zips of Windows, tables of spreadsheets.
 
 Every candidate that decodes all of them is judged by how likely its letters are, in the language that they suit best:
 the wrong code page gives letters of several languages, capitals within words, rare syllables, signs and boxes.

@@ -184,9 +184,9 @@ def _exif(image: ImageFile, *, whole: bool, complaints: Sequence[str] = ()) -> t
     with messages() as more:
         try:
             # Not image.getexif(): that of a PNG decodes all pixels to look for EXIF behind them.
-            found = Image.Image.getexif(image)
-            exif |= found
-            exif |= found.get_ifd(ExifTags.IFD.Exif) if whole else {}
+            tags = Image.Image.getexif(image)
+            exif |= tags
+            exif |= tags.get_ifd(ExifTags.IFD.Exif) if whole else {}
         except Exception as error:  # corrupt EXIF raises almost anything
             more.append(f"EXIF: {error}")
     damaged = any(OF_EXIF.search(complaint) for complaint in [*complaints, *more])

@@ -21,7 +21,7 @@ def printable(text: str) -> str:
     >>> printable("fox\x1b[2J"), printable("two\nlines, caf\u00e9")
     ('fox\\x1b[2J', 'two\nlines, café')
     """
-    return STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class PlainConsole(Console):
@@ -38,6 +38,11 @@ class PlainConsole(Console):
         """Return the parts that a renderable is made of."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else printable(text), style, control)
+
+
+def show(shown: RenderableType) -> None:
+    """Print text or a table; lines of text are as long as they are."""
+    PlainConsole(soft_wrap=isinstance(shown, str)).print(shown)
 
 
 def _plain(shown: Any) -> Any:

@@ -40,12 +40,12 @@ def known_code_page(name: str) -> str:
     ('utf-8', 'cp949')
     """
     try:
-        found = codecs.lookup(name).name
+        code_page = codecs.lookup(name).name
     except (LookupError, ValueError):
-        found = name
-    if found not in CODE_PAGES:
+        code_page = name
+    if code_page not in CODE_PAGES:
         raise ConfigurationError(f"unknown code page '{name}'{did_you_mean(name, CODE_PAGES)}")
-    return found
+    return code_page
 
 
 def says_its_encoding(info: ZipInfo) -> bool:
@@ -59,8 +59,8 @@ def guessed_code_page(infos: Iterable[ZipInfo]) -> str | None:
     if all(map(_is_utf8, names)):
         return None
     # Each folder once, however many photos it holds; a byte of / is never half a letter.
-    found = guess((part for name in names for part in name.split(b"/")), GUESSED)
-    return None if found is None else found.code_page
+    best = guess((part for name in names for part in name.split(b"/")), GUESSED)
+    return None if best is None else best.code_page
 
 
 def decoded(info: ZipInfo, guessed: str | None, asked_for: str | None = None) -> str:

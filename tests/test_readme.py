@@ -69,3 +69,27 @@ def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert (ROOT / target).exists(), target
+
+
+def test_the_map_has_every_file_of_the_package_and_no_other():
+    words = set(re.findall(r"[\w*]+(?:\.\w+)?", README.partition("## Every file")[2]))
+    package = ROOT / "fscl"
+    modules = [path for path in package.rglob("*.py") if not path.name.startswith("__")]
+    for path in modules:
+        assert {path.name, path.stem} & words, f"the map lacks {path.relative_to(package)}"
+        assert path.parent == package or path.parent.name in words
+    named = {word for word in words if word.endswith(".py")}
+    assert named <= {path.name for path in modules}
+
+
+def test_the_walks_name_what_is_there():
+    """Each `file.py` exists, and each name is defined in a file of the package."""
+    walks = (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Three walks")[2].partition("\n## ")[0]
+    )
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "fscl").rglob("*.py"))
+    for name in re.findall(r"`([^`]+)`", walks):
+        if name.endswith(".py"):
+            assert (ROOT / "fscl" / name).exists(), name
+        elif re.fullmatch(r"(\w+\.)?\w+", name) and not name.endswith(".toml"):
+            assert re.search(rf"(def|class) {name.rpartition('.')[2]}\b|^{name}\b", source, flags=re.MULTILINE), name

@@ -30,12 +30,12 @@ def run_demo(out: Path, *, seed: int = 0, jobs: int | None = None, overwrite: bo
     """
     Ledger(out).claim(overwrite=overwrite)
     folder = out / DRAWN_PHOTOS / f"seed{seed}"
-    drawn = folder / "photos.parquet"
-    if drawn.exists():
-        photos = Manifest.read(drawn)
+    manifest = folder / "photos.parquet"
+    if manifest.exists():
+        photos = Manifest.read(manifest)
     else:
         photos = generate(folder, counts=dict.fromkeys(SPECIES, PHOTOS_PER_SPECIES), seed=seed)
-        photos.write(drawn)
+        photos.write(manifest)
     flags = settings({"steps": STEPS, "image_size": IMAGE_SIZE, "val_fraction": 0.1})
     configs = {name: resolve([(name, methods.read(name)), ("demo", flags)]) for name in methods.STUDY}
     return compare(

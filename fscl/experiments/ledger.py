@@ -1,4 +1,4 @@
-"""What came of a comparison: one atomic file per cell, so that processes need not wait for each other."""
+"""The results of a comparison: one atomic file per cell, so that processes need not wait for each other."""
 
 import subprocess
 from collections.abc import Mapping, Sequence

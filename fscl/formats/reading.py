@@ -1,4 +1,4 @@
-"""What a user says of a source that does not say it itself."""
+"""What the user says about a source, because the source itself does not."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

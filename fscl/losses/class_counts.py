@@ -1,4 +1,4 @@
-"""How many training photos each class has, as the losses need it that correct for it."""
+"""How many training photos each class has, for the losses that correct for it."""
 
 from collections.abc import Sequence
 from math import inf

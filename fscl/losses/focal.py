@@ -1,4 +1,4 @@
-"""Focal loss: photos that are told with certainty count little."""
+"""Focal loss: photos that the model is already sure of count little."""
 
 from math import inf
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Label-aware smoothing: the commoner the class, the less certain its photos need to be told."""
+"""Label-aware smoothing: the more common a class, the softer its labels."""
 
 from collections.abc import Sequence
 from math import pi

@@ -1,4 +1,4 @@
-"""Feature vectors of a batch, and for how much each of them counts."""
+"""Feature vectors of a batch, each with its weight."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Self

@@ -199,7 +199,7 @@ def measures(counts: Mapping[str, int]) -> dict[str, float | None]:
     ranks = np.arange(1, len(sizes) + 1)
     return {
         "imbalance_ratio": float(sizes[-1] / sizes[0]) if sizes[0] else None,
-        "gini": float((2 * ranks - len(sizes) - 1) @ shares / len(sizes)),
+        "gini": max(0.0, float((2 * ranks - len(sizes) - 1) @ shares / len(sizes))),
         "entropy": nats / float(np.log(len(sizes))) if len(sizes) > 1 else None,
         "effective_classes": float(np.exp(nats)),
     }

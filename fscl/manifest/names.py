@@ -1,4 +1,4 @@
-"""Names of classes, sites and sequences in the one form that the manifest has them in."""
+"""Names of classes, sites and sequences, in the one form that the manifest keeps."""
 
 import unicodedata
 

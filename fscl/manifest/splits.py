@@ -70,29 +70,11 @@ def assign_splits(
     {'test': 1, 'train': 2, 'val': 1}
     """
     _check_settings(by, val_fraction, test_fraction)
-    table = rows.set_index("region_id", drop=False).sort_index()
-    table = table.astype({"split": "str", "problem": "str"})
-    if redraw:
-        table.loc[:, "split"] = None
-        table.loc[table["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False), "problem"] = None
-    table["split"] = table["split"].where(is_usable(table))
-    if tests_on_val(table, test_fraction):
-        table["split"] = table["split"].replace("val", "test")
-    _leave_out_copies(table)
-    _check_usable(table[is_usable(table)], by)
-    _fill(table, by)
-    _leave_out_copies(table)
-    usable = table[is_usable(table)]
-    pool = usable[usable["split"] == "train"]
-    if pool.empty:
-        raise PhotosError(
-            "expected photos to train on, but the source's `split` holds all out; draw it anew: fscl split --redraw"
-        )
-    check_disjoint(usable, by)
+    table = _with_splits_of_the_source(rows, by, test_fraction, redraw=redraw)
     wanted = {"test": test_fraction, "val": val_fraction}
-    shares = {part: share for part, share in wanted.items() if share > 0 and not (usable["split"] == part).any()}
+    shares = {part: share for part, share in wanted.items() if share > 0 and not (table["split"] == part).any()}
     if shares:
-        _carve(table, pool, by, shares, np.random.default_rng(seed))
+        _carve(table, by, shares, np.random.default_rng(seed))
     result = rows.copy()
     for column in ("split", "problem"):
         result[column] = table[column].reindex(rows["region_id"]).array
@@ -140,6 +122,28 @@ def check_disjoint(rows: pd.DataFrame, by: By) -> None:
             )
 
 
+def _with_splits_of_the_source(rows: pd.DataFrame, by: By, test_fraction: float, *, redraw: bool) -> pd.DataFrame:
+    """Return the rows by region, each usable one in the part that the source gives it, or in training."""
+    table = rows.set_index("region_id", drop=False).sort_index()
+    table = table.astype({"split": "str", "problem": "str"})
+    if redraw:
+        table.loc[:, "split"] = None
+        table.loc[table["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False), "problem"] = None
+    table["split"] = table["split"].where(is_usable(table))
+    if tests_on_val(table, test_fraction):
+        table["split"] = table["split"].replace("val", "test")
+    _leave_out_copies(table)
+    _check_usable(table[is_usable(table)], by)
+    _fill(table, by)
+    _leave_out_copies(table)
+    if not (table["split"] == "train").any():
+        raise PhotosError(
+            "expected photos to train on, but the source's `split` holds all out; draw it anew: fscl split --redraw"
+        )
+    check_disjoint(table, by)
+    return table
+
+
 def _refuse_trouble(rows: pd.DataFrame) -> None:
     report = balance_report(rows)
     troubles = [
@@ -170,10 +174,9 @@ def _fill(table: pd.DataFrame, by: By) -> None:
     table.loc[usable.index, "split"] = usable["split"].fillna(follows).fillna("train")
 
 
-def _carve(
-    table: pd.DataFrame, pool: pd.DataFrame, by: By, shares: dict[str, float], generator: np.random.Generator
-) -> None:
-    """Hold out shares of the pool; leave out, with a problem, surplus copies and classes too rare to test."""
+def _carve(table: pd.DataFrame, by: By, shares: dict[str, float], generator: np.random.Generator) -> None:
+    """Hold out shares of training; leave out, with a problem, surplus copies and classes too rare to test."""
+    pool = table[table["split"] == "train"]
     group, surplus = groups(pool, by)
     table.loc[surplus, "problem"] = SURPLUS.get(by)
     rows = pool.drop(index=surplus)

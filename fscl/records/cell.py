@@ -1,4 +1,4 @@
-"""`cells/CELL.json`: one training run of a study, and what came of it."""
+"""`cells/CELL.json`: one training run of a study, and its result."""
 
 from collections.abc import Mapping
 from dataclasses import field

@@ -41,9 +41,9 @@ def ablation_table(study: Study) -> Table | None:
     bands = ", ".join(f"{sign} from {least:g}" for sign, least in BANDS.items())
     where = "; ".join(f"{pair}: {', '.join(map(ratio_title, own))}" for pair, own in ratios.items())
     caption = (
-        f"{'Published: the arrows of the study, for its photos. ' if published else ''}Here: balanced accuracy, "
-        f"averaged over the ratios rarer than 1:1 that all of these methods finished ({where}). 0.5 is guessing; "
-        f"{bands}, {LOWEST} below. Beneath each arrow: that average ± sd over seeds, and the minority recall in it."
+        f"{'Published: the arrows of the study, for its photos. ' if published else ''}Here: balanced accuracy, mean "
+        f"over the ratios rarer than 1:1 that all of these methods finished ({where}). 0.5 is guessing; {bands}, "
+        f"{LOWEST} for less. Below each arrow: that mean ± sd over seeds, and the minority recall."
     )
     columns = [f"{pair}, {w}" for pair in ratios for w in ("published", "here") if w == "here" or pair in published]
     return Table(caption, "method", tuple(columns), (Section("", tuple(rows)),))

@@ -24,7 +24,7 @@ def headline(study: Study) -> list[str]:
 def _pair_paragraph(study: Study, pair: Pair) -> str:
     ratios = [ratio for ratio in study.ratios(pair) if _spreads(study, pair, ratio, "minority_recall")]
     if not ratios:
-        return f"{PAIRS[pair]}: no method has figures; the reasons stand below."
+        return f"{PAIRS[pair]}: no method has a result; the reasons are below."
     tried = {method for ratio in ratios for method in _spreads(study, pair, ratio, "minority_recall")}
     complete = [r for r in ratios if _spreads(study, pair, r, "minority_recall").keys() == tried]
     ratio = (complete or ratios)[-1]
@@ -40,10 +40,10 @@ def _nothing_learnt(study: Study, pair: Pair, ratio: float) -> str:
     if any(above_guessing(own, figure) for own in cells.values() for figure in ("auroc", "balanced_accuracy")):
         return ""
     auroc = _spreads(study, pair, ratio, "auroc")
-    highest = f"; the highest AUROC is {auroc[_best(auroc)]}" if auroc else ""
+    highest = f" The highest AUROC is {auroc[_best(auroc)]}; 0.5 is guessing." if auroc else ""
     return (
-        f"{_where(study, pair, ratio)}: nothing was learnt. In AUROC and balanced accuracy no method is above "
-        f"guessing by more than chance may give on these test photos and seeds{highest}."
+        f"{_where(study, pair, ratio)}: nothing was learnt. No method is clearly better than guessing, neither in "
+        f"AUROC nor in balanced accuracy.{highest}"
     )
 
 
@@ -52,9 +52,12 @@ def _guessing(study: Study, pair: Pair, ratio: float) -> str:
     cells = _with_figures(study, pair, ratio)
     lost = [_name(study, method) for method, own in cells.items() if not above_guessing(own, "auroc")]
     if lost:
-        return f"Not above guessing in AUROC: {_list(lost)}."
+        return f"Not clearly better than guessing in AUROC: {_list(lost)}."
     if not any(above_guessing(own, "balanced_accuracy") for own in cells.values()):
-        return "In balanced accuracy no method is above guessing: the scores tell the classes, the decisions do not."
+        return (
+            "The scores tell the classes apart, the answers do not: in balanced accuracy no method is clearly better "
+            "than guessing."
+        )
     return ""
 
 
@@ -78,9 +81,9 @@ def _found(study: Study, pair: Pair, ratio: float) -> str:
     peers = sorted(_name(study, method) for method in leaders(recalls) - {best})
     words += f" (not clearly more than {_list(peers)})" if peers else ""
     if best in kept:
-        words += f", while keeping {_percent(kept[best])} of the {common}"
+        words += f", and named {_percent(kept[best])} of the {common} rightly"
         if best != BASELINE and BASELINE in kept:
-            words += f" (the baseline kept {_percent(kept[BASELINE])})"
+            words += f" (the baseline: {_percent(kept[BASELINE])})"
     return where + words + "."
 
 
@@ -92,9 +95,14 @@ def _balanced(study: Study, pair: Pair, ratio: float) -> str:
         return ""
     best = _best(balanced)
     if most == best:
-        return f"It also has the highest balanced accuracy, which counts the classes alike: {balanced[best]}."
+        return f"It also has the highest balanced accuracy, which counts each class the same: {balanced[best]}."
+    if most in leaders(balanced):
+        return (
+            f"In balanced accuracy, which counts each class the same, it is as good as {_name(study, best)}: "
+            f"{balanced[most]} and {balanced[best]}."
+        )
     return (
-        f"In balanced accuracy, which counts the classes alike, {_name(study, best)} leads with {balanced[best]}"
+        f"In balanced accuracy, which counts each class the same, {_name(study, best)} leads with {balanced[best]}"
         f" ({_name(study, most)}: {balanced[most]})."
     )
 
@@ -112,13 +120,14 @@ def _verdict(study: Study, pair: Pair, ratios: list[float]) -> str:
     title = study.title(PROPOSAL)
     if len(contests) > 1:
         return (
-            f"Over the {len(contests)} ratios, the proposed {title} is first, or within one sd of the first,"
-            f" at {recall} in minority recall and at {balanced} in balanced accuracy."
+            f"{title}, the proposed method, is the best or as good as the best in minority recall at {recall} of "
+            f"{len(contests)} ratios, in balanced accuracy at {balanced} of {len(contests)} (as good: at most one "
+            "standard deviation below)."
         )
     lost = [name for name, led in (("minority recall", recall), ("balanced accuracy", balanced)) if not led]
     if len(lost) == 2:
-        return f"The proposed {title} leads neither in {lost[0]} nor in {lost[1]} here."
-    return f"The proposed {title} does not lead in {lost[0]} here." if lost else ""
+        return f"{title}, the proposed method, is the best here neither in {lost[0]} nor in {lost[1]}."
+    return f"{title}, the proposed method, is not the best here in {lost[0]}." if lost else ""
 
 
 def _caution(study: Study) -> str:
@@ -132,21 +141,22 @@ def _caution(study: Study) -> str:
     ]
     seeds = [recall.count for recall in recalls]
     if max(seeds, default=0) == 1:
-        sentences.append(f"One seed: {_noise(study)}, and another seed may move the figures further.")
+        sentences.append(f"Each method was trained once (one seed). {_noise(study)}; another seed can change more.")
     elif seeds:
         widest = max(recall.sd or 0.0 for recall in recalls)
-        few = f"; fewer than {SEEDS_WANTED} seeds are a trial, not a finding" if min(seeds) < SEEDS_WANTED else ""
+        few = f" Fewer than {SEEDS_WANTED} seeds are a first try, not a result." if min(seeds) < SEEDS_WANTED else ""
         number = f"{max(seeds)}" if min(seeds) == max(seeds) else f"{min(seeds)} to {max(seeds)}"
         sentences.append(
-            f"Means over {number} seeds, which differ by an sd of up to {widest:.2f} in minority recall{few}."
+            f"Each figure is the mean over {number} seeds. Their standard deviation in minority recall is up to "
+            f"{widest:.2f}.{few}"
         )
     states = Counter(cell.status for cell in study.cells) + Counter({"not run yet": len(list(study.missing()))})
     lacking = [f"{count} {state}" for state, count in states.items() if state != "done"]
     if lacking:
-        sentences.append(f"Of {states.total()} cells: {', '.join(lacking)}; the reasons stand below.")
+        sentences.append(f"Of {states.total()} cells: {', '.join(lacking)}; the reasons are below.")
     if study.header.photos == "generated":
         sentences.append(
-            "The photos are generated: the figures show that the program works, not how well it knows animals."
+            "The photos are drawn by the program: the figures show that it works, not how well it knows animals."
         )
     return " ".join(sentences)
 
@@ -158,7 +168,7 @@ def _noise(study: Study) -> str:
     ]
     fewest = max(1, min(photos))
     chance = 1.96 * sqrt(2 * 0.5 * 0.5 / fewest)  # two independent shares near one half, 95 %
-    return f"on {fewest:,} rare test photos, differences below {ceil(100 * chance)} points may be noise"
+    return f"With {fewest:,} rare test photos, differences below {ceil(100 * chance)} percentage points may be chance"
 
 
 def _where(study: Study, pair: Pair, ratio: float) -> str:

@@ -29,46 +29,20 @@ from fscl.report.tables import (
     study_table,
     unfinished_table,
 )
+from fscl.words import meanings
 
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", CARD: "var(--card)"}
 ARCHITECTURE = Path(__file__).parent / "templates" / "architecture.svg"
 MARKDOWN_SPECIAL = re.compile(r"([\\`*<>\[\]|#])")
 READING = (
-    "Bold: the highest in its row, and those not worse: within one standard deviation of it. Never bold is a method "
-    "that is not above guessing: the 95 % interval of its balanced accuracy (of its AUROC, for AUROC, average "
-    "precision and ECE) over test photos and seeds reaches what guessing gives."
+    "Bold: the best figure, and those as good: at most one standard deviation below the best. A method that is not "
+    "clearly better than guessing is never bold: the 95 % interval of its balanced accuracy contains the value of "
+    "guessing (for AUROC, average precision and ECE: the interval of its AUROC)."
 )
 PUBLISHED_NOTE = (
-    " Published: the figures of the study that proposed FSCL, for orientation only: 10,000 photos of the common "
-    "class from AI Hub, 100 epochs, one run per cell."
+    " Published: the figures of the study that proposed FSCL, only to compare the order: 10,000 photos of the common "
+    "class from AI Hub, 100 epochs, one run each."
 )
-GLOSSARY = {
-    "minority recall": "Of all test photos of the rare class, the share that the model found. The study's figure.",
-    "majority recall": "The same for the common classes. A model can buy minority recall by giving this up.",
-    "balanced accuracy": "Mean of the recalls of all classes: each class counts alike, however rare.",
-    "macro-F1": "Mean over classes of F1, which is high only if a class is both found and seldom claimed wrongly.",
-    "AUROC": "Chance that a photo of the rare class gets a higher score than one of the common class; of more than "
-    "two classes the mean over all pairs of them. It ignores the threshold, so it tells what the model learnt from "
-    "where it draws the line; 0.5 is guessing.",
-    "average precision": "Of the photos claimed as rare, the share that is right, averaged over all thresholds. Of "
-    "more than two classes it is the mean over classes, each against the rest, and then changes also where a method "
-    "merely favours some classes: unlike AUROC, it does not tell what was learnt from where the lines are drawn.",
-    "ECE": "Expected calibration error: how far the model's stated confidence is from its real hit rate; "
-    "0 is best, so here lower is better.",
-    "accuracy": "Share of all test photos named rightly; with few rare photos it hides that they are missed.",
-    "recall at <10, 10–99, …": "Mean recall of the classes that had so many photos in training.",
-    "argmax, threshold": "Argmax takes the class with the highest score. Threshold takes the rare class from the "
-    "score on that served best on the validation photos.",
-    "last epoch, best epoch": "The model at the end of training, or when it did best on the validation photos.",
-    "guessing": "What scores give that know nothing of the classes: AUROC 0.5, balanced accuracy 1 / classes.",
-    "95 % interval": "Where the difference would lie over ever more seeds and test photos, in 19 of 20 such "
-    "intervals; over ever more seeds on these test photos only, where the scores of single photos are missing.",
-    "p": "How often chance alone would show so large a difference between methods that are equally good. Adjusted: "
-    "raised for the number of tests, so that one of many does not stand out by luck.",
-    "sd": "Standard deviation between seeds: runs that differ by chance only.",
-    "1:0.01": "Ratio of common to rare photos in training: one rare photo for every hundred common ones.",
-    "–": "Undefined, or not measured.",
-}
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
@@ -149,7 +123,7 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
         "unfinished_table": unfinished_table(study),
         "effort_table": effort_table(study),
         "provenance": _provenance(study),
-        "glossary": GLOSSARY,
+        "glossary": meanings(),
         "reading": READING + (PUBLISHED_NOTE if any(published_recalls(study, pair) for pair in study.pairs) else ""),
         "colours": {method: colour for method, (colour, _) in method_styles(study.methods).items()},
     }

@@ -23,7 +23,9 @@ TESTED = ("minority_recall", "balanced_accuracy", "auroc")
 PRIMARY = "auroc"  # the study protocol's: a method that only moves the threshold does not raise it
 SEEDS_NEEDED = 3  # with 2, a 95 % interval is 13 standard errors wide on either side
 SEEDS_WANTED, SEEDS_WANTED_WHERE_RARE, RARE = 5, 10, 0.005  # the study protocol's least
-PROTOCOL = f"the protocol asks for {SEEDS_WANTED} ({SEEDS_WANTED_WHERE_RARE} at {ratio_title(RARE)} and rarer)"
+WANTED = (
+    f"For a firm result: at least {SEEDS_WANTED} seeds ({SEEDS_WANTED_WHERE_RARE} at {ratio_title(RARE)} and rarer)"
+)
 ALPHA = 0.05
 Comparison = tuple[str, str]  # method, reference
 Covers = Literal["seeds and test photos", "seeds"]
@@ -173,23 +175,22 @@ def _caption(study: Study, reference: str) -> str:
     tested = [test.figure for test in tests if test.p is not None]
     covers = {test.covers for test in tests}
     if covers == {"seeds and test photos"}:
-        speak_of = "Both cover seeds and test photos: what others would give, photos of a burst together."
+        speak_of = "Interval and p hold for other seeds and other test photos; photos of a burst count together."
     else:
-        where = "" if covers == {"seeds"} else " where it says so, and test photos, too, elsewhere"
+        where = "" if covers == {"seeds"} else " where it says so (elsewhere for other test photos, too)"
         speak_of = (
-            f"Both cover seeds only{where}: without the scores of single photos nothing says what other test photos "
-            "would give, and p is too small."
+            f"Interval and p hold for other seeds only{where}: the scores of single photos are missing, so other "
+            "test photos can change more, and p is too small."
         )
     return (
-        f"Difference to {study.title(reference)}, or to the method that the row names, over the seeds that both "
-        f"finished: mean, 95 % interval and p. {speak_of} Only p is adjusted (Holm): of AUROC for its "
-        f"{tested.count(PRIMARY)} tests in this study, of other figures for the {len(tested)} tests of all figures. "
-        f"Marked: p below {ALPHA:g}, higher or lower."
+        f"Difference to {study.title(reference)}, or to the method that the row names: mean over the seeds that both "
+        f"finished, 95 % interval and p. {speak_of} p is adjusted for the number of tests (Holm): "
+        f"{tested.count(PRIMARY)} for AUROC, {len(tested)} for each other figure. Marked: p below {ALPHA:g}."
     )
 
 
 def seeds_note(study: Study, pair: Pair) -> str:
-    """Return a sentence where a test of the pair has fewer seeds than the protocol asks for, else nothing."""
+    """Return a sentence where a test of the pair has fewer seeds than wanted, else nothing."""
     common = []
     for ratio in study.ratios(pair):
         cells = {(cell.cell.method, cell.cell.seed): cell for cell in study.select(pair, ratio)}
@@ -198,11 +199,11 @@ def seeds_note(study: Study, pair: Pair) -> str:
     most = max((seeds for seeds, _ in common), default=0)
     if common and most < SEEDS_NEEDED:
         return (
-            f"No paired tests: they need {SEEDS_NEEDED} seeds that two methods finished, and {PROTOCOL}; here: "
-            f"{most}."
+            f"No test of the differences: it needs {SEEDS_NEEDED} seeds that both methods finished; here: {most}. "
+            f"{WANTED}."
         )
     if any(seeds < wanted for seeds, wanted in common):
-        return f"Some comparisons have fewer seeds than wanted: {PROTOCOL}. Take them as a trial, not a finding."
+        return f"Some comparisons have few seeds: take them as a first try, not as a result. {WANTED}."
     return ""
 
 

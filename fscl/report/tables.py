@@ -135,7 +135,10 @@ def figures_table(study: Study, pair: Pair) -> Table:
         counts = [f"{count:,} {name}" for name, count in _train_counts(study.select(pair, ratio)).items()]
         trained_on = counts if len(counts) <= MOST_CLASSES_LISTED else [_train_photos(study.select(pair, ratio))]
         sections.append(Section(" · ".join([ratio_title(ratio, study.profile), *trained_on]), tuple(rows)))
-    caption = f"All figures at argmax and at the epoch kept, {_kept(study, pair)}; mean over seeds, sd beneath."
+    caption = (
+        f"The class with the highest score is the answer (argmax), at the epoch kept, {_kept(study, pair)}; mean "
+        "over seeds, sd below."
+    )
     return Table(caption, "method", tuple(names.values()), tuple(sections))
 
 
@@ -163,8 +166,8 @@ def choices_table(study: Study, pair: Pair) -> Table | None:
         ]
         sections += [Section(ratio_title(ratio, study.profile), tuple(rows))] if rows else []
     caption = (
-        "Balanced accuracy by epoch and threshold, chosen on validation where it has 20 photos of each class or "
-        "more; minority | majority recall beneath."
+        "Balanced accuracy by epoch and by threshold. A threshold is chosen on the validation photos, if there are "
+        "at least 20 of each class. Below: minority recall | majority recall."
     )
     return Table(caption, "method", tuple(columns), tuple(sections))
 

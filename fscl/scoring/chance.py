@@ -1,4 +1,4 @@
-"""Is a figure above guessing? What guessing gives on these test photos, and how far it strays from that."""
+"""Is a figure above guessing? What guessing gives on these test photos, and how much that varies by chance."""
 
 from collections.abc import Mapping, Sequence
 from math import sqrt

@@ -1,4 +1,4 @@
-"""From which score on a photo counts as one of the minority."""
+"""The score above which a photo counts as one of the minority."""
 
 import numpy as np
 from numpy.typing import NDArray

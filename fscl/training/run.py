@@ -1,4 +1,4 @@
-"""A run takes its folder and leaves its bundle there: nothing is overwritten unasked, only the same run goes on."""
+"""A run takes its folder and leaves its bundle there. Only the same run goes on; others overwrite only if asked."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -125,11 +125,11 @@ def _by(manifest: Manifest, settings: Split) -> By:
 def imbalance_line(counts: Mapping[str, int], unit: str = "photos") -> str:
     """Return the long-tail measures of training regions per class in a line; `unit` is what they are called."""
     measured = measures(counts)
-    shown = [f"Gini {measured['gini']:.2f}", f"as varied as {measured['effective_classes']:.1f} even classes"]
+    shown = [f"as varied as {measured['effective_classes']:.1f} classes of equal size (of {len(counts)})"]
     if measured["imbalance_ratio"] is not None:
         shown.insert(0, f"largest : smallest class = {measured['imbalance_ratio']:.3g} : 1")
     counted = "" if unit == "photos" else f" ({unit})"
-    return f"imbalance in training{counted}: {', '.join(shown)} (of {len(counts)})"
+    return f"imbalance in training{counted}: {', '.join(shown)}"
 
 
 def balance_table(manifest: Manifest) -> Table:

@@ -163,7 +163,7 @@ def test_tests_and_ablation_stand_on_the_page_in_markdown_and_in_csv(write_study
 
 
 def test_without_enough_seeds_there_is_a_sentence_and_no_file(folder, html):
-    assert "No paired tests: they need 3 seeds" in Page(html).text
+    assert "No test of the differences: it needs 3 seeds" in Page(html).text
     assert not (folder / "report_paired.csv").exists()
 
 

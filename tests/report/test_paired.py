@@ -48,7 +48,7 @@ def test_without_scores_the_test_is_scipys_and_says_that_it_covers_seeds_only(st
         assert (test.method, test.reference, test.seeds, test.covers) == ("fscl", "baseline", 5, "seeds")
         assert test.p == pytest.approx(expected.pvalue)
         assert (test.low, test.high) == pytest.approx((interval.low, interval.high))
-    assert "Both cover seeds only" in paired_table(study, "fine").caption
+    assert "Interval and p hold for other seeds only" in paired_table(study, "fine").caption
 
 
 def holm_by_hand(p):
@@ -68,10 +68,7 @@ def test_auroc_is_adjusted_for_all_its_tests_in_the_study_and_other_figures_for_
     adjusted = dict(zip(np.sort(frame["p"]), holm_by_hand(frame["p"]), strict=True))
     others = frame[frame["figure"] != "auroc"]
     assert others["p_holm"].tolist() == pytest.approx([adjusted[p] for p in others["p"]])
-    assert (
-        "of AUROC for its 16 tests in this study, of other figures for the 48 tests"
-        in paired_table(study, "fine").caption
-    )
+    assert "(Holm): 16 for AUROC, 48 for each other figure" in paired_table(study, "fine").caption
 
 
 def test_of_twenty_equal_methods_seldom_one_is_marked(study_of):
@@ -117,9 +114,7 @@ def test_only_seeds_that_both_finished_are_paired(study_of):
     first, second = (section.rows[0] for section in paired_table(study, "fine").sections)
     assert (first.detail, second.detail) == ("3 common seeds", "2 common seeds")
     assert [entry.text for entry in second.entries] == ["–"] * 3
-    assert seeds_note(study, "fine").startswith(
-        "Some comparisons have fewer seeds than wanted: the protocol asks for 5"
-    )
+    assert seeds_note(study, "fine").endswith("For a firm result: at least 5 seeds (10 at 1:0.005 and rarer).")
 
 
 def test_equal_differences_are_no_finding(study_of):
@@ -160,8 +155,8 @@ def test_too_few_seeds_give_a_sentence_and_no_table(study_of, seeds):
     assert paired_table(study, "fine") is None
     assert paired_frame(study).empty
     assert seeds_note(study, "fine") == (
-        "No paired tests: they need 3 seeds that two methods finished, and the protocol asks for 5 (10 at 1:0.005 "
-        f"and rarer); here: {seeds}."
+        f"No test of the differences: it needs 3 seeds that both methods finished; here: {seeds}. For a firm result: "
+        "at least 5 seeds (10 at 1:0.005 and rarer)."
     )
 
 

@@ -73,7 +73,7 @@ def test_stored_scores_resample_the_test_photos_too(scored):
     assert {test.covers for test in without.values()} == {"seeds"}
     assert tests["auroc"].difference == pytest.approx(without["auroc"].difference)
     assert tests["auroc"].p > without["auroc"].p
-    assert "Both cover seeds and test photos" in paired_table(study, "fine").caption
+    assert "hold for other seeds and other test photos" in paired_table(study, "fine").caption
 
 
 def test_photos_of_a_sequence_are_resampled_together(scored):
@@ -150,7 +150,7 @@ def test_where_some_scores_are_missing_the_table_says_which_tests_cover_seeds_on
             cell["cell"]["ratio"] = 1.0
             (folder / "cells" / f"fine-{method}-r1-s{seed}.json").write_text(json.dumps(cell))
     table = paired_table(read_study(folder), "fine")
-    assert "Both cover seeds only where it says so" in table.caption
+    assert "for other seeds only where it says so" in table.caption
     without, with_scores = (section.rows[0].entries[2].detail for section in table.sections)
     assert without.endswith(", seeds only")
     assert "seeds only" not in with_scores

@@ -1,4 +1,4 @@
-"""Times as tables write them become the local time of a photo, without zone; a doubtful one is left out and said."""
+"""Times as tables write them become the local time of a photo, without zone; doubtful ones are left out and named."""
 
 import re
 from datetime import datetime, timedelta

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle
+from math import ceil
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -29,6 +30,7 @@ OTHER_STYLES = (
     ("#b23a48", ">"),
     ("#7f6a4f", "p"),
 )
+LEGEND_ROW_IN = 0.19
 RC: dict[Any, Any] = {  # matplotlib's settings
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
@@ -98,7 +100,11 @@ def method_legend(figure: Figure, study: Study, extra: list[Line2D]) -> None:
 
 
 def legend(figure: Figure, handles: list[Line2D]) -> None:
-    """Put a legend above the panels, in as many columns as fit."""
+    """Put a legend above the panels, row by row, in as many columns as fit; the figure grows by its rows."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = int(72 * figure.get_figwidth() / (4.4 * longest + 36))  # points: 4.4 a letter, 36 line and gaps
-    figure.legend(handles=handles, loc="outside upper left", ncols=max(1, columns), fontsize=8.5)
+    columns = min(max(1, columns), len(handles))
+    rows = ceil(len(handles) / columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_ROW_IN * (rows - 1))
+    by_column = [handle for column in range(columns) for handle in handles[column::columns]]  # as matplotlib fills it
+    figure.legend(handles=by_column, loc="outside upper left", ncols=columns, fontsize=8.5)

@@ -100,7 +100,7 @@ def _shares(counts: Matrix) -> Matrix:
 def loss_panels(study: Study, pair: Pair) -> Drawing | None:
     """Draw the training loss and its terms, mean over seeds; None where no cell has a curve."""
     curves = {key: [cell.curve for cell in study.select(pair, *key) if cell.curve] for key in _places(study, pair)}
-    terms = sorted({term for own in curves.values() for curve in own for term in curve.terms})
+    terms = list(dict.fromkeys(term for own in curves.values() for curve in own for term in curve.terms))
     ratios = list(dict.fromkeys(ratio for (ratio, _), own in curves.items() if own))
     if not ratios:
         return None

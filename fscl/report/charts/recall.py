@@ -1,7 +1,8 @@
-"""The figures of a study as charts: SVG, without pyplot's global state, the same bytes every time."""
+"""Charts of minority recall and of what it costs. `draw_charts` draws all charts of a study."""
 
 import warnings
 from math import floor
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -85,13 +86,13 @@ def _recall_at_one_ratio(study: Study, pair: Pair) -> Figure:
         axes.plot([value.mean] * 2, [place - 0.28, place + 0.28], color=colour, lw=2.5, solid_capstyle="butt")
         seeds = [y for _, y in _seeds(study, pair, method, "minority_recall")]
         axes.plot(seeds, [place] * len(seeds), marker, color=colour, ms=5, mec=CARD, mew=0.7)
-        axes.text(value.mean + 0.02, place, f"{value.mean:.2f}", va="center")
+        axes.text(max(value.mean, *seeds) + 0.03, place, f"{value.mean:.2f}", va="center")
         known = published.get(method, {}).get(ratio)
         if known is not None:
             axes.plot([known] * 2, [place - 0.4, place + 0.4], color=colour, ls=(0, (2, 2)), lw=1.2)
-    axes.set_yticks(range(len(study.methods)), [study.title(method) for method in study.methods])
+    axes.set_yticks(range(len(study.methods)), [fill(study.title(method), 20) for method in study.methods])
     axes.set_ylim(len(study.methods) - 0.4, -0.6)
-    axes.set_xlim(0, 1.09)
+    axes.set_xlim(0, 1.17)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
@@ -112,9 +113,8 @@ def _tradeoff_chart(study: Study, pair: Pair) -> Drawing:
         ratios = list(dict.fromkeys(ratio for ratio, _, _ in seeds))
         means = np.array([np.mean([point[1:] for point in seeds if point[0] == ratio], axis=0) for ratio in ratios])
         axes.plot(means[:, 0], means[:, 1], color=colour, marker=marker, ms=6, mec=CARD, mew=0.8, lw=1, alpha=0.9)
-        beside: dict[str, Any] = {"xytext": (-6, -9), "textcoords": "offset points", "ha": "right"}
-        label = ratio_title(ratios[-1], study.profile) if len(ratios) > 1 else study.title(method)
-        axes.annotate(label, means[-1], color=colour, fontsize=8, **beside)
+        if len(ratios) > 1:
+            axes.plot(*means[-1], "o", ms=12, mfc="none", mec=colour, mew=1.2)
     margin: dict[str, Any] = {
         "color": MUTED,
         "fontsize": 8,
@@ -134,9 +134,9 @@ def _tradeoff_chart(study: Study, pair: Pair) -> Drawing:
         f"trade-off-{pair}",
         "What finding the rare class costs",
         pair_title(study, pair),
-        "Up: more of the rare class found; right: more of the common class kept; the upper right corner is best. "
-        "Large markers: means over seeds, joined from 1:1 to the rarest ratio where there are several; small "
-        "points: single seeds; grey lines: equal balanced accuracy.",
+        "Up: more of the rare class found; right: more of the common class named rightly; the upper right corner is "
+        "best. Large markers: means over seeds, joined from 1:1 to the rarest ratio, which has a ring; small points: "
+        "single seeds; grey lines: equal balanced accuracy.",
     )
 
 

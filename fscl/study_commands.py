@@ -1,0 +1,122 @@
+"""The commands of a comparison: demo, compare and report."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from fscl.ending import kept
+from fscl.flags import NO_SETTINGS, Jobs, On, Seed, Settings, Several
+from fscl.printable import printable, show
+
+
+def demo(*, out: Path = Path("runs/demo"), seed: Seed = 0, jobs: Jobs = None, overwrite: bool = False) -> None:
+    """Draw wildlife photos, train the study's four methods on them and write the report. No data needed.
+
+    Args:
+        out: folder for the photos, the runs and the report
+        seed: of the photos and of training
+        jobs: runs at once (one per core)
+        overwrite: drop what the folder holds
+    """
+    from fscl.experiments.demo import run_demo
+
+    with kept("what was done is kept: the same command goes on"):
+        _show_report(run_demo(out, seed=seed, jobs=jobs, overwrite=overwrite))
+
+
+def compare(
+    source: Path,
+    *,
+    out: Path,
+    root: Path | None = None,
+    fine: str | None = None,
+    coarse: str | None = None,
+    minority: Annotated[list[str] | None, Several] = None,
+    methods: Annotated[list[str] | None, Several] = None,
+    ratios: Annotated[list[float] | None, Several] = None,
+    imbalance: Annotated[list[float] | None, Several] = None,
+    seeds: Annotated[list[int] | None, Several] = None,
+    jobs: Jobs = None,
+    title: str | None = None,
+    overwrite: Annotated[bool, On] = False,
+    settings: Settings = NO_SETTINGS,
+) -> None:
+    """Train methods × ratios × seeds on the same photos and print the study's table. Call it again to go on.
+
+    Args:
+        source: a manifest, or photos in any format
+        out: folder of the study
+        root: folder that the photos of a manifest or table are in now, if they have moved
+        fine: MAJORITY:MINORITY, two classes that look alike; a colon within a name has a backslash before it
+        coarse: MAJORITY:MINORITY, two classes that do not
+        minority: rare classes among all classes, in place of pairs
+        methods: of `fscl methods`, or recipe files (the study's four)
+        ratios: majority : minority = 1 : ratio (with pairs the study's five, else the photos as they are)
+        imbalance: thin all classes to a long tail instead, with this largest class : smallest class, one or more;
+            photos fall exponentially over the classes by name
+        seeds: one run per seed (0)
+        jobs: runs at once (on a CPU one per core, at most 4)
+        title: of the report (the name of the folder)
+        overwrite: drop what the folder holds
+    """
+    from fscl.experiments.grid import STUDY_RATIOS
+    from fscl.experiments.run import compare as run_cells
+    from fscl.experiments.run import failures, pairs_of
+    from fscl.formats.reading import Reading
+    from fscl.methods import STUDY
+    from fscl.scanning.class_names import ClassNames
+    from fscl.scanning.opening import open_photos, say_untimed
+
+    configs = settings.resolve_all(methods or STUDY)
+    with kept("what was done is kept: the same command goes on"):
+        photos = open_photos(source, Reading(root=root))
+        say_untimed(photos, source, next(iter(configs.values())).split.by)
+        names = ClassNames(photos.usable["label"])
+        run_cells(
+            photos,
+            configs,
+            out,
+            pairs=pairs_of(
+                photos,
+                fine=names.pair(fine),
+                coarse=names.pair(coarse),
+                minority=names.labels(minority or ()),
+                base=settings.base,
+                imbalances=imbalance or (),
+            ),
+            ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
+            seeds=seeds or [0],
+            imbalances=imbalance or (),
+            title=printable(title) if title else None,
+            jobs=jobs,
+            overwrite=overwrite,
+            command=printable(shlex.join(["fscl", *sys.argv[1:]])),
+        )
+    _show_report(out)
+    failed = failures(out)
+    for cell, reason in failed.items():
+        print(printable(f"fscl: {cell} failed: {reason}"), file=sys.stderr)
+    if failed:
+        sys.exit(1)
+
+
+def report(study: Path, *, out: Path | None = None) -> None:
+    """Write the report of a study: one page that opens offline, Markdown, CSV and SVG.
+
+    Args:
+        study: folder of `fscl compare` or `fscl demo`
+        out: the page (report.html in the folder)
+    """
+    from fscl.report import write_report
+
+    with kept("the study is unchanged: the same command starts again"):
+        show(f"report: {write_report(study, out)}")
+
+
+def _show_report(study: Path) -> None:
+    from fscl.report import read_study, terminal_table, write_report
+
+    page = write_report(study)
+    show(terminal_table(read_study(study)))
+    show(f"report: {page}")
