@@ -14,7 +14,7 @@ FLOORS = [
     },
     {"manifest", "scoring", "models", "losses", "methods"},
     {"formats", "scanning", "loading", "synthetic", "decisions"},
-    {"bundle", "inference", "parts"},
+    {"bundle", "inference", "parts", "predictor"},
     {"training", "evaluation", "prediction", "explain"},
     {"experiments", "report", "export"},
     {"cli", "flags", "ending", "serve"},
