@@ -183,25 +183,36 @@ def train(
 
 
 @app.command
-def evaluate(run: Path, source: Path | None = None, *, root: Path | None = None, workers: int | None = None) -> None:
-    """Score a trained model on its own test photos or on others, class by class.
+def evaluate(
+    run: Path,
+    source: Path | None = None,
+    *,
+    out: Path | None = None,
+    root: Path | None = None,
+    workers: int | None = None,
+) -> None:
+    """Score a trained model on its own test photos or on others, class by class, with a row per photo.
 
     Args:
         run: folder of the run
         source: labelled photos; the run's own test photos by default
+        out: folder for evaluation.json and predictions.csv (the run; of other photos evaluations/SOURCE in it)
         root: folder that these photos are in now, if they have moved
         workers: processes that read photos
     """
     from fscl import evaluation
+    from fscl.config import section
     from fscl.formats.reading import Reading
     from fscl.run_folder import RunFolder
     from fscl.scanning.opening import open_photos
 
+    section("training", workers=workers)  # what cannot be is said before photos are looked at
+    place = evaluation.results_folder(run, source, out)
     with kept("the run is unchanged: the same command starts again"):
         photos = None if source is None else open_photos(source, Reading(root=root))
-        record = evaluation.evaluate_run(run, photos, root=root, workers=workers)
+        record = evaluation.evaluate_run(run, photos, root=root, out=place, workers=workers)
     _print(evaluation.table(record))
-    _print(f"written to {RunFolder(run).evaluation}")
+    _print(f"\nwritten to {RunFolder(place).evaluation}, a row per photo to {RunFolder(place).predictions}")
 
 
 @app.command

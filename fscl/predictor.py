@@ -84,6 +84,7 @@ class Predictor:
             ConfigurationError: the model has no threshold.
 
         >>> from fscl.bundle import Architecture
+        >>> from fscl.config import Preprocessing
         >>> from fscl.models import Classifier
         >>> model = Predictor(Bundle(
         ...     classifier=Classifier("test_resnet", 2, image_size=32), classes=("boar", "deer"), minority=("deer",),
