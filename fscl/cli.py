@@ -8,9 +8,23 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from fscl import __version__
-from fscl.ending import kept, run
+from fscl.ending import again, going_on, kept, run
 from fscl.errors import PhotosError
-from fscl.flags import NO_SETTINGS, NOTHING_SAID, By, Gap, Jobs, On, Seed, Settings, Several, Source, default_of
+from fscl.flags import (
+    METHOD,
+    NO_SETTINGS,
+    NOTHING_SAID,
+    By,
+    Gap,
+    Jobs,
+    On,
+    Seed,
+    Settings,
+    Several,
+    Source,
+    Whole,
+    default_of,
+)
 from fscl.printable import PlainConsole, printable
 
 app = App(
@@ -35,7 +49,7 @@ def demo(*, out: Path = Path("runs/demo"), seed: Seed = 0, jobs: Jobs = None, ov
     """
     from fscl.experiments.demo import run_demo
 
-    with kept("what was done is kept: the same command goes on"):
+    with kept(going_on(out / "study.json", again(), goes_on=not overwrite)):
         _show_report(run_demo(out, seed=seed, jobs=jobs, overwrite=overwrite))
 
 
@@ -43,7 +57,7 @@ def demo(*, out: Path = Path("runs/demo"), seed: Seed = 0, jobs: Jobs = None, ov
 def scan(
     source: Path,
     *,
-    out: Path = Path("photos.parquet"),
+    out: Path | None = None,
     verify: Literal["none", "header", "decode"] = "header",
     class_map: Path | None = None,
     gap: Gap = None,
@@ -54,29 +68,38 @@ def scan(
 
     Args:
         source: class folders or a zip of them, a table (CSV, Parquet), the AI Hub wildlife set, or a manifest
-        out: the manifest to write
+        out: the manifest to write, e.g. photos.parquet (none)
         verify: look at no photo, at each one's header, or decode each one
         class_map: a CSV `label,class` that renames or merges classes; an empty class drops the label
         gap: seconds up to which photos of one camera are of one burst; 0 looks for none
         overwrite: replace an existing manifest
     """
+    from fscl.formats import check_there
     from fscl.manifest.table import check_new
     from fscl.scanning.opening import scan_with_bar
     from fscl.scanning.sequences import GAP_S
     from fscl.scanning.summary import summary
 
-    check_new(out, overwrite=overwrite)
+    check_there(source)
+    if out is not None:
+        check_new(out, overwrite=overwrite)
     gap_s = GAP_S if gap is None else gap
     with kept("nothing was written"):
         photos = scan_with_bar(source, verify=verify, class_map=class_map, reading=reading.reading(), gap_s=gap_s)
-        photos.write(out)
-    with kept(f"{out} is written"):
+        if out is not None:
+            photos.write(out)
+    with kept("nothing was written" if out is None else f"{out} is written"):
         _print(summary(photos, verify))
+    rows = f"{len(photos.rows)} rows"
     if photos.usable.empty:
-        raise PhotosError(f"expected photos to train on, got none: {out} says of each of {len(photos.rows)} rows why")
+        why = f"{out} says of each of {rows} why" if out else f"--out photos.parquet writes of each of {rows} why"
+        raise PhotosError(f"expected photos to train on, got none: {why}")
+    if out is None:
+        _print(f"{rows}, nothing was written; next: {shlex.join([*again(), '--out', 'photos.parquet'])}")
+        return
     trainable = photos.usable["label"].nunique() > 1
     advice = f"; next: fscl train {out} --method fscl --out runs/first" if trainable else ""
-    _print(f"{len(photos.rows)} rows written to {out}{advice}")
+    _print(f"{rows} written to {out}{advice}")
 
 
 @app.command
@@ -110,12 +133,14 @@ def split(
         overwrite: replace an existing manifest other than the source
     """
     from fscl.config import section
+    from fscl.formats import check_there
     from fscl.formats.manifest_file import recognises
     from fscl.formats.reading import Reading
     from fscl.manifest.table import check_new
     from fscl.scanning.opening import open_photos, untimed_notes
     from fscl.training.subset import balance_table, split_notes, split_photos
 
+    check_there(source)
     in_place = recognises(source)
     target = out or (source if in_place else Path("photos.parquet"))
     check_new(target, overwrite=overwrite or (in_place and target == source))
@@ -132,27 +157,27 @@ def split(
 
 @app.command
 def train(
-    source: Path,
+    source: Path | None = None,
     *,
-    method: str = "fscl",
-    out: Path,
+    method: Annotated[str | None, Parameter(show_default=lambda _: METHOD)] = None,
+    out: Path | None = None,
     root: Path | None = None,
     classes: Annotated[list[str] | None, Several] = None,
     minority: Annotated[list[str] | None, Several] = None,
     ratio: float | None = None,
     imbalance: float | None = None,
-    seed: int | None = None,
+    seed: Annotated[int | None, Whole] = None,
     resume: Annotated[bool, On] = False,
     overwrite: Annotated[bool, On] = False,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     settings: Settings = NO_SETTINGS,
 ) -> None:
-    """Train a classifier on photos and leave it in a folder.
+    """Train a classifier on photos and leave it in a folder. Interrupted, it goes on: fscl train --resume RUN.
 
     Args:
-        source: a manifest, or photos in any format
+        source: a manifest, or photos in any format; with --resume alone the folder of the run
         method: a method of `fscl methods`, or a recipe file of your own
-        out: folder of the run
+        out: folder of the run; needed with photos
         root: folder that the photos of a manifest or table are in now, if they have moved
         classes: those to tell apart, by label or by any name of the species (all)
         minority: the rare classes (the one with the fewest training regions; none where several have the fewest)
@@ -160,26 +185,28 @@ def train(
         imbalance: thin to a long tail with this largest class : smallest class; photos fall exponentially over
             --classes as given, or by name
         seed: of subset, initial weights and order
-        resume: go on with an interrupted run
+        resume: go on with an interrupted run; its folder knows photos and settings
         overwrite: drop what the folder holds
         from_: an earlier run's folder to start from
     """
-    from fscl.formats.reading import Reading
     from fscl.progress import TerminalProgress
-    from fscl.scanning.class_names import ClassNames
-    from fscl.scanning.opening import open_photos, say_untimed
+    from fscl.run_folder import RunFolder
+    from fscl.starting import config_and_photos, run_to_go_on_with
     from fscl.training.loop import fit
     from fscl.training.run_summary import run_summary
 
     given = {"classes": classes, "minority": minority, "ratio": ratio, "imbalance": imbalance, "seed": seed}
-    config = settings.resolve(method, **given, bundle=from_)
-    with kept("the same command with --resume goes on"):
-        photos = open_photos(source, Reading(root=root))
-        say_untimed(photos, source, config.split.by)
-        config = ClassNames(photos.usable["label"]).configured(config)
-        with TerminalProgress(f"{config.method.title} → {out}") as listener:
-            fit(config, photos, out, resume=resume, overwrite=overwrite, listener=listener)
-    _print(run_summary(out))
+    begun = run_to_go_on_with(source, out, resume=resume, overwrite=overwrite)
+    folder = begun or out
+    assert folder is not None, "without one there was an error"
+    words = ["fscl", "train", "--resume", str(folder)]
+    with kept(going_on(RunFolder(folder).settings, words, goes_on=resume)):
+        config, photos = config_and_photos(
+            settings, source, method=method, root=root, begun=begun, bundle=from_, **given
+        )
+        with TerminalProgress(f"{config.method.title} → {folder}") as listener:
+            fit(config, photos, folder, resume=resume, overwrite=overwrite, listener=listener)
+    _print(run_summary(folder))
 
 
 @app.command
@@ -189,7 +216,7 @@ def evaluate(
     *,
     out: Path | None = None,
     root: Path | None = None,
-    workers: int | None = None,
+    workers: Annotated[int | None, Whole] = None,
 ) -> None:
     """Score a trained model on its own test photos or on others, class by class, with a row per photo.
 
@@ -202,11 +229,14 @@ def evaluate(
     """
     from fscl import evaluation
     from fscl.config import section
+    from fscl.formats import check_there
     from fscl.formats.reading import Reading
     from fscl.run_folder import RunFolder
     from fscl.scanning.opening import open_photos
 
     section("training", workers=workers)  # what cannot be is said before photos are looked at
+    if source is not None:
+        check_there(source)
     place = evaluation.results_folder(run, source, out)
     with kept("the run is unchanged: the same command starts again"):
         photos = None if source is None else open_photos(source, Reading(root=root))
@@ -227,7 +257,7 @@ def compare(
     methods: Annotated[list[str] | None, Several] = None,
     ratios: Annotated[list[float] | None, Several] = None,
     imbalance: Annotated[list[float] | None, Several] = None,
-    seeds: Annotated[list[int] | None, Several] = None,
+    seeds: Annotated[list[int] | None, Whole, Several] = None,
     jobs: Jobs = None,
     title: str | None = None,
     overwrite: Annotated[bool, On] = False,
@@ -251,34 +281,24 @@ def compare(
         title: of the report
         overwrite: drop what the folder holds
     """
-    from fscl.experiments.grid import STUDY_RATIOS
-    from fscl.experiments.run import compare as run_cells
-    from fscl.experiments.run import failures, pairs_of
-    from fscl.formats.reading import Reading
+    from fscl.experiments.run import failures
     from fscl.methods import STUDY
-    from fscl.scanning.class_names import ClassNames
-    from fscl.scanning.opening import open_photos, say_untimed
+    from fscl.starting import run_study
 
     configs = settings.resolve_all(methods or STUDY)
-    with kept("what was done is kept: the same command goes on"):
-        photos = open_photos(source, Reading(root=root))
-        say_untimed(photos, source, next(iter(configs.values())).split.by)
-        names = ClassNames(photos.usable["label"])
-        run_cells(
-            photos,
+    with kept(going_on(out / "study.json", again(), goes_on=not overwrite)):
+        run_study(
+            source,
             configs,
             out,
-            pairs=pairs_of(
-                photos,
-                fine=names.pair(fine),
-                coarse=names.pair(coarse),
-                minority=names.labels(minority or ()),
-                base=settings.base,
-                imbalances=imbalance or (),
-            ),
-            ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
-            seeds=seeds or [0],
+            root=root,
+            fine=fine,
+            coarse=coarse,
+            minority=minority or (),
+            base=settings.base,
+            ratios=ratios,
             imbalances=imbalance or (),
+            seeds=seeds or [0],
             title=printable(title or source.stem),
             jobs=jobs,
             overwrite=overwrite,

@@ -17,7 +17,7 @@ FLOORS = [
     {"bundle", "inference", "parts", "predictor"},
     {"training", "evaluation", "prediction", "explain"},
     {"experiments", "report", "export"},
-    {"cli", "flags", "ending", "serve"},
+    {"cli", "flags", "ending", "starting", "serve"},
 ]
 OVER = {"scanning": {"formats"}}  # within floor 2; its other rooms, and those of floor 1, do not import each other
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
