@@ -21,7 +21,7 @@ _HOMES = {
     "compare": "fscl.experiments.run",
     "evaluate": "fscl.evaluation",
     "fit": "fscl.training.loop",
-    "load": "fscl.inference",
+    "load": "fscl.predictor",
     "scan": "fscl.scanning.scan",
 }
 __all__ = sorted(_HOMES)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from fscl.errors import BundleError, FsclError, first_line, in_words, shown
 from fscl.models import Classifier
 from fscl.models.classifier import NOT_BUILT
 from fscl.models.weights import read_weights
-from fscl.run_folder import RECORD, WEIGHTS
+from fscl.run_folder import RECORD, WEIGHTS, RunFolder
 
 VERSION: Literal[2] = 2
 AGAIN = "copy the whole folder again"
@@ -188,6 +189,9 @@ def versions() -> dict[str, str]:
 
 def _record(folder: Path) -> Record:
     path = folder / RECORD
+    if not path.is_file() and RunFolder(folder).settings.is_file():
+        again = shlex.join(["fscl", "train", "--resume", str(folder)])
+        raise BundleError(f"{folder}: its training has not ended, so there is no model yet; go on with it: {again}")
     if not path.is_file():
         raise BundleError(
             f"{folder}: no {RECORD} there; expected the folder of a finished run, as `fscl train` makes"

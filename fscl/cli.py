@@ -1,5 +1,6 @@
 """The command line: one function per sub-command; each imports what it needs, so that help is quick."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,9 +8,21 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from fscl import __version__
-from fscl.ending import kept, run
+from fscl.ending import again, going_on, kept, run
 from fscl.errors import PhotosError
-from fscl.flags import NO_SETTINGS, NOTHING_SAID, By, Gap, On, Settings, Several, Source, default_of
+from fscl.flags import (
+    METHOD,
+    NO_SETTINGS,
+    NOTHING_SAID,
+    By,
+    Gap,
+    On,
+    Settings,
+    Several,
+    Source,
+    Whole,
+    default_of,
+)
 from fscl.printable import PlainConsole, show
 from fscl.study_commands import compare, demo, report
 
@@ -27,7 +40,7 @@ app = App(
 def scan(
     source: Path,
     *,
-    out: Path = Path("photos.parquet"),
+    out: Path | None = None,
     verify: Literal["none", "header", "decode"] = "header",
     class_map: Path | None = None,
     gap: Gap = None,
@@ -38,29 +51,38 @@ def scan(
 
     Args:
         source: class folders or a zip of them, a table (CSV, Parquet), the AI Hub wildlife set, or a manifest
-        out: the manifest to write
+        out: the manifest to write, e.g. photos.parquet (none)
         verify: look at no photo, at each one's header, or decode each one
         class_map: a CSV `label,class` that renames or merges classes; an empty class drops the label
         gap: seconds up to which photos of one camera are of one burst; 0 looks for none
         overwrite: replace an existing manifest
     """
+    from fscl.formats import check_there
     from fscl.manifest.table import check_new
     from fscl.scanning.opening import scan_with_bar
     from fscl.scanning.sequences import GAP_S
     from fscl.scanning.summary import summary
 
-    check_new(out, overwrite=overwrite)
+    check_there(source)
+    if out is not None:
+        check_new(out, overwrite=overwrite)
     gap_s = GAP_S if gap is None else gap
     with kept("nothing was written"):
         photos = scan_with_bar(source, verify=verify, class_map=class_map, reading=reading.reading(), gap_s=gap_s)
-        photos.write(out)
-    with kept(f"{out} is written"):
+        if out is not None:
+            photos.write(out)
+    with kept("nothing was written" if out is None else f"{out} is written"):
         show(summary(photos, verify))
+    rows = f"{len(photos.rows)} rows"
     if photos.usable.empty:
-        raise PhotosError(f"expected photos to train on, got none: {out} says of each of {len(photos.rows)} rows why")
+        why = f"{out} says of each of {rows} why" if out else f"--out photos.parquet writes of each of {rows} why"
+        raise PhotosError(f"expected photos to train on, got none: {why}")
+    if out is None:
+        show(f"{rows}, nothing was written; next: {shlex.join([*again(), '--out', 'photos.parquet'])}")
+        return
     trainable = photos.usable["label"].nunique() > 1
     advice = f"; next: fscl train {out} --method fscl --out runs/first" if trainable else ""
-    show(f"{len(photos.rows)} rows written to {out}{advice}")
+    show(f"{rows} written to {out}{advice}")
 
 
 @app.command
@@ -94,12 +116,14 @@ def split(
         overwrite: replace an existing manifest other than the source
     """
     from fscl.config import section
+    from fscl.formats import check_there
     from fscl.formats.manifest_file import recognises
     from fscl.formats.reading import Reading
     from fscl.manifest.table import check_new
     from fscl.scanning.opening import open_photos, untimed_notes
     from fscl.training.subset import balance_table, split_notes, split_photos
 
+    check_there(source)
     in_place = recognises(source)
     target = out or (source if in_place else Path("photos.parquet"))
     check_new(target, overwrite=overwrite or (in_place and target == source))
@@ -116,27 +140,27 @@ def split(
 
 @app.command
 def train(
-    source: Path,
+    source: Path | None = None,
     *,
-    method: str = "fscl",
-    out: Path,
+    method: Annotated[str | None, Parameter(show_default=lambda _: METHOD)] = None,
+    out: Path | None = None,
     root: Path | None = None,
     classes: Annotated[list[str] | None, Several] = None,
     minority: Annotated[list[str] | None, Several] = None,
     ratio: float | None = None,
     imbalance: float | None = None,
-    seed: int | None = None,
+    seed: Annotated[int | None, Whole] = None,
     resume: Annotated[bool, On] = False,
     overwrite: Annotated[bool, On] = False,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     settings: Settings = NO_SETTINGS,
 ) -> None:
-    """Train a classifier on photos and leave it in a folder.
+    """Train a classifier on photos and leave it in a folder. Interrupted, it goes on: fscl train --resume RUN.
 
     Args:
-        source: a manifest, or photos in any format
+        source: a manifest, or photos in any format; with --resume alone the folder of the run
         method: a method of `fscl methods`, or a recipe file of your own
-        out: folder of the run
+        out: folder of the run; needed with photos
         root: folder that the photos of a manifest or table are in now, if they have moved
         classes: those to tell apart, by label or by any name of the species (all)
         minority: the rare classes (the one with the fewest training regions; none where several have the fewest)
@@ -144,48 +168,64 @@ def train(
         imbalance: thin to a long tail with this largest class : smallest class; photos fall exponentially over
             --classes as given, or by name
         seed: of subset, initial weights and order
-        resume: go on with an interrupted run
+        resume: go on with an interrupted run; its folder knows photos and settings
         overwrite: drop what the folder holds
         from_: an earlier run's folder to start from
     """
-    from fscl.formats.reading import Reading
     from fscl.progress import TerminalProgress
-    from fscl.scanning.class_names import ClassNames
-    from fscl.scanning.opening import open_photos, say_untimed
+    from fscl.run_folder import RunFolder
+    from fscl.starting import config_and_photos, run_to_go_on_with
     from fscl.training.loop import fit
     from fscl.training.run_summary import run_summary
 
     given = {"classes": classes, "minority": minority, "ratio": ratio, "imbalance": imbalance, "seed": seed}
-    config = settings.resolve(method, **given, bundle=from_)
-    with kept("the same command with --resume goes on"):
-        photos = open_photos(source, Reading(root=root))
-        say_untimed(photos, source, config.split.by)
-        config = ClassNames(photos.usable["label"]).configured(config)
-        with TerminalProgress(f"{config.method.title} → {out}") as listener:
-            fit(config, photos, out, resume=resume, overwrite=overwrite, listener=listener)
-    show(run_summary(out))
+    begun = run_to_go_on_with(source, out, resume=resume, overwrite=overwrite)
+    folder = begun or out
+    assert folder is not None, "without one there was an error"
+    words = ["fscl", "train", "--resume", str(folder)]
+    with kept(going_on(RunFolder(folder).settings, words, goes_on=resume)):
+        config, photos = config_and_photos(
+            settings, source, method=method, root=root, begun=begun, bundle=from_, **given
+        )
+        with TerminalProgress(f"{config.method.title} → {folder}") as listener:
+            fit(config, photos, folder, resume=resume, overwrite=overwrite, listener=listener)
+    show(run_summary(folder))
 
 
 @app.command
-def evaluate(run: Path, source: Path | None = None, *, root: Path | None = None, workers: int | None = None) -> None:
-    """Score a trained model on its own test photos or on others, class by class.
+def evaluate(
+    run: Path,
+    source: Path | None = None,
+    *,
+    out: Path | None = None,
+    root: Path | None = None,
+    workers: Annotated[int | None, Whole] = None,
+) -> None:
+    """Score a trained model on its own test photos or on others, class by class, with a row per photo.
 
     Args:
         run: folder of the run
         source: labelled photos; the run's own test photos by default
+        out: folder for evaluation.json and predictions.csv (the run; of other photos evaluations/SOURCE in it)
         root: folder that these photos are in now, if they have moved
         workers: processes that read photos
     """
     from fscl import evaluation
+    from fscl.config import section
+    from fscl.formats import check_there
     from fscl.formats.reading import Reading
     from fscl.run_folder import RunFolder
     from fscl.scanning.opening import open_photos
 
+    section("training", workers=workers)  # what cannot be is said before photos are looked at
+    if source is not None:
+        check_there(source)
+    place = evaluation.results_folder(run, source, out)
     with kept("the run is unchanged: the same command starts again"):
         photos = None if source is None else open_photos(source, Reading(root=root))
-        record = evaluation.evaluate_run(run, photos, root=root, workers=workers)
+        record = evaluation.evaluate_run(run, photos, root=root, out=place, workers=workers)
     show(evaluation.table(record))
-    show(f"written to {RunFolder(run).evaluation}")
+    show(f"\nwritten to {RunFolder(place).evaluation}, a row per photo to {RunFolder(place).predictions}")
 
 
 for command in (demo, compare, report):

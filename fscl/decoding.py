@@ -57,7 +57,7 @@ def _catch(message: str) -> None:
 
 
 @contextmanager
-def named_failures(photo: Photo) -> Iterator[list[str]]:
+def named_failures(photo: Photo | Image.Image) -> Iterator[list[str]]:
     """Turn whatever Pillow raises into a short reason, and give what it only complained of."""
     try:
         with messages() as complaints:
@@ -104,7 +104,9 @@ def _binary(photo: Photo) -> "io.BufferedReader[Any]":
     return io.BufferedReader(io.BytesIO(photo)) if isinstance(photo, bytes) else archives.open_binary(photo)
 
 
-def _reason_unidentified(photo: Photo) -> str:
+def _reason_unidentified(photo: Photo | Image.Image) -> str:
+    if isinstance(photo, Image.Image):
+        return "not an image"
     if (len(photo) if isinstance(photo, bytes) else archives.size(photo)) == 0:
         return "empty file"
     if isinstance(photo, Path) and photo.suffix.lower() in (".heic", ".heif"):

@@ -1,11 +1,13 @@
 """How a command ends: its exit code, and what it says then of what is kept."""
 
 import errno
+import shlex
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
@@ -20,13 +22,44 @@ GONE = {"--profile": "--profile is gone: --imbalance 100 alone says a long tail,
 
 
 @contextmanager
-def kept(what: str) -> Iterator[None]:
+def kept(what: str | Callable[[], str]) -> Iterator[None]:
     """Note on what ends a command unasked, Ctrl-C or the disk, what there is then; `run` says it."""
     try:
         yield
     except (KeyboardInterrupt, OSError) as error:
-        error.add_note(what)
+        error.add_note(what if isinstance(what, str) else what())
         raise
+
+
+def going_on(first: Path, command: Sequence[str], *, goes_on: bool) -> Callable[[], str]:
+    """Return a function for `kept` that says how to go on with what the command has begun by then.
+
+    Args:
+        first: the file that the command writes before all others.
+        command: the words that go on with it.
+        goes_on: the command goes on with what is there before; else that is another's until `first` is written anew.
+    """
+    before = _written(first)
+
+    def said() -> str:
+        now = _written(first)
+        if now is None or (now == before and not goes_on):
+            return "nothing was written: the same command starts again"
+        return f"go on with: {shlex.join(command)}"
+
+    return said
+
+
+def again() -> list[str]:
+    """Return the words of this command without `--overwrite`, which would drop what it has done."""
+    return ["fscl", *(word for word in sys.argv[1:] if word != "--overwrite")]
+
+
+def _written(file: Path) -> int | None:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def run(app: App, words: Sequence[str]) -> None:

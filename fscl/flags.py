@@ -1,11 +1,11 @@
 """Settings that the command line may set, and the defaults that help shows beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token, convert
 from cyclopts.validators import Number
 
 if TYPE_CHECKING:
@@ -14,8 +14,20 @@ if TYPE_CHECKING:
 
 Several = Parameter(consume_multiple=True, negative=())
 On = Parameter(negative=())  # a switch without a --no- form
-Jobs = Annotated[int | None, Parameter(validator=Number(gte=1))]
-Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))]
+
+
+def _whole(kind: Any, tokens: Sequence[Token]) -> Any:
+    """Convert as cyclopts does, but for 5.7, which it would round."""
+    for token in tokens:
+        if "." in token.value:
+            raise ValueError(f"{token.keyword} takes a whole number, got {token.value}")
+    return convert(kind, tokens)
+
+
+Whole = Parameter(converter=_whole)
+Jobs = Annotated[int | None, Whole, Parameter(validator=Number(gte=1))]
+Seed = Annotated[int, Whole, Parameter(validator=Number(gte=0, lt=2**63))]
+METHOD = "fscl"  # where none is given
 By = Literal["photo", "sequence", "site"]
 Gap = Annotated[float | None, Parameter(show_default=lambda _: _usual_gap())]
 
@@ -65,37 +77,43 @@ class Flags:
     """
 
     config: Path | None = None
-    epochs: Annotated[int | None, default_of("epochs")] = None
-    steps: int | None = None
-    batch_size: Annotated[int | None, default_of("batch_size")] = None
+    epochs: Annotated[int | None, Whole, default_of("epochs")] = None
+    steps: Annotated[int | None, Whole] = None
+    batch_size: Annotated[int | None, Whole, default_of("batch_size")] = None
     learning_rate: Annotated[float | None, default_of("learning_rate")] = None
     weight_decay: Annotated[float | None, default_of("weight_decay")] = None
-    image_size: Annotated[int | None, default_of("image_size")] = None
+    image_size: Annotated[int | None, Whole, default_of("image_size")] = None
     crop_margin: Annotated[float | None, default_of("crop_margin")] = None
     backbone: Annotated[str | None, default_of("backbone")] = None
     layers: Annotated[str | None, Parameter(allow_leading_hyphen=True), default_of("layers")] = None
     weight: Annotated[float | None, default_of("weight")] = None
     pretrained: Annotated[bool | None, On] = None
     weights: str | None = None
-    base: int | None = None
+    base: Annotated[int | None, Whole] = None
     by: By | None = None
     val_fraction: Annotated[float | None, default_of("val_fraction")] = None
     test_fraction: Annotated[float | None, default_of("test_fraction")] = None
     strict: Annotated[bool | None, On] = None
     keep: Annotated[Literal["last", "best"] | None, default_of("keep")] = None
-    workers: int | None = None
+    workers: Annotated[int | None, Whole] = None
     store: bool | None = None
     thin_validation: Annotated[bool | None, default_of("thin_validation")] = None
     tensorboard: Annotated[bool | None, On] = None
 
     def resolve(self, method: str, **more: Any) -> "Config":
         """Return the configuration of a method under these flags, and `more` of them."""
+        from fscl import methods
+
+        return self.laid_over(f"recipe '{method}'", methods.read(method), **more)
+
+    def laid_over(self, origin: str, below: Mapping[str, Any], **more: Any) -> "Config":
+        """Return the configuration that these flags, and `more` of them, make of settings from `origin`."""
         from fscl import config, methods
 
         flags = {k: v for k, v in asdict(self).items() if k not in ("config", "weight", "layers")} | more
         if self.layers is not None:
             flags["layers"] = [_stage(name.strip()) for name in self.layers.split(",")]
-        layers = [(f"recipe '{method}'", methods.read(method))]
+        layers = [(origin, below)]
         if self.config is not None:
             layers.append((str(self.config), methods.read_toml(self.config)))
         resolved = config.resolve([*layers, ("command line", config.settings(flags))])

@@ -14,7 +14,7 @@ from fscl import pixels
 from fscl.decoding import PIXELS, QUIET, Photo, messages, named_failures, opened
 from fscl.errors import UnreadableError
 
-__all__ = ["UnreadableError", "read_facts", "read_header", "read_region", "read_size", "turn_box"]
+__all__ = ["UnreadableError", "read_facts", "read_header", "read_image", "read_region", "read_size", "turn_box"]
 
 Box = tuple[float, float, float, float]
 """x, y, w, h in pixels, origin top left."""
@@ -158,6 +158,33 @@ def read_region(
             return upright.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else upright
 
 
+def read_image(image: Image.Image, box: Box | None = None, *, margin: float = 0.0) -> Image.Image:
+    """Return an image that is open already as `read_region` returns a photo; the image stays as it is.
+
+    Args:
+        image: of Pillow, turned as its EXIF says.
+        box: as of `read_region`.
+        margin: as of `read_region`.
+
+    Raises:
+        UnreadableError: an image without pixels, a damaged one, or a box that lies outside it.
+
+    >>> read_image(Image.new("L", (40, 30)), (10, 10, 20, 10), margin=0.1).size
+    (24, 14)
+    """
+    with QUIET, named_failures(image):
+        if 0 in image.size:
+            raise UnreadableError("an image without pixels")
+        image.load()
+        exif = {} if image.format == "TIFF" else _exif(image, whole=False)[0]  # Pillow has turned a TIFF itself
+        turned = UPRIGHT.get(exif.get(ExifTags.Base.Orientation, 1))
+        decoded, _ = pixels.decode(image.copy(), io.BytesIO())
+        upright = _rgb(decoded)
+    upright = upright if turned is None else upright.transpose(turned)
+    region = _grown(box, margin, Header(*upright.size, 1))
+    return upright.crop(_pixel_edges(region, 1, 1, upright.size))
+
+
 def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:
     """Turn a box of the stored pixels into one of the upright photo.
 
@@ -178,7 +205,7 @@ def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:
     return (y, x, h, w) if orientation >= 5 else (x, y, w, h)
 
 
-def _exif(image: ImageFile, *, whole: bool, complaints: Sequence[str] = ()) -> tuple[Exif, list[str]]:
+def _exif(image: Image.Image, *, whole: bool, complaints: Sequence[str] = ()) -> tuple[Exif, list[str]]:
     """What EXIF says, with its second directory or not; and a note where it is damaged: no reason to lose a photo."""
     exif: Exif = {}
     with messages() as more:

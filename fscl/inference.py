@@ -1,8 +1,7 @@
 """The one inference loop: a classifier and regions in, logits and features out, batch by batch."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,14 +12,11 @@ from torch import Tensor
 from fscl.bundle import Bundle
 from fscl.config import Preprocessing
 from fscl.decisions import Decisions, why_no_threshold
-from fscl.errors import BundleError, ConfigurationError, DivergenceError, first_line
+from fscl.errors import BundleError, first_line
 from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Failure, Regions
 from fscl.manifest.table import counts_by_class
 from fscl.models import Classifier
-
-OWN_COLUMNS = ("filepath", "prediction", "probability", "problem")  # of `Predictor.predict`, beside the classes'
-CLASS_PREFIX = "p:"
 
 
 class Inferred(NamedTuple):
@@ -137,116 +133,3 @@ def _left_out(unread: Mapping[str, str], photos: int) -> str | None:
         f"{len(unread):,} of {photos:,} validation photos could not be read, so the threshold is chosen "
         f"without them: {path}: {why}"
     )
-
-
-class Predictor:
-    """A trained model that predicts: what `fscl.load` returns.
-
-    Args:
-        bundle: the model folder's contents.
-    """
-
-    def __init__(self, bundle: Bundle) -> None:
-        self.bundle = bundle
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The species, in the order of the probability columns."""
-        return self.bundle.classes
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """Class → the column of `predict` with its probability, in the order of the classes.
-
-        It is called as the class. A class that is called as another column is written with `p:` before its name:
-        the probability of a class `problem` is in the column `p:problem`.
-        """
-        return _class_columns(self.classes)
-
-    @property
-    def decisions(self) -> Decisions:
-        """What was chosen on validation; nothing in a bundle of version 1, which does not keep it."""
-        return self.bundle.decisions or Decisions(no_threshold="the model is of a version that does not keep one")
-
-    def predict(
-        self,
-        photos: Sequence[Path | str],
-        *,
-        decision: Literal["argmax", "threshold"] = "argmax",
-        batch_size: int = 64,
-        workers: int = 0,
-    ) -> pd.DataFrame:
-        """Classify whole photos.
-
-        Args:
-            photos: files.
-            decision: `argmax` predicts the class of the highest probability; `threshold` the rare one of two classes
-                from the probability on that served best on validation, as `decisions` has it.
-            batch_size: photos per forward pass.
-            workers: processes that read photos.
-
-        Returns:
-            A row per photo, in the given order: `filepath`, `prediction`, its `probability` (0 to 1), one column
-            of probability per class (`columns` has their names), and `problem`: missing, or why the photo could not
-            be read.
-
-        Raises:
-            DivergenceError: the model's scores of a photo are not finite.
-            ConfigurationError: the model has no threshold.
-        """
-        decisions = Decisions() if decision == "argmax" else self.decisions
-        if decision == "threshold" and decisions.threshold is None:
-            why = decisions.no_threshold or f"it tells {len(self.classes)} classes apart, a threshold is for two"
-            raise ConfigurationError(f'expected a model with a threshold, but {why}; predict with decision="argmax"')
-        paths = [Path(photo) for photo in photos]
-        regions = Regions(paths, np.full((len(paths), 4), np.nan), np.full(len(paths), -1))
-        read = scores(
-            self.bundle.classifier, regions, self.bundle.preprocessing, batch_size=batch_size, workers=workers
-        )
-        broken = ~np.isfinite(read.logits).all(axis=1)
-        if broken.any():
-            raise DivergenceError(
-                f"expected finite scores, but {int(broken.sum())} of {len(read.rows)} photos have others, such as "
-                f"{paths[read.rows[broken.argmax()]]}: the model's training diverged; train it again with a lower "
-                "--learning-rate"
-            )
-        probabilities = np.full((len(paths), len(self.classes)), np.nan)
-        probabilities[read.rows] = torch.softmax(torch.from_numpy(read.logits), dim=1).numpy()
-        decided = dict(zip(read.rows.tolist(), decisions.apply(read.logits, self.classes).tolist(), strict=True))
-        names = [self.classes[decided[row]] if row in decided else None for row in range(len(paths))]
-        reasons = dict(read.failures)
-        return pd.DataFrame(
-            {
-                "filepath": [str(path) for path in paths],
-                "prediction": pd.Series(names, dtype="str"),
-                "probability": [probabilities[row, decided.get(row, 0)] for row in range(len(paths))],
-                **dict(zip(self.columns.values(), probabilities.T, strict=True)),
-                "problem": pd.Series([reasons.get(row) for row in range(len(paths))], dtype="str"),
-            }
-        )
-
-
-def _class_columns(classes: Sequence[str]) -> dict[str, str]:
-    """Return the column of each class: no two share one, and none has the name of another column.
-
-    >>> _class_columns(["deer", "problem", "p:problem"])
-    {'deer': 'deer', 'problem': 'p:p:problem', 'p:problem': 'p:problem'}
-    """
-    taken = {*classes, *OWN_COLUMNS}
-    columns = {}
-    for name in classes:
-        column = name
-        while column in OWN_COLUMNS or (column != name and column in taken):
-            column = CLASS_PREFIX + column
-        taken.add(column)
-        columns[name] = column
-    return columns
-
-
-def load(path: Path | str) -> Predictor:
-    """Open a run folder or bundle, on the CPU.
-
-    Raises:
-        BundleError: no bundle, or a damaged one.
-    """
-    return Predictor(Bundle.open(Path(path)))

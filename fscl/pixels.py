@@ -27,7 +27,7 @@ def is_deep(image: ImageFile) -> bool:
     return image.mode.startswith(("I", "F", "LAB")) or bool(_sixteen_bits(image))
 
 
-def decode(image: ImageFile, file: BinaryIO) -> tuple[Image.Image, str | None]:
+def decode(image: Image.Image, file: BinaryIO) -> tuple[Image.Image, str | None]:
     """Decode an open photo into bands of 8 bits.
 
     Greys and colours of more bits are scaled by the depth that the file says (of a TIFF BitsPerSample,
@@ -36,7 +36,7 @@ def decode(image: ImageFile, file: BinaryIO) -> tuple[Image.Image, str | None]:
     training and in use.
 
     Args:
-        image: as `Image.open` returns it, perhaps with a `draft`.
+        image: as `Image.open` returns it, perhaps with a `draft`; or one without a file.
         file: that it was opened from.
 
     Raises:
@@ -68,7 +68,7 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _of_integers(image: ImageFile, file: BinaryIO) -> tuple[Image.Image, str | None]:
+def _of_integers(image: Image.Image, file: BinaryIO) -> tuple[Image.Image, str | None]:
     tags = getattr(image, "tag_v2", {})
     holds = 32 if image.mode == "I" and _first(tags.get(BITS_PER_SAMPLE, 32)) > 16 else 16
     union = 0
@@ -90,7 +90,7 @@ def _eight_bits(values: Values, depth: int) -> Values:
     return eight
 
 
-def _said_bits(image: ImageFile, file: BinaryIO, union: int, holds: int) -> int | None:
+def _said_bits(image: Image.Image, file: BinaryIO, union: int, holds: int) -> int | None:
     """The depth that the file says, where its values agree."""
     if image.format == "TIFF":
         tags = getattr(image, "tag_v2", {})
@@ -158,11 +158,11 @@ def _of_lab(image: Image.Image) -> Image.Image:
     return by_strips(image, "RGB", lambda strip: ImageCms.applyTransform(strip, to_rgb) or strip)
 
 
-def _sixteen_bits(image: ImageFile) -> list[str]:
+def _sixteen_bits(image: Image.Image) -> list[str]:
     """The raw modes of colours of 16 bits, of which Pillow keeps the upper 8 only."""
     if image.mode not in ("RGB", "RGBA"):
         return []
-    modes = [_raw_mode(tile.args) for tile in image.tile]
+    modes = [_raw_mode(tile.args) for tile in getattr(image, "tile", [])]  # of a file alone
     return [mode for mode in modes if ";16" in mode]
 
 
@@ -171,7 +171,7 @@ def _raw_mode(arguments: Any) -> str:
     return mode if isinstance(mode, str) else ""
 
 
-def _of_deep_colours(image: ImageFile, raw_mode: str, file: BinaryIO) -> tuple[Image.Image, str | None]:
+def _of_deep_colours(image: Image.Image, raw_mode: str, file: BinaryIO) -> tuple[Image.Image, str | None]:
     """Colours whose upper bytes are nearly empty: the lower ones are decoded, too."""
     highest = [int(band.getextrema()[1]) for band in image.split()]  # type: ignore[arg-type] # of one band, a pair
     if _depth_of(max(highest[:3]) << 8 | 255) == 16:

@@ -6,6 +6,7 @@ from typing import Literal
 from fscl.lock import LOCK
 
 RECORD, WEIGHTS = "bundle.json", "weights.safetensors"  # of a bundle, in a run's folder or elsewhere
+EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"  # in a run's folder, or one for other photos
 STORE = "store"  # decoded photos, in the folder of a run or of a study until it is finished
 
 
@@ -28,23 +29,25 @@ class RunFolder:
         self.source = path / "photos.json"  # what the run was given, and what of it was used
         self.metrics = path / "metrics.jsonl"
         self.checkpoint = path / "checkpoint.pt"
-        self.evaluation = path / "evaluation.json"
+        self.evaluation = path / EVALUATION
+        self.predictions = path / PREDICTIONS
         self.fault = path / "error.txt"
         self.lock = path / LOCK
         self.store = path / STORE
+        self.evaluations = path / "evaluations"  # on other photos, a folder for each source
         self.best = path / "best"
         self.last = path / "last"
 
     @property
     def files(self) -> list[Path]:
         """What a run writes into the folder and a new one replaces; the lock is not among them."""
-        outcome = [self.record, self.weights, self.metrics, self.evaluation, self.checkpoint]
+        outcome = [self.record, self.weights, self.metrics, self.evaluation, self.predictions, self.checkpoint]
         return [*outcome, self.settings, self.photos, self.source, self.fault]
 
     @property
     def folders(self) -> list[Path]:
         """The folders in it that a run makes and a new one replaces."""
-        return [self.best, self.last, self.store]
+        return [self.best, self.last, self.store, self.evaluations]
 
     @property
     def finished(self) -> bool:

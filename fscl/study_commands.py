@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from fscl.ending import kept
-from fscl.flags import NO_SETTINGS, Jobs, On, Seed, Settings, Several
+from fscl.ending import again, going_on, kept
+from fscl.flags import NO_SETTINGS, Jobs, On, Seed, Settings, Several, Whole
 from fscl.printable import printable, show
 
 
@@ -21,7 +21,7 @@ def demo(*, out: Path = Path("runs/demo"), seed: Seed = 0, jobs: Jobs = None, ov
     """
     from fscl.experiments.demo import run_demo
 
-    with kept("what was done is kept: the same command goes on"):
+    with kept(going_on(out / "study.json", again(), goes_on=not overwrite)):
         _show_report(run_demo(out, seed=seed, jobs=jobs, overwrite=overwrite))
 
 
@@ -36,7 +36,7 @@ def compare(
     methods: Annotated[list[str] | None, Several] = None,
     ratios: Annotated[list[float] | None, Several] = None,
     imbalance: Annotated[list[float] | None, Several] = None,
-    seeds: Annotated[list[int] | None, Several] = None,
+    seeds: Annotated[list[int] | None, Whole, Several] = None,
     jobs: Jobs = None,
     title: str | None = None,
     overwrite: Annotated[bool, On] = False,
@@ -60,34 +60,24 @@ def compare(
         title: of the report (the name of the folder)
         overwrite: drop what the folder holds
     """
-    from fscl.experiments.grid import STUDY_RATIOS
-    from fscl.experiments.run import compare as run_cells
-    from fscl.experiments.run import failures, pairs_of
-    from fscl.formats.reading import Reading
+    from fscl.experiments.run import failures
     from fscl.methods import STUDY
-    from fscl.scanning.class_names import ClassNames
-    from fscl.scanning.opening import open_photos, say_untimed
+    from fscl.starting import run_study
 
     configs = settings.resolve_all(methods or STUDY)
-    with kept("what was done is kept: the same command goes on"):
-        photos = open_photos(source, Reading(root=root))
-        say_untimed(photos, source, next(iter(configs.values())).split.by)
-        names = ClassNames(photos.usable["label"])
-        run_cells(
-            photos,
+    with kept(going_on(out / "study.json", again(), goes_on=not overwrite)):
+        run_study(
+            source,
             configs,
             out,
-            pairs=pairs_of(
-                photos,
-                fine=names.pair(fine),
-                coarse=names.pair(coarse),
-                minority=names.labels(minority or ()),
-                base=settings.base,
-                imbalances=imbalance or (),
-            ),
-            ratios=ratios or (STUDY_RATIOS if fine or coarse else None),
-            seeds=seeds or [0],
+            root=root,
+            fine=fine,
+            coarse=coarse,
+            minority=minority or (),
+            base=settings.base,
+            ratios=ratios,
             imbalances=imbalance or (),
+            seeds=seeds or [0],
             title=printable(title) if title else None,
             jobs=jobs,
             overwrite=overwrite,

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 import fscl
 from fscl.bundle import Bundle, Record
 from fscl.errors import BundleError, DivergenceError
-from fscl.inference import Predictor
 from fscl.models import Classifier
+from fscl.predictor import Predictor
 from fscl.training.loop import fit
 
 

@@ -55,11 +55,13 @@ def test_a_scan_says_how_a_table_was_read_and_is_told(fscl, tmp_path):
         Image.new("RGB", (200, 160), (number * 20, 9, 9)).save(tmp_path / f"{number}.jpg")
     rows = "".join(f"{n}.jpg,{'fox' if n % 2 else 'hare'},10,20,50,50,05/06/2021 08:{n + 10}\n" for n in range(12))
     Path("t.csv").write_text(f"file,label,x,y,w,h,datetime\n{rows}")
-    code, out, _ = fscl("scan", "t.csv")
+    code, out, _ = fscl("scan", "t.csv", "--out", "photos.parquet")
     assert code == 0
     assert "boxes are read from x, y, w, h, in pixels" in out
     assert "12 rows: day or month first? say so with --date-order dmy or mdy" in out
-    code, out, _ = fscl("scan", "t.csv", "--box-unit", "percent", "--date-order", "mdy", "--overwrite")
+    code, out, _ = fscl(
+        *("scan", "t.csv", "--box-unit", "percent", "--date-order", "mdy", "--out", "photos.parquet", "--overwrite")
+    )
     assert code == 0
     assert "boxes are read from x, y, w, h, in percent" in out
     assert "Nothing else found" in out
@@ -72,12 +74,58 @@ def test_a_scan_without_a_usable_photo_says_why_and_is_an_error(fscl, tmp_path):
     for name in "abc":
         Image.new("RGB", (20, 16)).save(tmp_path / f"{name}.jpg")
     Path("t.csv").write_text("file,label\na.jpg,NA\nb.jpg,\nc.jpg,None\n")
-    code, out, err = fscl("scan", "t.csv")
+    code, out, err = fscl("scan", "t.csv", "--out", "photos.parquet")
     assert code == 2
     assert "1 row cannot be used: no label (NA)" in out
     assert "next: fscl train" not in out
     assert "expected photos to train on, got none: photos.parquet says of each of 3 rows why" in err
     assert len(Manifest.read(tmp_path / "photos.parquet").rows) == 3
+
+
+def test_a_scan_without_out_prints_and_writes_nothing(fscl, class_folders, tmp_path):
+    code, out, _ = fscl("scan", class_folders)
+    assert code == 0
+    assert re.search(r"boar\s+60", out)
+    assert f"120 rows, nothing was written; next: fscl scan {class_folders} --out photos.parquet" in out
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "photos.parquet").touch()  # in the way of nothing
+    assert fscl("scan", class_folders)[0] == 0
+    (tmp_path / "mine/fox").mkdir(parents=True)
+    (tmp_path / "mine/fox/1.jpg").touch()
+    code, out, err = fscl("scan", "mine")
+    assert code == 2
+    assert "got none: --out photos.parquet writes of each of 1 rows why" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["scan", "nowhere", "--out", "taken.parquet"],
+        ["split", "nowhere", "--out", "taken.parquet"],
+        ["train", "nowhere", "--out", "taken.parquet"],
+        ["evaluate", "run", "nowhere", "--out", "taken.parquet"],
+        ["compare", "nowhere", "--out", "taken.parquet"],
+    ],
+)
+def test_a_typo_in_the_source_comes_before_complaints_about_the_output(fscl, words):
+    Path("taken.parquet").touch()
+    code, _, err = fscl(*words)
+    assert (code, err) == (2, "fscl: nowhere does not exist\n")
+
+
+@pytest.mark.parametrize("words", [["--workers", "1000"], ["--steps", "5.7"], ["--workers", "-1"]])
+@pytest.mark.parametrize("command", ["train", "compare", "evaluate"])
+def test_a_number_that_cannot_be_is_refused_before_photos_are_looked_at(fscl, class_folders, words, command):
+    if command == "evaluate" and "--steps" in words:
+        pytest.skip("has no steps")
+    given = ["run", class_folders] if command == "evaluate" else [class_folders, "--out", "x"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fscl.scanning.opening.scan_with_bar", ends(AssertionError))
+        code, _, err = fscl(command, *given, *words)
+    assert code == 2
+    assert words[1] in err
+    assert words[0].strip("-") in err
+    assert not Path("x").exists()
 
 
 def test_photos_are_scanned_on_the_fly_and_unreadable_ones_are_no_end(fscl, class_folders, tmp_path):
@@ -207,7 +255,7 @@ def test_nothing_that_can_be_used_is_an_error_without_advice(fscl, tmp_path):
     (tmp_path / "mine/fox").mkdir(parents=True)
     for number in range(3):
         (tmp_path / f"mine/fox/{number}.jpg").touch()
-    code, out, err = fscl("scan", "mine")
+    code, out, err = fscl("scan", "mine", "--out", "photos.parquet")
     assert code == 2
     assert "3 rows cannot be used: unreadable: empty file" in out
     assert "next:" not in out
@@ -383,7 +431,7 @@ def test_help_shows_the_defaults_of_the_configuration(fscl):
     shown = {}
     for command in ("train", "split", "scan"):
         _, out, _ = fscl(command, "--help")
-        for name, text in re.findall(r"│ \*? +(--[\w-]+)(.*?)(?=│ \*? +--|╰)", out, flags=re.DOTALL):
+        for name, text in re.findall(r"│ \*? *(--[\w-]+)(.*?)(?=│ \*? *--|╰)", out, flags=re.DOTALL):
             text = re.sub(r"\s*│\s*|\s+", " ", text)
             if default := re.search(r"\[default: ([^\]]+)\]", text):
                 shown[name] = default[1]
@@ -460,12 +508,12 @@ ENDS = {
     "train, before": (
         ["train", "photos.parquet", "--out", "run", *QUICK],
         "fscl.training.loop.subset",
-        "the same command with --resume goes on",
+        "nothing was written: the same command starts again",
     ),
     "train, first step": (
         ["train", "photos.parquet", "--out", "run", *QUICK],
         "fscl.training.optimization.Optimization.step",
-        "no step is saved yet; the same command with --resume goes on",
+        "no step is saved yet; go on with: fscl train --resume run",
     ),
     "evaluate": (
         ["evaluate", "run"],
@@ -475,7 +523,23 @@ ENDS = {
     "compare": (
         ["compare", "photos.parquet", "--out", "study", "--fine", "boar:deer", "--ratios", "1", *QUICK],
         "fscl.experiments.run.split_photos",
-        "what was done is kept: the same command goes on",
+        "nothing was written: the same command starts again",
+    ),
+    "compare, begun": (
+        [
+            "compare",
+            "photos.parquet",
+            "--out",
+            "study",
+            "--fine",
+            "boar:deer",
+            "--ratios",
+            "1",
+            *QUICK,
+            "--overwrite",
+        ],
+        "fscl.experiments.run._run_missing",
+        "go on with: fscl compare photos.parquet --out study --fine boar:deer --ratios 1 " + " ".join(QUICK),
     ),
     "report": (
         ["report", "study"],
@@ -527,8 +591,117 @@ def test_ctrl_c_in_a_run_names_the_step_that_is_saved(fscl, photos, monkeypatch)
     assert code == 130
     assert err.splitlines()[-1] == (
         "fscl: stopped after step 2 of 2; what was done is kept: a checkpoint of step 2; "
-        "the same command with --resume goes on"
+        "go on with: fscl train --resume run"
     )
+    code, _, err = fscl("evaluate", "run")
+    assert code == 2
+    assert err == (
+        "fscl: run: its training has not ended, so there is no model yet; go on with it: fscl train --resume run\n"
+    )
+    assert fscl("train", "--resume", "run")[0] == 0
+    assert fscl("evaluate", "run")[0] == 0
+
+
+def interrupted(fscl, monkeypatch, *words):
+    """Train until the second step, and press Ctrl-C there."""
+    from fscl.training.optimization import Optimization
+
+    step = Optimization.step
+
+    def press(self, drawn):
+        if drawn.number == 2:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, drawn)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Optimization, "step", press)
+        assert fscl("train", *words)[0] == 130
+
+
+LONGER = ["--steps", "4", *QUICK[2:]]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["--ratio", "1", "--minority", "deer"],
+        ["--imbalance", "4", "--seed", "3"],
+        ["--method", "mine.toml", "--by", "photo"],
+    ],
+)
+def test_a_run_goes_on_by_its_folder_alone(fscl, class_folders, monkeypatch, tmp_path, settings):
+    recipe = Path("mine.toml")
+    recipe.write_text(
+        '[method]\nname = "mine"\ntitle = "Mine"\nsummary = ""\nsource = ""\n'
+        '[[stage]]\nloss = [{ name = "focal" }]\nsampler = { name = "oversampling" }\n'
+    )
+    copytree(class_folders, tmp_path / "photos")
+    assert fscl("train", "photos", "--out", "whole", *settings, *LONGER)[0] == 0
+    for name in ("by_folder", "by_all"):
+        interrupted(fscl, monkeypatch, "photos", "--out", name, *settings, *LONGER)
+    code, _, err = fscl("train", "photos", "--out", "by_all", *settings, *LONGER, "--resume")
+    assert code == 0, err
+    recipe.unlink()
+    code, out, err = fscl("train", "--resume", "by_folder")
+    assert code == 0, err
+    assert "model: by_folder; next: fscl evaluate by_folder" in out
+    weights = {
+        name: (tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "by_folder", "by_all")
+    }
+    assert weights["whole"] == weights["by_folder"] == weights["by_all"]
+    records = [json.loads((tmp_path / name / "photos.json").read_text()) for name in ("whole", "by_folder")]
+    assert records[0] == records[1]
+    assert records[0]["classes"] == ["boar", "deer", "hare"]
+    assert fscl("train", "--resume", "by_folder")[0] == 0, "a finished run has nothing left to do"
+
+
+def test_a_run_whose_photos_are_gone_asks_for_their_root(fscl, class_folders, monkeypatch, tmp_path):
+    copytree(class_folders, tmp_path / "photos")
+    interrupted(fscl, monkeypatch, "photos", "--out", "run", *LONGER)
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    code, _, err = fscl("train", "--resume", "run")
+    assert code == 2
+    assert "say where they are now with --root FOLDER" in err
+    assert fscl("train", "--resume", "run", "--root", "moved")[0] == 0
+    assert fscl("evaluate", "run")[0] == 0
+
+
+NOT_BEGUN = {
+    "no run": (
+        ["--resume", "empty"],
+        "empty: holds no run to go on with; give the folder of one, or photos",
+    ),
+    "nowhere": (["--resume", "nowhere"], "nowhere: holds no run to go on with"),
+    "photos without --out": (["{photos}", "--resume"], "holds no run to go on with"),
+    "nothing": (["--resume"], "a run needs photos: fscl train PHOTOS --out RUN"),
+    "no folder": (["{photos}"], "a run needs --out, the folder of the run: fscl train PHOTOS --out RUN"),
+    "no photos": (["--out", "x"], "a run needs photos"),
+    "other method": (
+        ["--resume", "run", "--method", "baseline"],
+        "goes on with its own method: leave --method out",
+    ),
+    "other settings": (
+        ["--resume", "run", "--steps", "9"],
+        "holds a run of other settings; go on with its own: ",
+    ),
+    "overwrite": (["--resume", "run", "--overwrite"], "--overwrite drops the run that --resume goes on with"),
+    "older": (["--resume", "older"], "fscl train PHOTOS … --resume --out older"),
+}
+
+
+def test_what_cannot_go_on_says_what_to_do(fscl, class_folders, monkeypatch, tmp_path):
+    Path("empty").mkdir()
+    interrupted(fscl, monkeypatch, class_folders, "--out", "run", *LONGER)
+    copytree("run", "older")
+    said = json.loads(Path("older/photos.json").read_text())
+    Path("older/photos.json").write_text(json.dumps({k: v for k, v in said.items() if k != "minority"}))
+    before = sorted(tmp_path.rglob("*"))
+    for name, (words, message) in NOT_BEGUN.items():
+        code, out, err = fscl("train", *(word.format(photos=class_folders) for word in words))
+        assert code == 2, name
+        assert message in err, name
+        assert "Traceback" not in out + err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_summary_that_is_interrupted_does_not_undo_the_manifest(fscl, monkeypatch, class_folders):

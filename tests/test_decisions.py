@@ -12,9 +12,10 @@ from fscl.config import resolve, settings
 from fscl.decisions import Decisions, MinorityThreshold, why_no_threshold
 from fscl.errors import ConfigurationError
 from fscl.evaluation import evaluate
-from fscl.inference import Predictor, fit_decisions
+from fscl.inference import fit_decisions
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
+from fscl.predictor import Predictor
 from fscl.training.loop import fit
 
 CLASSES, RARE = ("boar", "deer"), ("deer",)

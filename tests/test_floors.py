@@ -16,10 +16,10 @@ FLOORS = [
     },
     {"manifest", "scoring", "models", "losses", "methods"},
     {"formats", "scanning", "loading", "synthetic", "decisions"},
-    {"bundle", "inference", "parts"},
+    {"bundle", "inference", "parts", "predictor"},
     {"training", "evaluation", "prediction", "explain"},
     {"experiments", "report", "export"},
-    {"cli", "study_commands", "flags", "ending", "serve"},
+    {"cli", "study_commands", "flags", "starting", "ending", "serve"},
 ]
 OVER = {"scanning": {"formats"}}  # within floor 2; its other rooms, and those of floor 1, do not import each other
 MODULE_LINES, FUNCTION_LINES = 320, 60

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fscl.bundle import Bundle
-from fscl.errors import PhotosError
+from fscl.errors import OutputError, PhotosError
 from fscl.evaluation.evaluate import amounts, evaluate, photos_in
+from fscl.evaluation.predictions import predictions, write_predictions
 from fscl.lock import held
 from fscl.manifest.table import Manifest, counts_by_class
 from fscl.records import Evaluation, write_record
@@ -22,40 +23,79 @@ def evaluate_run(
     photos: Manifest | None = None,
     *,
     root: Path | None = None,
+    out: Path | None = None,
     batch_size: int = 64,
     workers: int | None = None,
 ) -> Evaluation:
-    """Evaluate the bundle of a run folder and write `evaluation.json` into it.
+    """Evaluate the bundle of a run folder and write `evaluation.json` and `predictions.csv`.
 
     Args:
         run: the folder.
         photos: labelled photos, of which the test split is used where they have one, else all; those that
             the run was trained or validated on are left out. By default the run's own test photos.
         root: the folder that the run's own photos are in now; where photos are given, if they are nowhere else.
+        out: the folder to write into; by default the run, and of other photos the one that `results_folder` names
+            for the folder of these.
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
 
     Raises:
         PhotosError: nothing to evaluate on, or classes that the bundle does not know.
         BundleError: no bundle in the folder, or a damaged one.
-        OutputError: the run is being trained, or evaluated by another process.
+        OutputError: the run is being trained, or evaluated by another process; `out` holds other files.
         ConfigurationError: a negative number of workers.
     """
     folder = RunFolder(run)
     if not (folder.lock.exists() or folder.record.exists()):  # no run, whose folder is left alone
         Bundle.open(run)
+    out = results_folder(run, None if photos is None else photos.root, out)
     with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
-        return _evaluated(run, photos, root, batch_size=batch_size, workers=workers)
+        return _evaluated(run, photos, root, out, batch_size=batch_size, workers=workers)
+
+
+def results_folder(run: Path, source: Path | None, out: Path | None = None) -> Path:
+    """Return the folder that an evaluation is written into, and touch nothing.
+
+    Args:
+        run: the folder of the run.
+        source: of the photos; None: the run's own test photos, whose result is in the folder of the run.
+        out: the folder that the user wants.
+
+    Raises:
+        OutputError: the folder is a file, holds another run or the result on this one's own photos, or a
+            `predictions.csv` that is of no evaluation.
+
+    >>> results_folder(Path("runs/first"), Path("new/camera_7.zip")).as_posix()
+    'runs/first/evaluations/camera_7'
+    """
+    folder = RunFolder(run)
+    place = out or (run if source is None else folder.evaluations / _name(source))
+    target = RunFolder(place)
+    own = source is None and place.resolve() == run.resolve()
+    if place.exists() and not place.is_dir():
+        raise OutputError(f"{place}: expected a folder for the evaluation, found a file; choose another --out")
+    if not own and (target.record.exists() or target.settings.exists()):
+        raise OutputError(f"{place}: holds a run, whose own result would be lost; choose another --out")
+    if target.predictions.exists() and not target.evaluation.exists():
+        raise OutputError(
+            f"{target.predictions}: is of no evaluation, and would be lost; move it, or choose another --out"
+        )
+    return place
+
+
+def _name(source: Path) -> str:
+    name = source.resolve().name if source.is_dir() else source.stem
+    return name or "photos"
 
 
 def _evaluated(
-    run: Path, photos: Manifest | None, root: Path | None, *, batch_size: int, workers: int | None
+    run: Path, photos: Manifest | None, root: Path | None, out: Path, *, batch_size: int, workers: int | None
 ) -> Evaluation:
     bundle = Bundle.open(run)
     own, gone = _photos_of(run, [root] if photos is None else list(dict.fromkeys([None, root])))
     test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
     validation = None if own is None or gone else _part(own, "val")
-    evaluation, _ = evaluate(
+    evaluation, logits = evaluate(
         bundle, test.photos, validation, split=test.split, batch_size=batch_size, workers=workers
     )
     evaluation = replace(
@@ -65,7 +105,9 @@ def _evaluated(
         train_photos=None if own is None else counts_by_class(_part(own, "train").rows, bundle.classes)["photos"],
         note=_unknown_photos(gone, own, bundle) if gone else evaluation.note,
     )
-    write_record(RunFolder(run).evaluation, evaluation)
+    written = RunFolder(out)
+    write_record(written.evaluation, evaluation)  # first: `results_folder` leaves predictions without one alone
+    write_predictions(written.predictions, predictions(test.photos, bundle, evaluation, logits))
     return evaluation
 
 

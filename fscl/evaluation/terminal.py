@@ -9,49 +9,105 @@ from rich.table import Table
 from rich.text import Text
 
 from fscl.records import Evaluation
+from fscl.scoring.statistics import clopper_pearson
 
 MOST_COLUMNS = 12  # classes up to which the table shows what each was taken for
+CONFIDENCE = 0.95  # of intervals
 LISTED = 3  # photos that failed
 GAIN_AND_COST = ("minority_recall", "majority_recall", "balanced_accuracy")  # of a threshold
 LEFT_OUT = {"training photos": "training photos of the run", "other splits": "photos outside the test split"}
 
 
 def table(record: Evaluation) -> Group:
-    """Return the record for the terminal: a table, per class first, then the metrics; then what was not scored."""
-    return Group(_metrics_table(record), *map(Text, _not_scored(record)))
+    """Return the record for the terminal: class by class, then all classes together; then what was not scored.
+
+    Recall and precision are counted out, with the interval that the true share lies in.
+    """
+    tables = [_class_table(record)]
+    if len(record.classes) <= MOST_COLUMNS:
+        tables.append(_confusion_table(record))
+    return Group(*tables, _metrics_table(record), *map(Text, _not_scored(record)))
 
 
-def _metrics_table(record: Evaluation) -> Table:
-    classes = record.classes if len(record.classes) <= MOST_COLUMNS else []
+def _class_table(record: Evaluation) -> Table:
     trained = _counts(record.train_counts, record.train_photos or {})
     scored = _counts(record.counts, record.photos or {})
     regions = sum(record.counts.values())
     photos = record.scored.photos if record.scored else regions
     boxes = f", {regions:,} regions" if photos != regions else ""
-    shown = Table(title=f"{record.split}: {photos:,} photos{boxes}", title_justify="left")
-    shown.add_column("class")
-    for column in (f"training {trained.unit}", scored.unit, "recall", *(f"as {name}" for name in classes)):
-        shown.add_column(Text(column), justify="right")
-    for name, row in zip(record.classes, record.confusion, strict=True):
-        rare = " (rare)" if name in record.minority else ""
-        recall = record.figures.recall_by_class[name]
+    shown = _plain_table(f"{record.split}: {photos:,} photos{boxes}")
+    shown.caption = (
+        "recall: of the photos of a class, how many were found; precision: of those called it, how many were right; "
+        f"each with its {100 * CONFIDENCE:.0f} % interval"
+    )
+    shown.add_column("class", overflow="fold")
+    for column in (f"training {trained.unit}", scored.unit):
+        shown.add_column(column, justify="right")
+    shown.add_column("recall")
+    shown.add_column("precision")
+    called = [sum(column) for column in zip(*record.confusion, strict=True)]
+    for place, name in enumerate(record.classes):
+        hits = record.confusion[place][place]
         shown.add_row(
-            Text(f"{name}{rare}"),
+            _class(name, record),
             trained.shown[name],
             scored.shown[name],
-            "not evaluable" if recall is None else _shown(recall),
-            *map(str, row if classes else ()),
+            _share(hits, sum(record.confusion[place])) or "not evaluable",
+            _share(hits, called[place]) or "none called so",
         )
-    shown.add_section()
+    return shown
+
+
+def _confusion_table(record: Evaluation) -> Table:
+    shown = _plain_table("what each was taken for")
+    shown.add_column("class", overflow="fold")
+    for name in record.classes:
+        shown.add_column(Text(f"as {name}"), justify="right", overflow="fold")
+    for name, row in zip(record.classes, record.confusion, strict=True):
+        shown.add_row(_class(name, record), *(f"{count:,}" for count in row))
+    return shown
+
+
+def _metrics_table(record: Evaluation) -> Table:
+    shown = _plain_table("all classes together")
+    shown.add_column("metric")
+    shown.add_column("value", justify="right")
     for name, value in asdict(record.figures).items():
         if not isinstance(value, Mapping):
-            shown.add_row(name.replace("_", " "), "", "", _shown(value))
+            shown.add_row(name.replace("_", " "), _shown(value))
     if record.threshold:
-        shown.add_section()
         for name in GAIN_AND_COST:
             at = f"{name.replace('_', ' ')} at threshold {record.threshold.value:.3f}"
-            shown.add_row(at, "", "", _shown(record.threshold.figures.value(name)))
+            shown.add_row(at, _shown(record.threshold.figures.value(name)))
     return shown
+
+
+def _plain_table(title: str) -> Table:
+    """A table that leaves the width of a terminal to its columns."""
+    return Table(
+        title=f"\n{title}",
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        box=None,
+        padding=(0, 1),
+    )
+
+
+def _class(name: str, record: Evaluation) -> Text:
+    return Text(f"{name}{' (rare)' if name in record.minority else ''}")
+
+
+def _share(hits: int, trials: int) -> str:
+    """Return a share as it was counted, and its interval; empty where there is none.
+
+    >>> _share(1, 5)
+    '1 of 5, 1–72 %'
+    """
+    if not trials:
+        return ""
+    low, high = clopper_pearson(hits, trials, CONFIDENCE)
+    return f"{hits:,} of {trials:,}, {100 * low:.0f}–{100 * high:.0f} %"
 
 
 class _Counts(NamedTuple):

@@ -86,8 +86,7 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
         PhotosError: the source does not exist, is of no known format, or cannot be understood.
         ConfigurationError: a layout that is none, or an option that makes no difference to this format.
     """
-    if not source.exists():
-        raise PhotosError(f"{source} does not exist")
+    check_there(source)
     formats = [format for format in FORMATS.values() if format.recognises(source)]
     if not formats:
         raise PhotosError(
@@ -101,6 +100,12 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     if "zip_encoding" not in format.options or reading.zip_encoding is not None:
         return photos
     return replace(photos, remarks=(*photos.remarks, *_code_pages(photos)))
+
+
+def check_there(source: Path) -> None:
+    """Raise PhotosError where there is no such file or folder."""
+    if not source.exists():
+        raise PhotosError(f"{source} does not exist")
 
 
 def _code_pages(photos: Manifest) -> list[str]:

@@ -15,11 +15,13 @@ from torchvision.transforms.v2 import functional
 
 from fscl.config import Preprocessing
 from fscl.decoding import Photo
-from fscl.images import read_region
+from fscl.images import read_image, read_region
 from fscl.loading.operations import Photos
 
 UNLABELLED = -1
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+AnyPhoto = Photo | Image.Image
+"""A file, its bytes, or an image that is open already."""
 
 
 class Failure(NamedTuple):
@@ -33,11 +35,11 @@ class Failure(NamedTuple):
 class Regions:
     """The labelled regions of a table, as arrays that travel cheaply to worker processes.
 
-    `photos` has the file of each, or the bytes of it. `boxes` is (n, 4): x, y, w, h in pixels after EXIF rotation,
-    NaN for the whole photo.
+    `photos` has the file of each, the bytes of it, or the image. `boxes` is (n, 4): x, y, w, h in pixels after EXIF
+    rotation, NaN for the whole photo.
     """
 
-    photos: Sequence[Photo]
+    photos: Sequence[AnyPhoto]
     boxes: np.ndarray[tuple[int, int], np.dtype[np.float64]]
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -58,14 +60,17 @@ class Regions:
         Raises:
             UnreadableError: as `read_region`.
         """
+        photo = self.photos[row]
         box = None if np.isnan(self.boxes[row]).any() else tuple(self.boxes[row])
         margin, side = preprocessing.crop_margin, preprocessing.image_size
-        return read_region(self.photos[row], box, margin=margin, min_side=side)
+        if isinstance(photo, Image.Image):
+            return read_image(photo, box, margin=margin)
+        return read_region(photo, box, margin=margin, min_side=side)
 
     def name(self, row: int) -> str:
-        """Return what a message calls the photo of a row: its path, or its place where only its bytes are known."""
+        """Return what a message calls the photo of a row: its path, or its place where it has none."""
         photo = self.photos[row]
-        return f"photo {row + 1}" if isinstance(photo, bytes) else str(photo)
+        return str(photo) if isinstance(photo, Path) else f"photo {row + 1}"
 
     def resized(self, row: int, preprocessing: Preprocessing) -> Pixels:
         """Return the region as the model sees it before augmentation: (image_size, image_size, 3) uint8.

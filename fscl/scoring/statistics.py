@@ -72,6 +72,38 @@ def t_test(mean: float, variance: float, freedom: float, confidence: float = 0.9
     return PairedT(mean, mean - margin, mean + margin, float(2 * stats.t.sf(abs(mean) / error, freedom)))
 
 
+class Interval(NamedTuple):
+    """Between which shares the true one lies."""
+
+    low: float
+    high: float
+
+
+def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Return the exact interval of a share, of `hits` in `trials`. Clopper & Pearson 1934.
+
+    It takes the trials to be independent: frames of one burst are not, and the true interval is wider then.
+
+    Args:
+        hits: 0 … `trials`.
+        trials: at least 1.
+        confidence: of the interval, in (0, 1).
+
+    Raises:
+        ConfigurationError: no trial, or hits outside of them.
+
+    >>> low, high = clopper_pearson(1, 5)
+    >>> round(low, 3), round(high, 3)
+    (0.005, 0.716)
+    """
+    if not 0 <= hits <= trials or not trials:
+        raise ConfigurationError(f"expected hits among 1 or more trials, got {hits} of {trials}")
+    beyond = (1 - confidence) / 2
+    low = float(stats.beta.ppf(beyond, hits, trials - hits + 1)) if hits else 0.0
+    high = float(stats.beta.ppf(1 - beyond, hits + 1, trials - hits)) if hits < trials else 1.0
+    return Interval(low, high)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for testing several hypotheses at once, in the order given. Holm 1979.
 

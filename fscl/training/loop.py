@@ -43,7 +43,7 @@ FLUSH_STEPS = 50  # between looks at the losses, where a look makes the device w
 
 def fit(
     config: Config,
-    manifest: Manifest,
+    manifest: Manifest | Subset,
     out: Path,
     *,
     resume: bool = False,
@@ -57,7 +57,7 @@ def fit(
 
     Args:
         config: decides everything besides the photos.
-        manifest: the photos.
+        manifest: the photos; or those of a run, chosen already.
         out: the run folder, see docs/schema.md.
         resume: go on from the checkpoint in `out`, if there is one.
         overwrite: drop what `out` holds of an earlier run.
@@ -70,7 +70,8 @@ def fit(
         KeyboardInterrupt: after a checkpoint of the last whole step.
     """
     listener = listener or Silent()
-    photos, runtime = subset(manifest, config), Runtime.start(config.training.workers)
+    photos = manifest if isinstance(manifest, Subset) else subset(manifest, config)
+    runtime = Runtime.start(config.training.workers)
     if runtime.world_size > 1:
         said = f"got {runtime.world_size} of torch.distributed"
         raise ConfigurationError(f"training takes one process, {said}; start it without torchrun")

@@ -1,9 +1,13 @@
 """A run takes its folder and leaves its bundle there. Only the same run goes on; others overwrite only if asked."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from shutil import copyfile, rmtree
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from fscl.atomic import leftovers, replacing, sweep, write_text
 from fscl.bundle import Bundle
@@ -13,6 +17,54 @@ from fscl.manifest.identity import differences
 from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
 from fscl.run_folder import RunFolder
+from fscl.training.subset import Subset
+
+
+class _Said(BaseModel):
+    """What `photos.json` says of a run that goes on; more keys are left alone."""
+
+    model_config = ConfigDict(strict=True)
+
+    classes: Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
+    minority: Annotated[tuple[str, ...], Field(strict=False)]
+    notes: list[str]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What of it a run says again."""
+        return {"notes": self.notes}
+
+
+SAID = TypeAdapter(_Said)
+
+
+def begun_run(folder: RunFolder, *, root: Path | None = None) -> tuple[dict[str, Any], Subset]:
+    """Return the settings and the photos of a run, as its folder has them: it goes on by these alone.
+
+    Args:
+        folder: of the run.
+        root: the folder or zip that its photos are in now, if they have moved.
+
+    Raises:
+        OutputError: no run there, or one that does not say all that it takes.
+        PhotosError: its photos are nowhere.
+    """
+    if not folder.settings.is_file():
+        raise OutputError(
+            f"{folder.path}: holds no run to go on with; give the folder of one, or photos and --out for a new one"
+        )
+    settings = read_toml(folder.settings)
+    with_all = "give photos and settings, too, as the run was started: fscl train PHOTOS … --resume --out"
+    try:
+        said = SAID.validate_json(folder.source.read_bytes())
+    except (OSError, ValueError):
+        raise OutputError(
+            f"{folder.source}: does not say the classes of the run, as earlier releases did not; "
+            f"{with_all} {folder.path}"
+        ) from None
+    if not folder.photos.is_file():
+        raise OutputError(f"{folder.photos}: is gone; put it back, or start again with --overwrite")
+    return settings, Subset(Manifest.read(folder.photos, root=root), said.classes, said.minority, said.source)
 
 
 def check_run(folder: RunFolder, config: Config, photos: Manifest, *, resume: bool, overwrite: bool) -> None:
@@ -111,7 +163,8 @@ def _content(folder: RunFolder) -> set[str]:
 def _check_settings(folder: RunFolder, config: Config) -> None:
     settings = folder.settings
     if resolve([(str(settings), read_toml(settings))]).sha256() != config.sha256():
-        raise OutputError(f"{folder.path}: holds a run of other settings; resume it with --config {settings}")
+        again = shlex.join(["fscl", "train", "--resume", str(folder.path)])
+        raise OutputError(f"{folder.path}: holds a run of other settings; go on with its own: {again}")
 
 
 def _knows_root(folder: RunFolder, photos: Manifest) -> bool:

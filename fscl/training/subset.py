@@ -51,7 +51,8 @@ class Subset:
     def record(self) -> dict[str, Any]:
         """What `photos.json` of the run says, see docs/schema.md."""
         counts = {split: counts_by_class(self.rows(split), self.classes) for split in SPLITS}
-        return {"version": VERSION, **self.source, "counts": counts}
+        classes, minority = list(self.classes), list(self.minority)
+        return {"version": VERSION, **self.source, "classes": classes, "minority": minority, "counts": counts}
 
     def rows(self, split: str) -> pd.DataFrame:
         """Return the usable rows of a split."""

@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import asdict, replace
 from importlib import import_module
 from shutil import copyfile, copytree
@@ -11,8 +12,9 @@ import torch
 from pydantic import TypeAdapter
 from rich.console import Console
 
+import fscl
 from fscl.bundle import Bundle
-from fscl.errors import ConfigurationError, PhotosError
+from fscl.errors import ConfigurationError, OutputError, PhotosError
 from fscl.evaluation import evaluate, evaluate_run, table
 from fscl.manifest.table import Manifest
 from fscl.records import Amounts, Evaluation, Failed
@@ -165,6 +167,84 @@ def test_copies_under_other_names_and_in_zips_are_left_out(pair, class_folders, 
     record = evaluate_run(pair, scan(tmp_path / "new.zip"))
     assert record.left_out == {"training photos": own["split"].isin(["train", "val"]).sum()}
     assert record.scored == Amounts(*[(own["split"] == "test").sum()] * 2)
+
+
+def hares_as_deer(photos, count=10):
+    return photos.rows[photos.rows["label"] == "hare"].head(count).assign(label="deer", split=None)
+
+
+def test_a_row_per_photo_is_written(pair, tmp_path):
+    run = copytree(pair, tmp_path / "run")
+    record = evaluate_run(run)
+    table = pd.read_csv(run / "predictions.csv")
+    assert table.columns.tolist() == [
+        *("filepath", "region", "label", "prediction", "probability", "boar", "deer", "problem")
+    ]
+    own = split_of(pair, "test")
+    assert table["filepath"].tolist() == [str(own.root / path) for path in own.rows["path"]]
+    counted = pd.crosstab(table["label"], table["prediction"]).reindex(columns=record.classes, fill_value=0)
+    assert counted.to_numpy().tolist() == record.confusion
+    assert table[["boar", "deer"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    assert table["probability"].to_numpy() == pytest.approx(table[["boar", "deer"]].max(axis=1).to_numpy())
+    predicted = fscl.load(run).predict(table["filepath"])
+    assert predicted["deer"].to_numpy() == pytest.approx(table["deer"].to_numpy(), abs=1e-5)
+
+
+def test_boxes_and_what_could_not_be_scored_have_rows(pair, photos, tmp_path):
+    rows = hares_as_deer(photos, 4).assign(x=[0.0, 9, 0, 0], y=0.0, w=20.0, h=20.0)
+    rows.loc[rows.index[1], "path"] = "hare/gone.jpg"
+    rows.loc[rows.index[2], "problem"] = "unreadable: empty file"
+    rows.loc[rows.index[3], "label"] = None
+    evaluate_run(pair, Manifest(rows, photos.root), out=tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out/predictions.csv")
+    assert table["x"].tolist() == [0, 9, 0, 0]
+    assert table["region"].tolist() == rows["region_id"].tolist()
+    assert table["problem"].fillna("").tolist() == ["", "missing file", "unreadable: empty file", "no label"]
+    assert table["prediction"].isna().tolist() == [False, True, True, True]
+
+
+def test_a_class_may_be_called_as_a_column(pair, photos, tmp_path):
+    names = {"boar": "label", "deer": "region"}
+    bundle = replace(
+        Bundle.open(pair),
+        classes=("label", "region"),
+        minority=("region",),
+        train_counts={"label": 9, "region": 3},
+        decisions=None,
+    )
+    bundle.save(tmp_path / "bundle")
+    two = photos.rows[photos.rows["label"] != "hare"]
+    evaluate_run(tmp_path / "bundle", Manifest(two.assign(label=two["label"].map(names)), photos.root))
+    table = pd.read_csv(tmp_path / "bundle/evaluations" / photos.root.name / "predictions.csv")
+    assert table.columns.tolist() == [
+        *("filepath", "region", "label", "prediction", "probability", "p:label", "p:region", "problem")
+    ]
+
+
+def test_other_photos_never_overwrite_the_result_on_the_own_ones(pair, photos, tmp_path):
+    run = copytree(pair, tmp_path / "run")
+    evaluate_run(run)
+    own = {name: (run / name).read_bytes() for name in ("evaluation.json", "predictions.csv")}
+    others = Manifest(hares_as_deer(photos), photos.root)
+    record = evaluate_run(run, others)
+    place = run / "evaluations" / photos.root.name
+    assert TypeAdapter(Evaluation).validate_json((place / "evaluation.json").read_bytes(), strict=True) == record
+    evaluate_run(run, others, out=tmp_path / "elsewhere")
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == sorted(own)
+    with pytest.raises(OutputError, match="holds a run, whose own result would be lost; choose another --out"):
+        evaluate_run(run, others, out=run)
+    assert {name: (run / name).read_bytes() for name in own} == own
+
+
+def test_what_is_no_place_for_an_evaluation(pair, photos, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/predictions.csv").write_text("mine")
+    with pytest.raises(OutputError, match="expected a folder for the evaluation, found a file"):
+        evaluate_run(pair, out=tmp_path / "file")
+    with pytest.raises(OutputError, match="is of no evaluation, and would be lost"):
+        evaluate_run(pair, out=tmp_path / "mine")
+    assert (tmp_path / "mine/predictions.csv").read_text() == "mine"
 
 
 def test_every_row_given_is_accounted_for(pair, photos, tmp_path):
@@ -329,8 +409,8 @@ def test_unreadable_photos_and_missing_classes_are_said(pair, photos, tmp_path):
     assert len(logits) == 2
 
 
-def shown(record):
-    console = Console(width=200, file=io.StringIO())
+def shown(record, width=200):
+    console = Console(width=width, file=io.StringIO())
     console.print(table(record))
     return console.file.getvalue()
 
@@ -341,6 +421,29 @@ def test_the_table_names_classes_and_the_rare_one(pair):
     assert "balanced accuracy" in text
     assert "as boar" in text
     assert "note" not in text
+
+
+def test_recall_and_precision_are_counted_out_in_80_columns(pair):
+    record = replace(evaluate_run(pair), confusion=[[9, 1], [4, 1]])
+    lines = shown(record, width=80).splitlines()
+    [boar] = [line for line in lines if line.startswith(" boar ") and "%" in line]
+    [deer] = [line for line in lines if line.startswith(" deer (rare)") and "%" in line]
+    assert "9 of 10, 55–100 %" in boar
+    assert "9 of 13, 39–91 %" in boar
+    assert deer.index("1 of 5, 1–72 %") == boar.index("9 of 10")
+    assert deer.index("1 of 2, 1–99 %") == boar.index("9 of 13")
+    assert all(len(line) <= 80 for line in lines)
+    none_called = shown(replace(record, confusion=[[10, 0], [5, 0]]), width=80)
+    assert re.search("0 of 5, 0–52 % +none called so", none_called)
+
+
+def test_what_is_no_recall_does_not_stand_under_it(pair):
+    lines = shown(evaluate_run(pair), width=80).splitlines()
+    heading = next(n for n, line in enumerate(lines) if line.startswith("all classes together"))
+    assert "recall" in lines[1] + lines[2]
+    assert lines[heading + 1].split() == ["metric", "value"]
+    for name in ("auroc", "log loss", "ece"):
+        assert next(n for n, line in enumerate(lines) if line.startswith(f" {name} ")) > heading
 
 
 def test_the_table_of_photos_without_the_rare_class(pair, photos):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fscl.errors import ConfigurationError
-from fscl.scoring.statistics import holm, mean_sd, paired_t
+from fscl.scoring.statistics import clopper_pearson, holm, mean_sd, paired_t
 
 recalls = st.integers(0, 1000).map(lambda n: n / 1000)
 
@@ -78,3 +78,22 @@ def test_mean_sd():
     assert mean_sd([0.5]) == (0.5, None)
     with pytest.raises(ConfigurationError, match="at least 1 value"):
         mean_sd([])
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 1), (1, 1), (1, 5), (0, 7), (8, 9), (40, 40), (431, 4500)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_the_interval_of_a_share_is_that_of_the_exact_test(hits, trials, confidence):
+    low, high = clopper_pearson(hits, trials, confidence)
+    oracle = stats.binomtest(hits, trials).proportion_ci(confidence, method="exact")
+    assert (low, high) == pytest.approx((oracle.low, oracle.high), abs=1e-9)
+    tail = (1 - confidence) / 2  # by its definition: so few or so many hits are that improbable at its ends
+    if hits:
+        assert stats.binom.sf(hits - 1, trials, low) == pytest.approx(tail)
+    if hits < trials:
+        assert stats.binom.cdf(hits, trials, high) == pytest.approx(tail)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 0), (3, 2), (-1, 2)])
+def test_a_share_of_no_trials_is_an_error(hits, trials):
+    with pytest.raises(ConfigurationError, match=f"got {hits} of {trials}"):
+        clopper_pearson(hits, trials)

@@ -1,0 +1,98 @@
+"""What a run or study starts with: photos as they are given, or those that the folder of a run holds."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fscl.config import Config
+from fscl.errors import ConfigurationError
+from fscl.experiments.grid import STUDY_RATIOS
+from fscl.experiments.run import compare, pairs_of
+from fscl.flags import METHOD, Flags
+from fscl.formats.reading import Reading
+from fscl.manifest.table import Manifest
+from fscl.run_folder import RunFolder
+from fscl.scanning.class_names import ClassNames
+from fscl.scanning.opening import open_photos, say_untimed
+from fscl.training.run import begun_run
+from fscl.training.subset import Subset
+
+
+def run_to_go_on_with(source: Path | None, out: Path | None, *, resume: bool, overwrite: bool) -> Path | None:
+    """Return the folder of the run that is to go on by what it holds; None for photos and a folder that are given.
+
+    Raises:
+        ConfigurationError: too little is given for either, or it is to be dropped, too.
+    """
+    if source is not None and out is not None:
+        return None
+    run = out or source
+    if not resume or run is None:
+        lacking = "--out, the folder of the run" if source is not None else "photos"
+        raise ConfigurationError(
+            f"a run needs {lacking}: fscl train PHOTOS --out RUN; one that was interrupted goes on by "
+            "fscl train --resume RUN"
+        )
+    if overwrite:
+        raise ConfigurationError("--overwrite drops the run that --resume goes on with: give one of them")
+    return run
+
+
+def config_and_photos(
+    flags: Flags,
+    source: Path | None,
+    *,
+    method: str | None,
+    root: Path | None,
+    begun: Path | None,
+    **more: Any,
+) -> tuple[Config, Manifest | Subset]:
+    """Return the configuration and the photos of a run, of one that was `begun` as its folder has them.
+
+    Raises:
+        FsclError: settings or photos that cannot be; no run to go on with.
+    """
+    if begun is not None:
+        if method is not None:
+            raise ConfigurationError(f"{begun} goes on with its own method: leave --method out")
+        settings, chosen = begun_run(RunFolder(begun), root=root)
+        return flags.laid_over(str(RunFolder(begun).settings), settings, **more), chosen
+    assert source is not None, "a new run has photos"
+    config = flags.resolve(method or METHOD, **more)
+    photos = open_photos(source, Reading(root=root))
+    say_untimed(photos, source, config.split.by)
+    return ClassNames(photos.usable["label"]).configured(config), photos
+
+
+def run_study(
+    source: Path,
+    configs: Mapping[str, Config],
+    out: Path,
+    *,
+    root: Path | None,
+    fine: str | None,
+    coarse: str | None,
+    minority: Sequence[str],
+    base: int | None,
+    ratios: Sequence[float] | None,
+    imbalances: Sequence[float],
+    **more: Any,
+) -> None:
+    """Compare methods on photos; classes may be called by any name of the species. `more` is of `compare`.
+
+    Raises:
+        FsclError: settings or photos that cannot be.
+    """
+    photos = open_photos(source, Reading(root=root))
+    say_untimed(photos, source, next(iter(configs.values())).split.by)
+    names = ClassNames(photos.usable["label"])
+    pairs = pairs_of(
+        photos,
+        fine=names.pair(fine),
+        coarse=names.pair(coarse),
+        minority=names.labels(minority),
+        base=base,
+        imbalances=imbalances,
+    )
+    ratios = ratios or (STUDY_RATIOS if fine or coarse else None)
+    compare(photos, configs, out, pairs=pairs, ratios=ratios, imbalances=imbalances, **more)
