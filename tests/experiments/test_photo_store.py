@@ -74,7 +74,7 @@ def test_cells_decode_each_photo_once_and_find_the_same(tmp_path, photos, quick,
         configs = {method: quick(method, steps=3, **flags) for method in ("baseline", "fscl")}
         return compare(photos, configs, tmp_path / name, jobs=1, **AXES)
 
-    monkeypatch.setattr(cell, "similarity", lambda *_: None)  # which decodes the few photos that it shows
+    monkeypatch.setattr(cell, "cosine_matrices", lambda *_: None)  # which decodes the few photos that it shows
     stored = study("stored")
     assert set(decoded.values()) == {1}
     decoded.clear()
