@@ -139,6 +139,25 @@ def test_mixing_is_the_same_for_a_step_and_differs_between_steps(photos):
     assert first[0].batch.rows != first[0].partners.rows
 
 
+def test_the_draws_of_mixing_follow_from_the_seed_and_the_step(photos):
+    step = next(plan(recipe({**PLAIN, "mixing": {"name": "mixup"}}), photos).batches(start=0))
+
+    def shares(seed, number):
+        return step._replace(number=number).mixed(torch.device("cpu"), seed=seed)[1]
+
+    assert torch.equal(shares(0, 1), shares(0, 1))
+    assert not torch.equal(shares(0, 1), shares(0, 2))
+    assert not torch.equal(shares(0, 1), shares(1, 1))
+
+
+def test_progressive_sampling_begins_and_ends_with_its_stage(photos):
+    config = recipe(PLAIN, {**PLAIN, "sampler": {"name": "progressive"}}, training={"steps": 30})
+    made = plan(config, photos)
+    last = made.stages[1]
+    assert (last.start, last.stop, made.batches_per_epoch) == (15, 30, 6)
+    assert last.sampler.epochs == (2.5, 5.0)
+
+
 def plan(config, photos):
     from fscl.training.loop import untrained
 
