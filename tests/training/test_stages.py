@@ -76,6 +76,22 @@ def test_the_learning_rate_restarts_only_where_the_recipe_says_so(tmp_path, phot
     assert rates["restarts"][3] == rates["restarts"][7] < 2e-4
 
 
+def test_epochs_end_where_every_photo_was_taken_and_the_run_ends(photos):
+    made = plan(recipe(PLAIN, PLAIN, training={"steps": 14}), photos)
+    assert made.batches_per_epoch == 6
+    assert [made.epoch(step) for step in range(1, 15)] == [0] * 6 + [1] * 6 + [2] * 2
+    assert [step for step in range(1, 15) if made.ends_epoch(step)] == [6, 12, 14]
+
+
+def test_a_ramp_climbs_over_its_own_stage(tmp_path, photos):
+    climbing = {"loss": [{"name": "cross_entropy"}, {"name": "feature_similarity", "weight": 2.0, "ramp": 1.0}]}
+    run = fit(recipe(PLAIN, climbing), photos, tmp_path / "run")
+    steps = [line for line in read_metrics(run / "metrics.jsonl") if line["kind"] == "step"][4:]
+    for share, line in zip((0, 0.25, 0.5, 0.75), steps, strict=True):
+        own, *similarities = line["terms"].values()
+        assert line["loss"] == pytest.approx(own + 2 * share * sum(similarities), rel=1e-5)
+
+
 @pytest.mark.parametrize("at", [3, 5, 6], ids=["before", "at", "after"])
 def test_a_run_interrupted_around_the_change_of_stages_ends_with_the_same_bits(tmp_path, photos, at):
     class Presser(Silent):
@@ -137,6 +153,31 @@ def test_mixing_is_the_same_for_a_step_and_differs_between_steps(photos):
     assert not ((mixed[0][1] == 0) | (mixed[0][1] == 1)).all()
     assert torch.allclose(mixed[0][1].sum(dim=1), torch.ones(len(mixed[0][1])))
     assert first[0].batch.rows != first[0].partners.rows
+
+
+def test_partners_are_drawn_apart_from_the_photos(photos):
+    config = recipe({**PLAIN, "mixing": {"name": "mixup", "partners": {"name": "natural"}}})
+    step = next(plan(config, photos).batches(start=0))
+    assert step.batch.rows != step.partners.rows
+
+
+def test_a_batch_mixed_with_itself_gives_photos_their_partners_labels(photos):
+    step = next(plan(recipe({**PLAIN, "mixing": {"name": "mixup", "options": {"alpha": 50.0}}}), photos).batches(0))
+    own, labels = step.batch.photos, step.batch.labels
+    mixed, shares = step.mixed(torch.device("cpu"), seed=0)
+    kept = shares[(shares > 0) & (shares < 1)].unique()
+    assert len(kept) == 2
+    for photo, label, found in zip(own, labels, zip(mixed, shares, strict=True), strict=True):
+        errors = {
+            (share.item(), partner): (share * photo + (1 - share) * own[partner] - found[0]).abs().max().item()
+            for share in kept
+            for partner in range(len(own))
+        }
+        share, partner = min(errors, key=errors.get)
+        expected = torch.zeros(3)
+        expected[label] += share
+        expected[labels[partner]] += 1 - share
+        assert torch.allclose(found[1], expected)
 
 
 def test_the_draws_of_mixing_follow_from_the_seed_and_the_step(photos):
