@@ -76,6 +76,19 @@ def test_the_learning_rate_restarts_only_where_the_recipe_says_so(tmp_path, phot
     assert rates["restarts"][3] == rates["restarts"][7] < 2e-4
 
 
+def test_a_restart_forgets_what_the_optimizer_remembered(tmp_path, photos):
+    class Presser(Silent):
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    for name, schedule, remembered in (("goes on", "continue", 6), ("restarts", "restart", 2)):
+        with pytest.raises(KeyboardInterrupt):
+            fit(recipe(PLAIN, {**PLAIN, "schedule": schedule}), photos, tmp_path / name, listener=Presser())
+        state = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["optimizer"]["state"]
+        assert {moments["step"].item() for moments in state.values()} == {remembered}
+
+
 def test_epochs_end_where_every_photo_was_taken_and_the_run_ends(photos):
     made = plan(recipe(PLAIN, PLAIN, training={"steps": 14}), photos)
     assert made.batches_per_epoch == 6
@@ -270,3 +283,13 @@ def test_the_best_epoch_is_of_the_last_stage(tmp_path, photos):
     run = fit(config, photos, tmp_path / "run")
     bundles = [Bundle.open(run), *(Bundle.open(run / name) for name in ("last", "best") if (run / name).exists())]
     assert all(bundle.step > 9 for bundle in bundles)
+
+
+def test_an_earlier_stage_gives_no_best_epoch_however_good_it_is(tmp_path, photos):
+    training = {"keep": "best", "steps": 30, "learning_rate": 2e-3}
+    config = recipe({**PLAIN, "share": 5.0}, RETRAINED_HEAD, training=training)
+    config = config.model_copy(update={"split": config.split.model_copy(update={"val_fraction": 0.5})})
+    run = fit(config, photos, tmp_path / "run")
+    epochs = [line for line in read_metrics(run / "metrics.jsonl") if line["kind"] == "epoch"]
+    assert min(epochs, key=lambda line: line["validation"]["balanced_log_loss"])["step"] <= 25
+    assert Bundle.open(run).step > 25
