@@ -365,6 +365,24 @@ def test_unreadable_validation_photos_are_listed_once(tmp_path, own_photos, quic
     assert "training photos could not" not in summary
 
 
+def test_validation_is_judged_by_the_labels_of_the_photos_that_are_read(tmp_path, own_photos, quick, monkeypatch):
+    config = quick(steps=1)
+    rows = subset(own_photos, config).rows("val")
+    spoil(own_photos.photo(rows.loc[rows["label"] == "boar", "path"].iloc[0]))
+    real = loop.scores
+
+    def never_wrong(*arguments, **options):
+        found = real(*arguments, **options)
+        truth = rows["label"].map({"boar": 0, "deer": 1, "hare": 2}).to_numpy()[found.rows]
+        found.logits[:] = 0
+        found.logits[range(len(truth)), truth] = 9
+        return found
+
+    monkeypatch.setattr(loop, "scores", never_wrong)
+    metrics = read_metrics(fit(config, own_photos, tmp_path / "run") / "metrics.jsonl")
+    assert metrics[-1]["validation"]["recall_by_class"] == {"boar": 1, "deer": 1, "hare": 1}
+
+
 def test_a_resumed_run_does_not_list_them_again(tmp_path, own_photos, quick):
     config = quick(steps=12, store=False)
     rows = {split: subset(own_photos, config).rows(split)["path"] for split in ("train", "val")}
