@@ -446,6 +446,23 @@ def test_it_starts_from_an_earlier_bundle(tmp_path, photos, quick):
         fit(quick(bundle=str(tmp_path)), photos, tmp_path / "third")
 
 
+def test_photos_are_normalised_as_the_weights_that_training_starts_from_expect(tmp_path, photos, quick):
+    def normalisation(config):
+        found = loop.untrained(config, subset(photos, config), loop.Runtime.start(0))
+        return found.preprocessing.mean, found.preprocessing.std
+
+    plain, own = quick(steps=1), ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    changed = plain.preprocessing.model_copy(update=dict(zip(("mean", "std"), own, strict=True)))
+    first = fit(plain.model_copy(update={"preprocessing": changed}), photos, tmp_path / "first")
+    assert normalisation(plain) == (plain.preprocessing.mean, plain.preprocessing.std)
+    assert normalisation(quick(bundle=str(first))) == own
+    published = Bundle.open(first).classifier.normalisation
+    assert published[0] != published[1]
+    weights = quick(weights=str(first / "weights.safetensors"))
+    weights = weights.model_copy(update={"preprocessing": changed})
+    assert normalisation(weights) == published
+
+
 def test_fewer_than_two_classes(tmp_path, photos, quick):
     one = Manifest(photos.rows[photos.rows["label"] == "deer"], photos.root)
     with pytest.raises(PhotosError, match="at least 2 classes, got 1: deer"):

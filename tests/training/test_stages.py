@@ -293,3 +293,10 @@ def test_an_earlier_stage_gives_no_best_epoch_however_good_it_is(tmp_path, photo
     epochs = [line for line in read_metrics(run / "metrics.jsonl") if line["kind"] == "epoch"]
     assert min(epochs, key=lambda line: line["validation"]["balanced_log_loss"])["step"] <= 25
     assert Bundle.open(run).step > 25
+
+
+def test_a_correction_of_the_last_epoch_leaves_no_best_one(tmp_path, photos):
+    for name, more in (("plain", {}), ("corrected", {"posthoc": {"name": "tau_normalisation"}})):
+        config = recipe(PLAIN, training={"steps": 12}, **more)
+        config = config.model_copy(update={"split": config.split.model_copy(update={"val_fraction": 0.7})})
+        assert (fit(config, photos, tmp_path / name) / "best").exists() == (not more)
