@@ -111,10 +111,10 @@ def test_photos_that_cannot_be_read_are_as_if_they_were_not_there(pair, split):
     records = []
     for changed in (rows[~first], rows.assign(path=rows["path"].mask(first, "gone.jpg"))):
         both = parts | {split: Manifest(changed, parts[split].root)}
-        records.append(evaluate(Bundle.open(pair), both["test"], both["val"])[0])
+        records.append(evaluate(undecided(pair), both["test"], both["val"])[0])
     for name in ("figures", "threshold", "counts", "confusion"):
-        assert records[0][name] == records[1][name], name
-    assert records[0]["threshold"] is not None
+        assert getattr(records[0], name) == getattr(records[1], name), name
+    assert records[0].threshold is not None
 
 
 def test_boxes_of_a_photo_are_one_validation_photo(pair):
@@ -123,9 +123,9 @@ def test_boxes_of_a_photo_are_one_validation_photo(pair):
     boxed = Manifest.build(
         rows.drop(columns="region_id").assign(x=range(len(rows)), y=0.0, w=20.0, h=20.0), validation.root
     )
-    record, _ = evaluate(Bundle.open(pair), split_of(pair, "test"), boxed)
-    assert record["threshold"] is None
-    assert record["no_threshold"].endswith("and 10 of deer")
+    record, _ = evaluate(undecided(pair), split_of(pair, "test"), boxed)
+    assert record.threshold is None
+    assert record.no_threshold.endswith("and 10 of deer")
 
 
 def test_the_table_shows_what_the_threshold_costs(pair):

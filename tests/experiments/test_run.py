@@ -100,9 +100,9 @@ def test_a_cell_is_evaluated_as_its_run_is(tmp_path, photos, quick):
     out = compare(photos, configs(quick, "baseline", **enough), tmp_path / "s", **AXES | {"ratios": [1.0]})
     [(name, record)] = records(out).items()
     own, alone = record["evaluations"]["last"], evaluate_run(out / "runs" / name)
-    assert own["threshold"]["value"] == pytest.approx(alone["threshold"]["value"])
-    assert own["counts"] == alone["counts"]
-    assert own["train_photos"] == record["train_counts"] == alone["train_photos"]
+    assert own["threshold"]["value"] == pytest.approx(alone.threshold.value)
+    assert own["counts"] == alone.counts
+    assert own["train_photos"] == record["train_counts"] == alone.train_photos
 
 
 def test_cells_of_other_seeds_train_otherwise(tmp_path, photos, quick):

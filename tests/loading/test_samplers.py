@@ -194,7 +194,7 @@ def test_a_photo_drawn_twice_is_augmented_differently():
 
 def test_photos_are_augmented_otherwise_in_other_runs_and_epochs():
     runs = [Batches(NaturalSampler(labels_of([20, 12]), 16, seed), start=0, stop=4) for seed in range(3)]
-    seeds = [draw.seed for batches in runs for batch in batches for draw in batch]
+    seeds = [sample.seed for batches in runs for batch in batches for sample in batch]
     assert len(set(seeds)) == len(seeds) == 3 * 2 * 32
 
 

@@ -451,14 +451,14 @@ def test_photos_are_normalised_as_the_weights_that_training_starts_from_expect(t
         found = loop.untrained(config, subset(photos, config), loop.Runtime.start(0))
         return found.preprocessing.mean, found.preprocessing.std
 
-    plain, own = quick(steps=1), ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    plain, own = quick(steps=1, backbone="resnet18"), ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     changed = plain.preprocessing.model_copy(update=dict(zip(("mean", "std"), own, strict=True)))
     first = fit(plain.model_copy(update={"preprocessing": changed}), photos, tmp_path / "first")
     assert normalisation(plain) == (plain.preprocessing.mean, plain.preprocessing.std)
-    assert normalisation(quick(bundle=str(first))) == own
+    assert normalisation(quick(backbone="resnet18", bundle=str(first))) == own
     published = Bundle.open(first).classifier.normalisation
     assert published[0] != published[1]
-    weights = quick(weights=str(first / "weights.safetensors"))
+    weights = quick(backbone="resnet18", weights=str(first / "weights.safetensors"))
     weights = weights.model_copy(update={"preprocessing": changed})
     assert normalisation(weights) == published
 

@@ -48,8 +48,8 @@ def test_validation_is_thinned_unless_it_is_to_stay(photos, quick):
 
     assert validation(ratio=0.5, thin_validation=False) == validation()
     assert validation(ratio=0.5) < validation()
-    assert validation(profile="exp", imbalance=5, thin_validation=False) == validation()
-    assert validation(profile="exp", imbalance=5) < validation()
+    assert validation(imbalance=5, thin_validation=False) == validation()
+    assert validation(imbalance=5) < validation()
 
 
 def test_a_profile_falls_over_the_classes_in_the_order_given(photos, quick):
