@@ -34,6 +34,10 @@ def copy(tmp_path, trained):
     return tmp_path
 
 
+def test_a_classifier_that_is_opened_evaluates(trained):
+    assert not Bundle.open(trained).classifier.training
+
+
 def test_it_opens_without_any_flag_and_says_the_same(trained, tmp_path):
     bundle = Bundle.open(trained)
     bundle.save(tmp_path / "again")

@@ -105,6 +105,31 @@ def test_a_few_validation_photos_choose_no_threshold_and_that_is_said(pair, unre
     assert enough.no_threshold is None
 
 
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_photos_that_cannot_be_read_are_as_if_they_were_not_there(pair, split):
+    parts = {name: split_of(pair, name) for name in ("test", "val")}
+    rows = parts[split].rows
+    first = rows.index.isin(rows.index[rows["label"] == "boar"][:4])
+    records = []
+    for changed in (rows[~first], rows.assign(path=rows["path"].mask(first, "gone.jpg"))):
+        both = parts | {split: Manifest(changed, parts[split].root)}
+        records.append(evaluate(undecided(pair), both["test"], both["val"])[0])
+    for name in ("figures", "threshold", "counts", "confusion"):
+        assert getattr(records[0], name) == getattr(records[1], name), name
+    assert records[0].threshold is not None
+
+
+def test_boxes_of_a_photo_are_one_validation_photo(pair):
+    validation = split_of(pair, "val")
+    rows = pd.concat([validation.rows.query("label == 'boar'"), *[validation.rows.query("label == 'deer'")[:10]] * 2])
+    boxed = Manifest.build(
+        rows.drop(columns="region_id").assign(x=range(len(rows)), y=0.0, w=20.0, h=20.0), validation.root
+    )
+    record, _ = evaluate(undecided(pair), split_of(pair, "test"), boxed)
+    assert record.threshold is None
+    assert record.no_threshold.endswith("and 10 of deer")
+
+
 def test_the_table_shows_what_the_threshold_costs(pair):
     record = evaluate_run(pair)
     at, lines = record.threshold, shown(record).splitlines()

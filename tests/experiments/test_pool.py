@@ -109,3 +109,10 @@ def test_a_process_killed_alone_before_it_is_an_error(tmp_path, photos, quick, m
     monkeypatch.setattr(pool, "_run_pool", die)
     with pytest.raises(OutputError, match="a process was killed though it ran alone"):
         pool.run_at_once([Task(CELL, quick())], photos, tmp_path, jobs=2, quiet=True)
+
+
+@pytest.mark.parametrize(("accelerators", "threads"), [(0, 4), (2, 8), (32, 1)])
+def test_cells_share_the_cores(monkeypatch, accelerators, threads):
+    monkeypatch.setattr(pool, "cores", lambda: 16)
+    monkeypatch.setattr(pool.torch.cuda, "device_count", lambda: accelerators)
+    assert pool.threads_per_cell() == threads

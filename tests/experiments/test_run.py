@@ -13,6 +13,7 @@ import pytest
 
 from fscl.config import with_weight
 from fscl.errors import ConfigurationError, FsclError, OutputError, PhotosError
+from fscl.evaluation import evaluate_run
 from fscl.experiments import cell as cell_module
 from fscl.experiments.grid import ClassSet
 from fscl.experiments.ledger import Ledger, curve
@@ -92,6 +93,22 @@ def test_methods_share_photos_and_the_test_set_is_never_thinned(study):
     assert len({json.dumps(record["evaluations"]["last"]["counts"]) for record in found.values()}) == 1
     counts = found["fine-fscl-r0.25-s0"]["train_counts"]
     assert counts["deer"] == counts["boar"] // 4
+
+
+def test_a_cell_is_evaluated_as_its_run_is(tmp_path, photos, quick):
+    enough = {"val_fraction": 0.7, "test_fraction": 0.1}  # of validation photos, for a threshold
+    out = compare(photos, configs(quick, "baseline", **enough), tmp_path / "s", **AXES | {"ratios": [1.0]})
+    [(name, record)] = records(out).items()
+    own, alone = record["evaluations"]["last"], evaluate_run(out / "runs" / name)
+    assert own["threshold"]["value"] == pytest.approx(alone.threshold.value)
+    assert own["counts"] == alone.counts
+    assert own["train_photos"] == record["train_counts"] == alone.train_photos
+
+
+def test_cells_of_other_seeds_train_otherwise(tmp_path, photos, quick):
+    out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [1.0], "seeds": [0, 1]})
+    first, second = records(out).values()
+    assert first["curve"]["loss"] != second["curve"]["loss"]
 
 
 def test_every_cell_compares_the_same_test_photos_from_the_same_start(study):

@@ -55,6 +55,13 @@ def test_only_the_minority_is_augmented_on_request(regions):
     assert torch.equal(some.photos[1:], alone.photos)
 
 
+def test_the_minority_of_a_batch_is_augmented_by_its_own_seeds(regions):
+    photos = TrainingPhotos(regions, PREPROCESSING, Augmentation(classes="minority"), minority=[1])
+    boar, deer = (int(np.flatnonzero(regions.labels == label)[0]) for label in (0, 1))
+    together = photos[[Sample(boar, 5), Sample(deer, 6), Sample(boar + 1, 7), Sample(deer + 1, 8)]].photos
+    assert torch.equal(together[1::2], photos[[Sample(deer, 6), Sample(deer + 1, 8)]].photos)
+
+
 def test_training_without_augmentation_sees_what_inference_sees(regions):
     plain = TrainingPhotos(regions, PREPROCESSING, PLAIN, minority=[])
     batch = next(iter(inference_loader(regions, PREPROCESSING, batch_size=4, workers=0)))

@@ -192,6 +192,12 @@ def test_a_photo_drawn_twice_is_augmented_differently():
     assert len({sample.seed for sample in samples}) == len(samples)
 
 
+def test_photos_are_augmented_otherwise_in_other_runs_and_epochs():
+    runs = [Batches(NaturalSampler(labels_of([20, 12]), 16, seed), start=0, stop=4) for seed in range(3)]
+    seeds = [sample.seed for batches in runs for batch in batches for sample in batch]
+    assert len(set(seeds)) == len(seeds) == 3 * 2 * 32
+
+
 def test_seeds_and_epochs_differ():
     labels = labels_of([30, 10])
     orders = {tuple(NaturalSampler(labels, 16, seed).rows(epoch)) for seed in range(3) for epoch in range(3)}

@@ -161,6 +161,16 @@ def test_prototypes_are_those_of_before_the_batch_and_stay_in_evaluation():
     assert [loss(features, labels).item() for _ in range(2)] == pytest.approx([expected, expected], abs=1e-10)
 
 
+@pytest.mark.parametrize("options", [{"prototypes": True}, {"centring": "running"}])
+def test_evaluation_leaves_no_trace_in_what_is_remembered(options):
+    loss = FeatureSimilarityLoss(2, dims=[4], **options).double()
+    loss(*batch(6, 4, 2))
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    loss.eval()(*batch(6, 4, 2, seed=1))
+    assert before
+    assert all(torch.equal(before[name], value) for name, value in loss.state_dict().items())
+
+
 def test_prototypes_are_in_the_state_and_options_are_not():
     loss = FeatureSimilarityLoss(2, prototypes=True, dims=[4])
     features, labels = batch(5, 4, 2, dtype=torch.float32)

@@ -68,3 +68,10 @@ def test_long_sums_keep_their_digits():  # one after another these terms lose 7e
     exact = 65536 * third[0, 0].double() ** 2
     for value in (product(third.T, third), gram(third)):
         assert value.item() == pytest.approx(exact.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("terms", [512, 513, 1025, 8193])
+def test_no_term_of_a_long_sum_is_lost(terms):
+    left, right = matrix(3, terms, 0), matrix(terms, 2, 1)
+    torch.testing.assert_close(product(left, right), left @ right, rtol=0, atol=1e-10)
+    torch.testing.assert_close(gram(right), right.T @ right, rtol=0, atol=1e-10)

@@ -113,6 +113,11 @@ def test_validation_shrinks_with_the_base():
     assert counted(thinned, "val") == {"boar": 20, "bear": 10}
 
 
+def test_a_majority_class_keeps_a_validation_row_however_few_it_has():
+    rows = thin(table(boar=(100, 4, 9), deer=(10, 4, 9)), minority=["deer"], ratio=1, base=10, seed=0)
+    assert counted(rows, "val") == {"boar": 1, "deer": 1}
+
+
 def test_validation_of_the_minority_goes_by_the_average_majority_class():
     rows = table(boar=(100, 40, 0), hare=(200, 40, 0), bear=(100, 40, 0))
     thinned = thin(rows, minority=["bear"], ratio=0.1, base=100, seed=0)

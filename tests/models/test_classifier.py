@@ -2,6 +2,8 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import nn
 
 from fscl.errors import BundleError, ConfigurationError
 from fscl.models import Classifier
@@ -176,3 +178,23 @@ def test_maps_still_say_where_and_pooled_they_are_the_outputs(backbone, size, sh
     assert all(torch.equal(one, other) for one, other in zip(pooled.features, expected.features, strict=True))
     [gradient] = torch.autograd.grad(pooled.logits[:, 0].sum(), maps.last)
     assert gradient.abs().sum() > 0, "a heat map weighs the last map by it"
+
+
+@pytest.mark.parametrize("trainable", [("head",), ("backbone",), ("backbone", "head"), ("head", "norm_statistics")])
+def test_what_is_frozen_computes_as_in_evaluation(trainable):
+    model = Classifier("resnet10t", num_classes=2)
+    model.train_only(trainable)
+    for _ in range(2):  # `train` says the same again after an evaluation
+        for name, module in model.backbone.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.training == ("norm_statistics" in trainable), name
+            elif module is model.head:
+                assert module.training, name
+            else:
+                assert module.training == ("backbone" in trainable), name
+        model.eval().train()
+
+
+def test_the_normalisation_is_that_of_the_published_weights():
+    model = Classifier("resnet10t", num_classes=2)
+    assert model.normalisation == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)

@@ -20,7 +20,9 @@ def test_cosine_head_is_the_cosine_pair_by_pair():
 @pytest.mark.parametrize("tau", [0.0, 0.5, 1.0])
 def test_tau_normalisation_takes_a_power_of_the_length_away(tau):
     head = linear_map()
-    for before, after in zip(head.weight, TauNormalisation(tau=tau)(head, linear_map(seed=1)).weight, strict=True):
+    normalised = TauNormalisation(tau=tau)(head, linear_map(seed=1))
+    assert torch.equal(normalised.bias, torch.zeros(3))
+    for before, after in zip(head.weight, normalised.weight, strict=True):
         assert after.norm().item() == pytest.approx(before.norm().item() ** (1 - tau), rel=1e-5)
         assert torch.cosine_similarity(before, after, dim=0).item() == pytest.approx(1)
 
@@ -32,6 +34,13 @@ def test_logit_adjustment_turns_the_posterior_into_the_balanced_one():
     adjusted = LogitAdjustment(class_counts=[900, 90, 10])(head, linear_map(dim=1))
     assert torch.allclose(adjusted.bias.softmax(dim=0), likelihood / likelihood.sum(), atol=1e-6)
     assert torch.equal(LogitAdjustment(class_counts=[900, 90, 10], tau=0.0)(head, head).bias, head.bias)
+
+
+def test_logit_adjustment_leaves_a_class_without_photos_as_it_is():
+    head = linear_map()
+    adjusted = LogitAdjustment(class_counts=[75, 0, 25])(head, head)
+    expected = head.bias - torch.tensor([0.75, 1.0, 0.25]).log()
+    torch.testing.assert_close(adjusted.bias, expected)
 
 
 def test_branches_decide_as_the_authors_code_does():

@@ -38,6 +38,16 @@ def test_what_was_found_stands_beside_what_it_cost(tell):
     )
 
 
+def test_chance_is_judged_by_the_cell_with_the_fewest_rare_test_photos(write_study):
+    def change(cell):
+        if cell["cell"]["method"] == "fscl":  # which could not read the others
+            cell["evaluations"]["last"]["counts"]["roe_deer"] = 100
+        return cell
+
+    study = write_study(**PAIR, methods=("baseline", "fscl"), seeds=(0,), ratios=(0.02,), change=change)
+    assert "on 100 rare test photos, differences below 14 points" in headline(read_study(study))[-1]
+
+
 def test_a_lost_proposal_is_said_to_lose(tell):
     first, _ = tell({"baseline": (0.2, 0.98), "oversampling": (0.8, 0.95), "fscl": (0.6, 0.9)})
     assert "oversampling found the most, 80 %" in first

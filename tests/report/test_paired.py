@@ -142,6 +142,17 @@ def test_clear_gains_and_clear_losses_are_marked_apart(study_of):
     assert seeds_note(study, "fine") == ""
 
 
+def test_the_p_that_marks_and_is_shown_is_the_adjusted_one(study_of):
+    aurocs = {"baseline": {0.1: [0.5] * 5}, "close": {0.1: [0.52, 0.53, 0.51, 0.54, 0.5]}}
+    aurocs |= {name: {0.1: [0.51, 0.49, 0.5, 0.52, 0.48]} for name in ("same", "alike")}
+    study = study_of(aurocs)
+    (test,) = [test for test in paired_tests(study, "fine") if (test.method, test.figure) == ("close", "auroc")]
+    assert test.p < 0.05 < test.p_holm
+    entry = paired_table(study, "fine").sections[0].rows[0].entries[2]
+    assert not entry.best
+    assert entry.detail.endswith(f" · p = {test.p_holm:.3f}")
+
+
 def test_without_a_baseline_the_first_method_is_the_reference(study_of):
     recalls = {method: {0.1: [0.5, 0.6, 0.7]} for method in ("focal", "fscl")}
     assert {test.reference for test in paired_tests(study_of(recalls), "fine")} == {"focal"}

@@ -84,6 +84,15 @@ def test_photos_of_a_sequence_are_resampled_together(scored):
     assert auroc.p == pytest.approx(expected(models, "auroc", BURSTS).p, rel=1e-6)
 
 
+def test_photos_without_a_sequence_are_resampled_one_by_one(scored):
+    folder, models = scored()
+    sequences = [f"clip {burst}" if burst % 2 else None for burst in BURSTS]
+    pd.DataFrame({"region_id": REGIONS, "sequence": sequences}).to_parquet(folder / "photos.parquet")
+    (auroc,) = [test for test in paired_tests(read_study(folder), "fine") if test.figure == "auroc"]
+    bursts = np.where(BURSTS % 2, BURSTS, 100 + np.arange(90))
+    assert auroc.p == pytest.approx(expected(models, "auroc", bursts).p, rel=1e-6)
+
+
 def test_regions_of_one_photo_are_resampled_together(scored):
     folder, models = scored()
     for path in (folder / "scores").glob("*.parquet"):

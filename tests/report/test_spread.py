@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fscl.report.spread import Spread, leaders, spread
+from fscl.report.spread import Spread, above_guessing, leaders, spread
+from fscl.report.study import read_study
 
 SHARES = st.lists(st.none() | st.floats(0, 1), max_size=8)
 
@@ -34,3 +35,14 @@ def test_for_calibration_lower_is_better():
     spreads = {"a": Spread(0.02, 0.005, 3), "b": Spread(0.024, 0.001, 3), "c": Spread(0.1, 0.2, 3)}
     assert leaders(spreads, lower_is_better=True) == {"a", "b"}
     assert leaders({}) == set()
+
+
+def test_guessing_among_the_classes_that_were_tested(write_study):
+    def change(cell):
+        evaluation = cell["evaluations"]["last"]
+        evaluation["figures"] |= {"recall_by_class": {"a": 0.0, "b": 1.0, "c": None}, "balanced_accuracy": 0.5}
+        evaluation["counts"]["c"] = 0
+        return cell
+
+    cells = read_study(write_study(pairs={"all": ["a", "b", "c"]}, methods=("fscl",), change=change)).cells
+    assert not above_guessing(cells, "balanced_accuracy")

@@ -167,6 +167,15 @@ def test_choices_compare_epochs_and_thresholds(write_study):
     assert entry.detail == f"{np.mean(minority):.2f} | {np.mean(majority):.2f}"
 
 
+def test_choices_are_compared_by_balanced_accuracy_and_not_by_accuracy(write_study):
+    def change(cell):
+        cell["evaluations"]["last"]["figures"] |= {"accuracy": 0.99, "balanced_accuracy": 0.61}
+        return cell
+
+    entry = choices_table(read_study(write_study(seeds=(0,), change=change)), "fine").sections[0].rows[0].entries[0]
+    assert entry.text == "0.61"
+
+
 def test_without_a_choice_there_is_no_table_of_choices(write_study):
     folder = write_study(pairs={"all": ["a", "b", "c"]}, best=False)
     assert choices_table(read_study(folder), "all") is None

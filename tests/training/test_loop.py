@@ -44,6 +44,54 @@ def test_the_learning_rate_falls_along_a_cosine(tmp_path, photos, quick):
     assert rates == pytest.approx([1e-3, 0.853553e-3, 0.5e-3, 0.146447e-3], rel=1e-4)
 
 
+def test_the_seed_decides_the_weights_that_training_starts_from(photos, quick):
+    def start(seed):
+        config = quick(seed=seed)
+        return loop.untrained(config, subset(photos, config), loop.Runtime.start(0)).classifier.state_dict()
+
+    name = "backbone.layer4.0.conv1.weight"
+    assert torch.equal(start(0)[name], start(0)[name])
+    assert not torch.equal(start(0)[name], start(1)[name])
+
+
+def test_weights_decay_as_the_settings_say(tmp_path, photos, quick):
+    decays = {name: quick(steps=1, weight_decay=decay) for name, decay in (("none", 0.0), ("much", 10.0))}
+    none, much = (
+        load_file(fit(config, photos, tmp_path / name) / "weights.safetensors") for name, config in decays.items()
+    )
+    assert not torch.equal(none["backbone.layer4.0.conv1.weight"], much["backbone.layer4.0.conv1.weight"])
+
+
+def interrupted(config, photos, out, after):
+    """Return the checkpoint of a run that was interrupted after a step."""
+
+    class Presser(Silent):
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == after:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, photos, out, listener=Presser())
+    return torch.load(out / "checkpoint.pt", weights_only=True)
+
+
+def tensors(state, name=""):
+    """Yield the tensors in a state and their names, at any depth."""
+    if isinstance(state, dict):
+        for key, inner in state.items():
+            yield from tensors(inner, f"{name}.{key}")
+    elif isinstance(state, torch.Tensor):
+        yield name, state
+
+
+def test_the_network_of_a_loss_learns_too(tmp_path, photos, quick):
+    config = quick("supcon", steps=8)
+    first, third = (dict(tensors(interrupted(config, photos, tmp_path / f"{at}", at))) for at in (1, 3))
+    own = [name for name in first if "projection" in name and name.endswith("weight")]
+    assert own
+    assert not any(torch.equal(first[name], third[name]) for name in own)
+
+
 def test_the_log_has_every_term_unweighted(tmp_path, photos, quick):
     line = steps_of(fit(quick(steps=1), photos, tmp_path / "run"))[0]
     assert list(line["terms"]) == ["cross_entropy", "feature_similarity[-2]", "feature_similarity[-1]"]
@@ -76,6 +124,22 @@ def test_last_and_best_are_both_kept_where_validation_can_be_trusted(tmp_path, p
     few = fit(quick(steps=12, keep="best"), photos, tmp_path / "last")
     assert Bundle.open(few).step == 12
     assert not (few / "best").exists()
+
+
+def test_the_best_epoch_stays_when_later_ones_are_worse(tmp_path, photos, quick, monkeypatch):
+    real, epochs = loop.scores, []
+
+    def surer_of_boars(*arguments, **options):
+        found = real(*arguments, **options)
+        epochs.append(found)
+        found.logits[:, 0] += 10 * len(epochs)
+        return found
+
+    monkeypatch.setattr(loop, "scores", surer_of_boars)
+    out = fit(quick(steps=12, val_fraction=0.7, test_fraction=0.1, keep="best"), photos, tmp_path / "run")
+    first, *_ = (line["step"] for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "epoch")
+    assert len(epochs) > 1
+    assert (Bundle.open(out).step, Bundle.open(out / "last").step) == (first, 12)
 
 
 class Told(Silent):
@@ -301,6 +365,24 @@ def test_unreadable_validation_photos_are_listed_once(tmp_path, own_photos, quic
     assert "training photos could not" not in summary
 
 
+def test_validation_is_judged_by_the_labels_of_the_photos_that_are_read(tmp_path, own_photos, quick, monkeypatch):
+    config = quick(steps=1)
+    rows = subset(own_photos, config).rows("val")
+    spoil(own_photos.photo(rows.loc[rows["label"] == "boar", "path"].iloc[0]))
+    real = loop.scores
+
+    def never_wrong(*arguments, **options):
+        found = real(*arguments, **options)
+        truth = rows["label"].map({"boar": 0, "deer": 1, "hare": 2}).to_numpy()[found.rows]
+        found.logits[:] = 0
+        found.logits[range(len(truth)), truth] = 9
+        return found
+
+    monkeypatch.setattr(loop, "scores", never_wrong)
+    metrics = read_metrics(fit(config, own_photos, tmp_path / "run") / "metrics.jsonl")
+    assert metrics[-1]["validation"]["recall_by_class"] == {"boar": 1, "deer": 1, "hare": 1}
+
+
 def test_a_resumed_run_does_not_list_them_again(tmp_path, own_photos, quick):
     config = quick(steps=12, store=False)
     rows = {split: subset(own_photos, config).rows(split)["path"] for split in ("train", "val")}
@@ -362,6 +444,23 @@ def test_it_starts_from_an_earlier_bundle(tmp_path, photos, quick):
     assert after["backbone.fc.weight"].shape[0] == 2
     with pytest.raises(BundleError, match=r"no bundle.json"):
         fit(quick(bundle=str(tmp_path)), photos, tmp_path / "third")
+
+
+def test_photos_are_normalised_as_the_weights_that_training_starts_from_expect(tmp_path, photos, quick):
+    def normalisation(config):
+        found = loop.untrained(config, subset(photos, config), loop.Runtime.start(0))
+        return found.preprocessing.mean, found.preprocessing.std
+
+    plain, own = quick(steps=1, backbone="resnet18"), ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    changed = plain.preprocessing.model_copy(update=dict(zip(("mean", "std"), own, strict=True)))
+    first = fit(plain.model_copy(update={"preprocessing": changed}), photos, tmp_path / "first")
+    assert normalisation(plain) == (plain.preprocessing.mean, plain.preprocessing.std)
+    assert normalisation(quick(backbone="resnet18", bundle=str(first))) == own
+    published = Bundle.open(first).classifier.normalisation
+    assert published[0] != published[1]
+    weights = quick(backbone="resnet18", weights=str(first / "weights.safetensors"))
+    weights = weights.model_copy(update={"preprocessing": changed})
+    assert normalisation(weights) == published
 
 
 def test_fewer_than_two_classes(tmp_path, photos, quick):

@@ -81,6 +81,35 @@ def test_the_learning_rate_restarts_only_where_the_recipe_says_so(tmp_path, phot
     assert rates["restarts"][3] == rates["restarts"][7] < 2e-4
 
 
+def test_a_restart_forgets_what_the_optimizer_remembered(tmp_path, photos):
+    class Presser(Silent):
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    for name, schedule, remembered in (("goes on", "continue", 6), ("restarts", "restart", 2)):
+        with pytest.raises(KeyboardInterrupt):
+            fit(recipe(PLAIN, {**PLAIN, "schedule": schedule}), photos, tmp_path / name, listener=Presser())
+        state = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["optimizer"]["state"]
+        assert {moments["step"].item() for moments in state.values()} == {remembered}
+
+
+def test_epochs_end_where_every_photo_was_taken_and_the_run_ends(photos):
+    made = plan(recipe(PLAIN, PLAIN, training={"steps": 14}), photos)
+    assert made.batches_per_epoch == 6
+    assert [made.epoch(step) for step in range(1, 15)] == [0] * 6 + [1] * 6 + [2] * 2
+    assert [step for step in range(1, 15) if made.ends_epoch(step)] == [6, 12, 14]
+
+
+def test_a_ramp_climbs_over_its_own_stage(tmp_path, photos):
+    climbing = {"loss": [{"name": "cross_entropy"}, {"name": "feature_similarity", "weight": 2.0, "ramp": 1.0}]}
+    run = fit(recipe(PLAIN, climbing), photos, tmp_path / "run")
+    steps = [line for line in read_metrics(run / "metrics.jsonl") if line["kind"] == "step"][4:]
+    for share, line in zip((0, 0.25, 0.5, 0.75), steps, strict=True):
+        own, *similarities = line["terms"].values()
+        assert line["loss"] == pytest.approx(own + 2 * share * sum(similarities), rel=1e-5)
+
+
 @pytest.mark.parametrize("at", [3, 5, 6], ids=["before", "at", "after"])
 def test_a_run_interrupted_around_the_change_of_stages_ends_with_the_same_bits(tmp_path, photos, at):
     class Presser(Silent):
@@ -145,6 +174,50 @@ def test_mixing_is_the_same_for_a_step_and_differs_between_steps(photos):
     assert not ((mixed[0][1] == 0) | (mixed[0][1] == 1)).all()
     assert torch.allclose(mixed[0][1].sum(dim=1), torch.ones(len(mixed[0][1])))
     assert first[0].batch.rows != first[0].partners.rows
+
+
+def test_partners_are_drawn_apart_from_the_photos(photos):
+    config = recipe({**PLAIN, "mixing": {"name": "mixup", "partners": {"name": "natural"}}})
+    step = next(plan(config, photos).batches(start=0))
+    assert step.batch.rows != step.partners.rows
+
+
+def test_a_batch_mixed_with_itself_gives_photos_their_partners_labels(photos):
+    step = next(plan(recipe({**PLAIN, "mixing": {"name": "mixup", "options": {"alpha": 50.0}}}), photos).batches(0))
+    own, labels = step.batch.photos, step.batch.labels
+    mixed, shares = step.mixed(torch.device("cpu"), seed=0)
+    kept = shares[(shares > 0) & (shares < 1)].unique()
+    assert len(kept) == 2
+    for photo, label, found in zip(own, labels, zip(mixed, shares, strict=True), strict=True):
+        errors = {
+            (share.item(), partner): (share * photo + (1 - share) * own[partner] - found[0]).abs().max().item()
+            for share in kept
+            for partner in range(len(own))
+        }
+        share, partner = min(errors, key=errors.get)
+        expected = torch.zeros(3)
+        expected[label] += share
+        expected[labels[partner]] += 1 - share
+        assert torch.allclose(found[1], expected)
+
+
+def test_the_draws_of_mixing_follow_from_the_seed_and_the_step(photos):
+    step = next(plan(recipe({**PLAIN, "mixing": {"name": "mixup"}}), photos).batches(start=0))
+
+    def shares(seed, number):
+        return step._replace(number=number).mixed(torch.device("cpu"), seed=seed)[1]
+
+    assert torch.equal(shares(0, 1), shares(0, 1))
+    assert not torch.equal(shares(0, 1), shares(0, 2))
+    assert not torch.equal(shares(0, 1), shares(1, 1))
+
+
+def test_progressive_sampling_begins_and_ends_with_its_stage(photos):
+    config = recipe(PLAIN, {**PLAIN, "sampler": {"name": "progressive"}}, training={"steps": 30})
+    made = plan(config, photos)
+    last = made.stages[1]
+    assert (last.start, last.stop, made.batches_per_epoch) == (15, 30, 6)
+    assert last.sampler.epochs == (2.5, 5.0)
 
 
 def plan(config, photos):
@@ -259,3 +332,20 @@ def test_a_shipped_recipe_adds_no_folder_to_the_path(tmp_path, monkeypatch):
     methods.read(str(tmp_path / "plain.toml"))
     methods.read("fscl")
     assert sys.path == before
+
+
+def test_an_earlier_stage_gives_no_best_epoch_however_good_it_is(tmp_path, photos):
+    training = {"keep": "best", "steps": 30, "learning_rate": 2e-3}
+    config = recipe({**PLAIN, "share": 5.0}, RETRAINED_HEAD, training=training)
+    config = config.model_copy(update={"split": config.split.model_copy(update={"val_fraction": 0.5})})
+    run = fit(config, photos, tmp_path / "run")
+    epochs = [line for line in read_metrics(run / "metrics.jsonl") if line["kind"] == "epoch"]
+    assert min(epochs, key=lambda line: line["validation"]["balanced_log_loss"])["step"] <= 25
+    assert Bundle.open(run).step > 25
+
+
+def test_a_correction_of_the_last_epoch_leaves_no_best_one(tmp_path, photos):
+    for name, more in (("plain", {}), ("corrected", {"posthoc": {"name": "tau_normalisation"}})):
+        config = recipe(PLAIN, training={"steps": 12}, **more)
+        config = config.model_copy(update={"split": config.split.model_copy(update={"val_fraction": 0.7})})
+        assert (fit(config, photos, tmp_path / name) / "best").exists() == (not more)

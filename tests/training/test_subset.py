@@ -42,6 +42,16 @@ def test_a_name_given_twice_counts_once(photos, quick):
     assert (found.classes, found.minority) == (("boar", "deer"), ("deer",))
 
 
+def test_validation_is_thinned_unless_it_is_to_stay(photos, quick):
+    def validation(**flags):
+        return set(subset(photos, quick(minority=("deer",), **flags)).rows("val")["region_id"])
+
+    assert validation(ratio=0.5, thin_validation=False) == validation()
+    assert validation(ratio=0.5) < validation()
+    assert validation(imbalance=5, thin_validation=False) == validation()
+    assert validation(imbalance=5) < validation()
+
+
 def test_a_profile_falls_over_the_classes_in_the_order_given(photos, quick):
     found = subset(photos, quick(imbalance=5, base=20, classes=("hare", "boar", "deer")))
     assert found.train_counts == {"boar": 8, "deer": 4, "hare": 20}
@@ -147,6 +157,11 @@ def test_the_record_of_a_run_says_what_it_was_given(tmp_path, photos, quick):
 class TestRare:
     def test_is_the_class_with_the_fewest_training_photos(self, photos, quick):
         assert subset(photos, quick(classes=("boar", "deer"))).minority == ("deer",)
+
+    def test_is_told_by_training_photos_alone(self, tmp_path, quick):
+        few_deer = {"boar": ["train"] * 10 + ["test"] * 10, "deer": ["train"] * 5 + ["test"] * 15}
+        splits = [split for pair in zip(few_deer["boar"], few_deer["deer"], strict=True) for split in pair]
+        assert subset(manifest_of(tmp_path, split=splits), quick()).minority == ("deer",)
 
     def test_is_none_of_classes_with_equally_few(self, photos, quick):
         assert subset(photos, quick()).minority == ()

@@ -200,3 +200,8 @@ def test_words_for_nothing_are_missing():
 
 def test_a_note_is_one_reason():
     assert read_times(pd.Series(["noon; or later"])).notes[0].endswith(": noon, or later")
+
+
+@pytest.mark.parametrize(("short", "year"), [("68", 2068), ("69", 1969), ("99", 1999), ("00", 2000)])
+def test_years_of_two_digits_as_posix_has_them(short, year):
+    assert one(f"31/05/{short} 08:25", "dmy")[0].year == year
