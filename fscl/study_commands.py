@@ -39,6 +39,7 @@ def compare(
     seeds: Annotated[list[int] | None, Whole, Several] = None,
     jobs: Jobs = None,
     title: str | None = None,
+    keep_weights: bool = True,
     overwrite: Annotated[bool, On] = False,
     settings: Settings = NO_SETTINGS,
 ) -> None:
@@ -58,6 +59,7 @@ def compare(
         seeds: one run per seed (0)
         jobs: runs at once (on a CPU one per core, at most 4)
         title: of the report (the name of the folder)
+        keep_weights: of finished cells; without them their folders cannot be evaluated or started from
         overwrite: drop what the folder holds
     """
     from fscl.experiments.run import failures
@@ -81,6 +83,7 @@ def compare(
             title=printable(title) if title else None,
             jobs=jobs,
             overwrite=overwrite,
+            keep_weights=keep_weights,
             command=printable(shlex.join(["fscl", *sys.argv[1:]])),
         )
     _show_report(out)

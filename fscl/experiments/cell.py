@@ -4,6 +4,7 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from typing import NamedTuple
 
 from fscl.atomic import write_text
@@ -30,6 +31,7 @@ class Task(NamedTuple):
     cell: CellKey
     config: Config
     store: PhotoStore | None = None
+    keep_weights: bool = True
 
 
 def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) -> str:
@@ -44,12 +46,14 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
     Returns:
         The status: `done` or `failed`. A failure is a row with its reason, so that the other cells go on.
     """
-    cell, config, store = task
+    cell, config, store, keep_weights = task
     ledger, started = Ledger(study), time.monotonic()
     folder = ledger.run_folder(cell)
     try:
         fit(config, manifest, folder, resume=True, listener=listener, store=store)
         ledger.write(_evaluated(task, ledger, started))
+        if not keep_weights:
+            _drop_weights(RunFolder(folder))
     except Exception as error:
         reason = str(error)
         if not isinstance(error, FsclError | OSError):
@@ -61,7 +65,7 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
 
 
 def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
-    cell, config, store = task
+    cell, config, store, _ = task
     folder = RunFolder(ledger.run_folder(cell))
     bundles = {name: Bundle.open(path) for name, path in folder.bundles().items()}
     kept = next(iter(bundles))
@@ -101,6 +105,15 @@ def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
             config_sha256=config.sha256(),
         ),
     )
+
+
+def _drop_weights(folder: RunFolder) -> None:
+    """Leave of a finished cell what it was made from, and its metrics: no bundle."""
+    for path in folder.bundles().values():
+        for file in (RunFolder(path).record, RunFolder(path).weights):  # a record without weights would be damage
+            file.unlink(missing_ok=True)
+    for inner in (folder.best, folder.last):
+        rmtree(inner, ignore_errors=True)
 
 
 def _part(photos: Manifest, split: str) -> Manifest:

@@ -13,6 +13,7 @@ import torch
 from fscl.config import Config
 from fscl.errors import ConfigurationError, did_you_mean
 from fscl.experiments.cell import Task, run_cell
+from fscl.experiments.disk import disk_note
 from fscl.experiments.grid import ClassSet, is_undefined, minority_photos
 from fscl.experiments.ledger import Ledger
 from fscl.experiments.photos import check_photos, may_store, store_photos
@@ -40,6 +41,7 @@ def compare(
     command: str = "",
     jobs: int | None = None,
     overwrite: bool = False,
+    keep_weights: bool = True,
     quiet: bool = False,
 ) -> Path:
     """Train and evaluate every cell that is not finished yet; return the study folder.
@@ -62,6 +64,7 @@ def compare(
         command: how the study was started, for the record.
         jobs: cells at once; by default one per core of a CPU, at most 4, or one on an accelerator.
         overwrite: drop what the folder holds.
+        keep_weights: of finished cells, to evaluate or to start from; their figures and scores stay in any case.
         quiet: show no progress.
 
     Raises:
@@ -82,7 +85,8 @@ def compare(
     check_photos(_missing(plan.tasks, ledger), usable)
     with ledger.held():
         ledger.open(study, divided)
-        _run_missing(plan.tasks, usable, ledger, jobs=jobs, quiet=quiet)
+        tasks = [task._replace(keep_weights=keep_weights) for task in plan.tasks]
+        _run_missing(tasks, usable, ledger, jobs=jobs, quiet=quiet)
     return out
 
 
@@ -104,6 +108,7 @@ def _run_missing(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, jo
         else:
             runnable.append(task)
     out = ledger.folder
+    _say(filter(None, [disk_note(runnable, out)]), quiet=quiet)
     if len(runnable) > 1 or (runnable and (out / STORE).exists()):
         with _listener("photos of all cells", quiet=quiet) as listener:
             stores = store_photos(work, manifest, out, listener)

@@ -1,0 +1,45 @@
+"""The disk that a comparison takes: nearly all of it is weights of finished cells."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from fscl.config import Model
+from fscl.experiments.cell import Task
+from fscl.models import Classifier
+
+BYTES = 4  # of a weight, float32
+SAID_FROM = 0.1  # GB: less than this is no news
+
+
+def disk_note(tasks: Sequence[Task], out: Path) -> str | None:
+    """Return what is to be said of the disk before the cells run; None where they take little.
+
+    Args:
+        tasks: the cells to run.
+        out: the study folder, or where it will be.
+    """
+    kept = [task for task in tasks if task.keep_weights]
+    sizes = {key: _gigabytes(*key) for key in {_network(task) for task in kept}}
+    gigabytes = 2 * sum(sizes[_network(task)] for task in kept)  # of the last epoch and often of the best
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free / 1e9
+    if gigabytes < SAID_FROM:
+        return None
+    short = f"; only {free:.1f} GB are free there" if free < gigabytes else ""
+    return (
+        f"weights of {len(kept)} cells: up to {gigabytes:.1f} GB in {out}{short} (--no-keep-weights drops those of "
+        "finished cells; figures and scores stay)"
+    )
+
+
+def _network(task: Task) -> tuple[Model, int, int]:
+    return task.config.model, len(task.cell.classes), task.config.preprocessing.image_size
+
+
+def _gigabytes(model: Model, num_classes: int, image_size: int) -> float:
+    classifier = Classifier(model.backbone, num_classes, model.layers, image_size=image_size, head=model.head)
+    weights: dict[str, Tensor] = classifier.state_dict()
+    return BYTES * sum(weight.numel() for weight in weights.values()) / 1e9
