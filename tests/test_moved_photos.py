@@ -74,7 +74,7 @@ def test_photos_that_moved_alone_are_named_by_root_in_each_command(fscl, mine, s
     assert code == 0, err
     code, _, err = fscl("evaluate", "run", "split.parquet", "--root", "other")
     assert code == 0, err
-    record = json.loads(Path("run/evaluation.json").read_text())
+    record = json.loads(Path("run/evaluations/split/evaluation.json").read_text())
     assert (record["note"], record["left_out"]["other splits"] > 0) == (None, True)
 
 

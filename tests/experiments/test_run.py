@@ -497,7 +497,7 @@ def test_a_comparison_of_several_at_once_can_be_ended(tmp_path, photos, group):
     os.killpg(ended.pid, signal.SIGINT) if group else ended.terminate()
     _, message = ended.communicate(timeout=60)
     assert ended.returncode == 130
-    assert "what was done is kept: the same command goes on" in message
+    assert "go on with: fscl compare " in message
     assert "Traceback" not in message
     assert all((cell / "checkpoint.pt").exists() for cell in cells)
     assert not list((tmp_path / "study").glob("cells/*"))
