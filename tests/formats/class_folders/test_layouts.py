@@ -238,4 +238,4 @@ def test_real_stations(shared_data):
 @pytest.mark.parametrize("name", ["val", "valid", "Validation", "dev", "eval"])
 def test_every_name_of_validation_is_validation(draw, name):
     root = draw("train/fox/1.jpg", "train/hare/2.jpg", f"{name}/fox/3.jpg", f"{name}/hare/4.jpg")
-    assert {split for _, _, split in placed(reader.read_class_folders(root, Reading()))} == {"train", "val"}
+    assert {split for _, _, split in placed(reader.read(root))} == {"train", "val"}
