@@ -73,6 +73,15 @@ def test_a_loaded_model_predicts(trained, class_folders, tmp_path):
     assert table["prediction"].isna().tolist() == [False, False, True]
 
 
+def test_a_photo_that_cannot_be_read_takes_no_others_answer(trained, class_folders, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    files = [class_folders / name / "003.jpg" for name in ("boar", "hare")]
+    table, alone = (fscl.load(trained).predict(photos) for photos in ([tmp_path / "broken.jpg", *files], files))
+    numbers = ["probability", "boar", "deer", "hare"]
+    assert table[numbers].isna().all(axis=1).tolist() == [True, False, False]
+    np.testing.assert_allclose(table[numbers][1:], alone[numbers], rtol=1e-5)
+
+
 OLD = Path(__file__).parent / "data" / "bundle_v1"  # written before version 2; a cosine head, a tap by its name
 
 

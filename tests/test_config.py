@@ -30,6 +30,7 @@ def test_the_study_is_the_default():
     assert (resolved.training.batch_size, resolved.training.learning_rate) == (64, 1e-3)
     assert (resolved.training.weight_decay, resolved.training.length(batches_per_epoch=3)) == (1e-5, 300)
     assert resolved.augmentation.jitter == (0.4, 0.4, 0.4, 0.1)
+    assert (resolved.preprocessing.crop_margin, resolved.imbalance.thin_validation) == (0.1, True)
     assert [(t.name, t.weight) for t in resolved.stage[0].loss] == [
         ("cross_entropy", 1.0),
         ("feature_similarity", 1.0),

@@ -3,6 +3,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fscl
@@ -86,6 +87,19 @@ def test_both_bundles_of_a_run_keep_what_evaluation_would_choose_to_the_bit(run)
         chosen, _ = evaluate(replace(bundle, decisions=None), part(run, "test"), validation)
         assert kept == chosen
         assert kept.threshold.value == bundle.decisions.threshold.value
+
+
+def test_the_threshold_is_chosen_by_the_labels_of_the_photos_that_are_read(run, monkeypatch):
+    validation, asked = part(run, "val").rows, []
+    monkeypatch.setattr(Decisions, "fit", lambda logits, labels, **_: asked.append((logits, labels)) or Decisions())
+    rows = validation.sort_values("label", ignore_index=True)
+    rows = pd.concat([rows, rows[-3:]], ignore_index=True)
+    rows.loc[:2, "path"] = "gone.jpg"
+    bundle = Bundle.open(run)
+    fit_decisions(bundle, rows, Regions.of(rows, part(run, "val").root, bundle.classes))
+    [(logits, labels)] = asked
+    assert len(logits) == len(rows) - 3
+    assert [bundle.classes[label] for label in labels] == rows["label"][3:].tolist()
 
 
 def test_evaluation_and_prediction_decide_alike(run):

@@ -46,6 +46,11 @@ def test_minority_photos_are_those_of_the_protocol(ratio, photos):
     assert minority_photos(horses.cell("fscl", ratio, 0)) == photos
 
 
+@pytest.mark.parametrize(("ratio", "undefined"), [(0.03, False), (0.02, True)])
+def test_three_rare_photos_are_enough_to_train_on(ratio, undefined):
+    assert is_undefined(ClassSet("fine", ("horse", "deer"), ("deer",), 100).cell("fscl", ratio, 0)) == undefined
+
+
 def test_a_long_tail_has_a_cell_per_imbalance_with_the_rare_classes_there():
     pair = ClassSet("all", ("bear", "boar", "deer"), ("deer",), 200)
     tails = {"all": {100.0: ("boar", "deer"), 2.5: ("deer",)}}

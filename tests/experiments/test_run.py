@@ -105,6 +105,33 @@ def test_a_cell_is_evaluated_as_its_run_is(tmp_path, photos, quick):
     assert own["train_photos"] == record["train_counts"] == alone.train_photos
 
 
+def test_a_run_that_keeps_no_decisions_is_decided_on_validation(tmp_path, photos, quick, monkeypatch):
+    real, asked = cell_module.evaluate, []
+    monkeypatch.setattr(cell_module, "evaluate", lambda *given, **more: asked.append(given) or real(*given, **more))
+    compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [1.0]})
+    assert asked
+    for _, test, validation in asked:
+        assert set(test.rows["split"]) == {"test"}
+        assert set(validation.rows["split"]) == {"val"}
+
+
+def test_the_scores_of_a_cell_are_those_of_the_epoch_that_it_keeps(tmp_path, photos, quick, monkeypatch):
+    written = []
+    monkeypatch.setattr(Ledger, "write_scores", lambda ledger, cell, scores: written.append(scores))
+    enough = {"val_fraction": 0.7, "test_fraction": 0.1}  # of validation photos, for a best epoch
+    out = compare(photos, configs(quick, "baseline", **enough), tmp_path / "s", **AXES | {"ratios": [1.0]})
+    [record] = records(out).values()
+    assert list(record["evaluations"]) == ["last", "best"]
+    assert len(written) == 1
+
+
+def test_validation_is_thinned_in_all_cells_or_in_none(tmp_path, photos, quick):
+    axes = AXES | {"ratios": [1.0]}
+    out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **axes)
+    with pytest.raises(OutputError, match=r"other settings \(imbalance.thin_validation was True, is False"):
+        compare(photos, configs(quick, "fscl", thin_validation=False), out, **axes)
+
+
 def test_cells_of_other_seeds_train_otherwise(tmp_path, photos, quick):
     out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [1.0], "seeds": [0, 1]})
     first, second = records(out).values()

@@ -180,6 +180,16 @@ def test_rare_classes_beside_common_ones_stay_in_training_among_many_photos_too(
     assert photos_per_part(after) == [1100, 50, 50]
 
 
+def test_of_splits_that_test_every_class_the_one_is_taken_that_leaves_no_photo_out():
+    label = ["boar"] * 11 + ["deer"] * 8 + ["bear"] * 5
+    rows = table(label=label, site=[*"abbbbbeeeee", *"bbbbbccd", *"eeeee"])
+    for seed in range(6):
+        after = assign_splits(rows, by="site", seed=seed)
+        assert after["problem"].isna().all(), seed
+        for label in ("boar", "deer"):
+            assert 0 not in photos_per_part(after[after["label"] == label]), (seed, label)
+
+
 def test_photos_of_a_rare_class_are_left_out_where_a_common_one_needs_the_site_for_testing():
     rows = table(label=["boar"] * 3 + ["bear", "wolf", "lynx"], site=[*"abc", *"abc"])
     after = assign_splits(rows, by="site")

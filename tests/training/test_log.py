@@ -124,3 +124,10 @@ def test_a_finished_run_sums_up_without_its_log(tmp_path, photos, quick, content
     said = run_summary(out)
     assert "its epochs are not known; kept epoch 1" in said
     assert "next: fscl evaluate" in said
+
+
+def test_a_photo_that_cannot_be_read_is_noted_once_in_each_split(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl", flush_every=1)
+    for split in ("train", "val", "train"):
+        log.problem(1, split, "boar/001.jpg", "empty file")
+    assert [line["split"] for line in read_metrics(tmp_path / "metrics.jsonl")] == ["train", "val"]

@@ -233,3 +233,9 @@ def test_real_stations(shared_data):
     rows = reader.read(root, Reading(layout="site/class")).rows
     assert rows["site"].value_counts().to_dict() == {"StationC": 37, "StationB": 23, "StationA": 8}
     assert set(rows["label"]) == {"PBE", "VTA", "MNE", "UNID", "EGY", "TRA"}
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "dev", "eval"])
+def test_every_name_of_validation_is_validation(draw, name):
+    root = draw("train/fox/1.jpg", "train/hare/2.jpg", f"{name}/fox/3.jpg", f"{name}/hare/4.jpg")
+    assert {split for _, _, split in placed(reader.read(root))} == {"train", "val"}

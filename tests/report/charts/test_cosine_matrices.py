@@ -42,6 +42,17 @@ def test_target_start_and_what_each_method_made_of_it_stand_side_by_side_in_each
     assert shown.count("water_deer") == shown.count("roe_deer") == LAYERS
 
 
+def test_a_layer_that_more_methods_tap_stays_in_one_row(write_study):
+    def change(cell):
+        if cell["cell"]["method"] == "fscl":
+            for matrices in (cell["similarity"]["before"], cell["similarity"]["after"]):
+                del matrices["layer3"]
+        return cell
+
+    shown = texts(drawing_of(write_study(**SMALL, change=change)).svg)
+    assert [text for text in shown if text.startswith("layer")] == ["layer3", "layer4"]
+
+
 def test_the_matrices_are_images_in_which_more_alike_is_darker(write_study):
     svg = drawing_of(write_study(**SMALL)).svg
     target, before, baseline, fscl = images(svg)[:4]
