@@ -3,21 +3,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test check lint format clean
 
 setup: $(VENV)/installed-dev
 
 demo: $(VENV)/installed
 	$(BIN)/fscl demo
 
-test: $(VENV)/installed-dev
+test: lint
 	$(BIN)/pytest -n 2
 
-check: $(VENV)/installed-dev  ## what to run before each commit: under two minutes
+check: lint  ## what to run before each commit: under two minutes
+	$(BIN)/pytest -n 2 -m "not slow"
+
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 -m "not slow"
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

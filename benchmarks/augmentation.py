@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional
 
 from fscl.config import Augmentation
 from fscl.loading.augment import CACHED_PIXELS, RandomAugmentation
-from fscl.loading.draws import RANDAUGMENT, Draws
+from fscl.loading.augment_parameters import RANDAUGMENT, AugmentParameters
 from fscl.loading.operations import OPERATIONS
 
 BATCH = 64
@@ -58,10 +58,10 @@ def main() -> None:
         stored = np.stack([np.asarray(Image.open(path).convert("RGB").resize((size, size))) for path in paths])
         batch = torch.from_numpy(stored).permute(0, 3, 1, 2).contiguous()
         group = max(1, min(IN_A_GROUP, CACHED_PIXELS // size**2))
-        few, some, draws = stored[:group], batch[:group], Draws(Augmentation(), size)
+        few, some, parameters = stored[:group], batch[:group], AugmentParameters(Augmentation(), size)
         print(f"{size} px, us a photo: ours, Pillow")
         for place, (name, (operation, _)) in enumerate(RANDAUGMENT.items()):
-            strength = torch.tensor(draws.strengths[place, 0], dtype=torch.float32).expand(len(some), 6)
+            strength = torch.tensor(parameters.strengths[place, 0], dtype=torch.float32).expand(len(some), 6)
             values, _ = v2.RandAugment._AUGMENTATION_SPACE[name]
             table = values(31, size, size)
             value = 0.0 if table is None else float(table[MAGNITUDE])

@@ -14,13 +14,13 @@ from pathlib import Path
 from fscl import methods
 from fscl.config import Config, resolve, settings
 from fscl.experiments.cell import Task
-from fscl.experiments.grid import Cell, Pair
+from fscl.experiments.grid import ClassSet
 from fscl.experiments.pool import run_at_once
-from fscl.manifest.synthetic import generate
 from fscl.manifest.table import Manifest
+from fscl.synthetic.photos import generate
 from fscl.training.subset import split_photos
 
-PAIR = Pair("fine", ("roe_deer", "water_deer"), ("roe_deer",), 200)
+PAIR = ClassSet("fine", ("roe_deer", "water_deer"), ("roe_deer",), 200)
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
 def _timed(photos: Manifest, out: Path, steps: int, jobs: int) -> float:
     configs = [_config(name, steps) for name in ("baseline", "oversampling", "contrastive", "fscl")]
     divided = split_photos(photos, configs[0].split)
-    work = [Task(Cell(PAIR, config.method.name, 0.1, 0), config) for config in configs]
+    work = [Task(PAIR.cell(config.method.name, 0.1, 0), config) for config in configs]
     start = time.perf_counter()
     run_at_once(work, divided, out, jobs=jobs, quiet=True)
     return time.perf_counter() - start

@@ -20,9 +20,9 @@ from torchvision.transforms import v2
 
 from fscl import methods
 from fscl.config import IMAGENET_MEAN, IMAGENET_STD, resolve, settings
-from fscl.formats.scan import scan
+from fscl.progress import Silent
+from fscl.scanning.scan import scan
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
 
 
 class ByHand(torch.nn.Module):

@@ -19,14 +19,14 @@ import torch
 
 from fscl import methods
 from fscl.config import Augmentation, Config, resolve, settings
-from fscl.formats.scan import scan
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
+from fscl.runtime import Runtime
+from fscl.scanning.scan import scan
 from fscl.training import loop
-from fscl.training.descent import Descent
 from fscl.training.log import MetricsLog
+from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
-from fscl.training.runtime import Runtime
 from fscl.training.subset import subset
 
 
@@ -42,10 +42,10 @@ def measured(config: Config, manifest: Manifest, folder: Path, steps: int) -> li
     photos, runtime = subset(manifest, config), Runtime.start(0)
     bundle = loop.untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
-    descent = Descent(bundle, config, plan, runtime)
+    optimization = Optimization(bundle, config, plan, runtime)
     log = MetricsLog(folder / "metrics.jsonl", flush_every=1)
-    plan.use(PhotoStore.build(plan.train, config.preprocessing, folder / "store"))
-    copy, ready = deepcopy(bundle.classifier), next(plan.batches(start=0))
+    store = PhotoStore.build(plan.train, config.preprocessing, folder / "store")
+    copy, ready = deepcopy(bundle.classifier), next(plan.batches(0, store))
 
     def forward_and_backward() -> None:
         logits, features = copy(ready.batch.photos)
@@ -55,12 +55,12 @@ def measured(config: Config, manifest: Manifest, folder: Path, steps: int) -> li
         value.total.backward()
 
     found = []
-    drawn = iter(plan.batches(start=0))
+    steps_of_run = iter(plan.batches(0, store))
     for number in range(1, steps + 2):
         start = time.process_time()
-        step = next(drawn)
+        step = next(steps_of_run)
         loaded = time.process_time()
-        log.step(number, 0, descent.learning_rate, descent.step(step))
+        log.step(number, 0, optimization.learning_rate, optimization.step(step))
         middle = time.process_time()
         forward_and_backward()
         found.append(Taken(loaded - start, middle - start, time.process_time() - middle))

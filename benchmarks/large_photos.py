@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from fscl.formats.scan import scan
-from fscl.manifest.synthetic import generate
 from fscl.manifest.table import Manifest
+from fscl.scanning.scan import scan
+from fscl.synthetic.photos import generate
 
 SIZE = (2048, 1536)
 DISTINCT = 4  # of each class: drawing one takes a second

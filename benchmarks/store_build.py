@@ -20,7 +20,7 @@ from large_photos import SIZE, large_photos
 from PIL import Image
 
 from fscl.config import Preprocessing
-from fscl.loading.loader import Regions
+from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         _, manifest = large_photos(Path(name), arguments.photos // 2)
         regions = Regions.of(manifest.usable, manifest.root, ())
-        paths, size = list(regions.paths), arguments.image_size
+        paths, size = list(regions.photos), arguments.image_size
         works = {
             "decoding": lambda: all_decoded(paths, size, resize=False),
             "decoding and resizing": lambda: all_decoded(paths, size, resize=True),

@@ -23,14 +23,14 @@ from torchvision.transforms import v2
 
 from fscl import methods
 from fscl.config import IMAGENET_MEAN, IMAGENET_STD, Config, resolve, settings
-from fscl.formats.scan import scan
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
-from fscl.training.descent import Descent
+from fscl.runtime import Runtime
+from fscl.scanning.scan import scan
 from fscl.training.loop import untrained
+from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
-from fscl.training.runtime import Runtime
 from fscl.training.subset import subset
 
 WARM_UP = 10  # steps in which kernels are chosen and memory is taken
@@ -52,22 +52,21 @@ def ours(config: Config, manifest: Manifest, folder: Path, steps: int) -> tuple[
     photos, runtime = subset(manifest, config), Runtime.start(0)
     bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
-    descent = Descent(bundle, config, plan, runtime)
-    plan.use(PhotoStore.build(plan.train, config.preprocessing, folder))
-    drawn = plan.batches(start=0)
-    ready = next(drawn)
+    optimization = Optimization(bundle, config, plan, runtime)
+    steps_of_run = plan.batches(0, PhotoStore.build(plan.train, config.preprocessing, folder))
+    ready = next(steps_of_run)
     pixels, labels = ready.batch.on(runtime.device)
 
     def step() -> int:
-        batch = next(drawn)
-        descent.step(batch)
+        batch = next(steps_of_run)
+        optimization.step(batch)
         return len(batch.batch.labels)
 
     def forward_and_backward() -> int:
         with runtime.autocast():
-            logits, features = descent.classifier(pixels)
+            logits, features = optimization.classifier(pixels)
             value = ready.stage.objective(logits, features, labels)
-        for weight in descent.classifier.parameters():
+        for weight in optimization.classifier.parameters():
             weight.grad = None
         value.total.backward()
         return len(labels)

@@ -15,19 +15,19 @@ import torch
 
 from fscl import methods
 from fscl.config import resolve, settings
-from fscl.formats.scan import scan
-from fscl.manifest.synthetic import SPECIES, generate
 from fscl.manifest.table import Manifest
+from fscl.scanning.scan import scan
+from fscl.synthetic.photos import SPECIES, generate
 from fscl.training.loop import fit
 
 PARTS = {  # (end of the file's path, function) → what it is
     ("loading/store.py", "build"): "building the store",
-    ("loading/loader.py", "resized"): "reading and resizing",
+    ("loading/regions.py", "resized"): "reading and resizing",
     ("loading/augment.py", "__call__"): "augmenting",
-    ("loading/augment.py", "model_input"): "normalising",
-    ("training/descent.py", "step"): "forward, backward, optimizer",
+    ("loading/regions.py", "model_input"): "normalising",
+    ("training/optimization.py", "step"): "forward, backward, optimizer",
     ("training/loop.py", "_validated"): "validation, with its own reading",
-    ("training/run_folder.py", "finish"): "writing the bundle",
+    ("training/run.py", "finish_run"): "writing the bundle",
 }
 
 

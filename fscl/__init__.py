@@ -22,7 +22,7 @@ _HOMES = {
     "evaluate": "fscl.evaluation",
     "fit": "fscl.training.loop",
     "load": "fscl.inference",
-    "scan": "fscl.formats.scan",
+    "scan": "fscl.scanning.scan",
 }
 __all__ = sorted(_HOMES)
 

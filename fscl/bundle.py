@@ -8,42 +8,46 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from safetensors.torch import save
 
 from fscl.atomic import write_bytes, write_text
-from fscl.config import Config, Preprocessing, Section
+from fscl.config import Component, Preprocessing, Section
+from fscl.decisions import Decisions
 from fscl.errors import BundleError, FsclError, first_line, in_words, shown
 from fscl.models import Classifier
-from fscl.models.classifier import NOT_BUILT, read_weights
+from fscl.models.classifier import NOT_BUILT
+from fscl.models.weights import read_weights
+from fscl.run_folder import RECORD, WEIGHTS
 
-VERSION: Literal[1] = 1
-RECORD, WEIGHTS = "bundle.json", "weights.safetensors"
+VERSION: Literal[2] = 2
 AGAIN = "copy the whole folder again"
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Architecture(Section):
-    """The backbone and the layers whose features the losses saw."""
+    """What the classifier is built of; its number of classes and photo size stand beside it in the record."""
 
     backbone: str
-    taps: tuple[int | str, ...]
+    head: Component | None = None  # absent in version 1, where the configuration has it
+    taps: tuple[int | str, ...]  # stages whose features the losses saw; in version 1 they may be names
 
 
 class Record(Section):
     """`bundle.json`, as it is written and read; docs/schema.md has every key."""
 
     format: Literal["fscl-bundle"]
-    version: Literal[1]
+    version: Literal[1, 2]
     classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)]
     minority: tuple[str, ...]
     train_counts: dict[str, Count]
     preprocessing: Preprocessing
     model: Architecture
+    decisions: Decisions | None = None  # absent in version 1
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    config: Config
+    config: dict[str, Any]  # where the model comes from: nothing is read from it
     epoch: Count
     step: Count
     created: str
@@ -51,30 +55,50 @@ class Record(Section):
 
     @model_validator(mode="after")
     def _agrees(self) -> "Record":
-        names, built = set(self.classes), self.config.model
+        names = set(self.classes)
         if len(names) < len(self.classes):
             raise ValueError("classes: expected each class once")
         if not set(self.minority) < names:
             raise ValueError("minority: expected some of the classes, and not all of them")
         if set(self.train_counts) != names:
             raise ValueError("train_counts: expected a count for each of the classes")
-        if (self.model.backbone, self.model.taps) != (built.backbone, built.layers):
-            raise ValueError("model: expected the backbone and layers of config.model")
+        threshold = self.decisions and self.decisions.threshold
+        if threshold and (len(self.classes) != 2 or threshold.minority not in names):
+            raise ValueError("decisions.threshold: expected two classes, and the rare one of them")
+        if (self.version == 1) != ("decisions" not in self.model_fields_set):
+            raise ValueError("decisions: expected in version 2, and not in version 1")
+        if (self.version == 1) != ("head" not in self.model.model_fields_set):
+            raise ValueError("model.head: expected in version 2, and not in version 1")
         return self
+
+    @property
+    def head(self) -> Component | None:
+        """What stands in place of the backbone's own linear layer; version 1 has it in the configuration alone."""
+        if self.version == VERSION:
+            return self.model.head
+        model = self.config.get("model")
+        head = model.get("head") if isinstance(model, dict) else None
+        return None if head is None else Component.model_validate(head)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A classifier with all that is needed to use it: classes, preprocessing, configuration."""
+    """A classifier with all that is needed to use it: classes, preprocessing, decisions.
+
+    `config` says how it was made, as JSON types; nothing is decided by it. `decisions` are None where none were
+    chosen yet: in a bundle of version 1, and of an epoch while its run goes on.
+    """
 
     classifier: Classifier
     classes: tuple[str, ...]
     minority: tuple[str, ...]
     train_counts: Mapping[str, int]
     preprocessing: Preprocessing
-    config: Config
+    architecture: Architecture
+    config: Mapping[str, Any]
     epoch: int
     step: int
+    decisions: Decisions | None = None
 
     def at(self, epoch: int, step: int) -> "Bundle":
         """Return the same bundle, taken at another moment of training."""
@@ -88,7 +112,6 @@ class Bundle:
         """
         weights = save({n: w.detach().cpu().contiguous() for n, w in self.classifier.state_dict().items()})
         write_bytes(folder / WEIGHTS, weights)
-        model = self.config.model
         record = Record(
             format="fscl-bundle",
             version=VERSION,
@@ -96,15 +119,16 @@ class Bundle:
             minority=self.minority,
             train_counts=dict(self.train_counts),
             preprocessing=self.preprocessing,
-            model=Architecture(backbone=model.backbone, taps=model.layers),
+            model=self.architecture,
+            decisions=self.decisions,
             weights_sha256=hashlib.sha256(weights).hexdigest(),
-            config=self.config,
+            config=dict(self.config),
             epoch=self.epoch,
             step=self.step,
             created=datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
             versions=versions(),
         )
-        content = record.model_dump(mode="json", exclude_none=True)
+        content = record.model_dump(mode="json")
         write_text(folder / RECORD, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -127,11 +151,11 @@ class Bundle:
                 len(record.classes),
                 record.model.taps,
                 image_size=record.preprocessing.image_size,
-                head=record.config.model.head,
+                head=record.head,
             )
             weights = read_weights(folder / WEIGHTS)
             classifier.load_state_dict(weights)
-        except (FsclError, *NOT_BUILT) as error:
+        except (FsclError, ValidationError, *NOT_BUILT) as error:
             raise BundleError(
                 f"{folder}: {RECORD} and {WEIGHTS} do not fit each other: {first_line(error)}"
             ) from None
@@ -147,9 +171,13 @@ class Bundle:
             minority=record.minority,
             train_counts=record.train_counts,
             preprocessing=record.preprocessing,
+            architecture=Architecture(
+                backbone=record.model.backbone, head=record.head, taps=tuple(classifier.layers)
+            ),
             config=record.config,
             epoch=record.epoch,
             step=record.step,
+            decisions=record.decisions,
         )
 
 
@@ -183,7 +211,7 @@ def _why(error: ValidationError) -> str:
         return 'not a model of ours: expected "format": "fscl-bundle"'
     if unknown := problems.get(("version",)):
         version = "none" if unknown["type"] == "missing" else shown(unknown["input"])
-        return f"version {version}, this fscl reads version {VERSION}; update fscl"
+        return f"version {version}, this fscl reads versions 1 and {VERSION}; update fscl"
     return f"damaged, or its parts do not fit each other: {in_words(first)}; {AGAIN}"
 
 

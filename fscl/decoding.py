@@ -19,6 +19,9 @@ from fscl.errors import UnreadableError
 # Photos only: without this list Pillow would also start Ghostscript on an EPS that is named .jpg.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")  # JPEG includes MPO
 
+Photo = Path | bytes
+"""A file, perhaps in a zip archive (photos.zip/fox/1.jpg), or what is in it."""
+
 MOST_PIXELS = 100_000_000
 """Decoded at once in one process: 400 MB at Pillow's four bytes a pixel. A larger photo is decoded alone."""
 
@@ -54,7 +57,7 @@ def _catch(message: str) -> None:
 
 
 @contextmanager
-def named_failures(path: Path) -> Iterator[list[str]]:
+def named_failures(photo: Photo) -> Iterator[list[str]]:
     """Turn whatever Pillow raises into a short reason, and give what it only complained of."""
     try:
         with messages() as complaints:
@@ -70,7 +73,7 @@ def named_failures(path: Path) -> Iterator[list[str]]:
     except archives.ArchiveError as error:
         raise UnreadableError(str(error)) from None
     except UnidentifiedImageError:
-        raise UnreadableError(_reason_unidentified(path)) from None
+        raise UnreadableError(_reason_unidentified(photo)) from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise UnreadableError(f"more than {limit} megapixels (decompression bomb?)") from None
@@ -83,24 +86,28 @@ def named_failures(path: Path) -> Iterator[list[str]]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[ImageFile, io.BufferedReader, list[str]]]:
-    """Open a photo, a file or in a zip archive: what Pillow makes of it, the file, and what Pillow complained of.
+def opened(photo: Photo) -> Iterator[tuple[ImageFile, "io.BufferedReader[Any]", list[str]]]:
+    """Open a photo: what Pillow makes of it, the file, and what Pillow complained of.
 
     Raises:
         UnreadableError: no photo, or none that Pillow knows.
     """
-    with named_failures(path):
-        file = archives.open_binary(path)
+    with named_failures(photo):
+        file = _binary(photo)
     with file:
-        with named_failures(path) as complaints:
+        with named_failures(photo) as complaints:
             image = Image.open(file, formats=FORMATS)
         yield image, file, complaints
 
 
-def _reason_unidentified(path: Path) -> str:
-    if archives.size(path) == 0:
+def _binary(photo: Photo) -> "io.BufferedReader[Any]":
+    return io.BufferedReader(io.BytesIO(photo)) if isinstance(photo, bytes) else archives.open_binary(photo)
+
+
+def _reason_unidentified(photo: Photo) -> str:
+    if (len(photo) if isinstance(photo, bytes) else archives.size(photo)) == 0:
         return "empty file"
-    if path.suffix.lower() in (".heic", ".heif"):
+    if isinstance(photo, Path) and photo.suffix.lower() in (".heic", ".heif"):
         return "HEIC is not supported, convert it to JPEG"
     return "not an image"
 

@@ -7,6 +7,7 @@ from textwrap import shorten
 from typing import Any
 
 MOST_SHOWN = 80  # characters of a value in a message
+MANY = 40  # choices that are not all listed
 
 
 class FsclError(ValueError):
@@ -38,17 +39,22 @@ class DivergenceError(FsclError):
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return the tail of an error about an unknown name: the nearest choice, or all of them.
+    """Return the tail of an error about an unknown name: the nearest choice, or all, or five of many.
 
     >>> did_you_mean("gama", ["gamma", "alpha"])
     "; did you mean 'gamma'?"
     >>> did_you_mean("x", ["gamma", "alpha"])
     '; choose from: alpha, gamma'
+    >>> did_you_mean("x", [f"model_{i}" for i in range(900)] + ["next"])
+    '; the nearest of 901: next, model_99, model_98, model_97, model_96'
     """
     known = sorted(choices)
     nearest = get_close_matches(name, known, n=1)
     if nearest:
         return f"; did you mean '{nearest[0]}'?"
+    if len(known) > MANY:
+        near = get_close_matches(name, known, n=5, cutoff=0)
+        return f"; the nearest of {len(known)}: {', '.join(near)}"
     return f"; choose from: {', '.join(known)}" if known else ""
 
 

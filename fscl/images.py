@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from PIL.ImageFile import ImageFile
 
 from fscl import pixels
-from fscl.decoding import PIXELS, QUIET, messages, named_failures, opened
+from fscl.decoding import PIXELS, QUIET, Photo, messages, named_failures, opened
 from fscl.errors import UnreadableError
 
 __all__ = ["UnreadableError", "read_facts", "read_header", "read_region", "read_size", "turn_box"]
@@ -113,13 +113,13 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def read_region(
-    path: Path, box: Box | None = None, *, margin: float = 0.0, min_side: int | None = None
+    photo: Photo, box: Box | None = None, *, margin: float = 0.0, min_side: int | None = None
 ) -> Image.Image:
     """Read a photo, or the part of it inside a box, upright and in RGB.
 
     Args:
-        path: the photo, a file or in a zip archive (photos.zip/fox/1.jpg); of an animation the first frame is
-            read.
+        photo: its file, also in a zip archive (photos.zip/fox/1.jpg), or the bytes of it; of an animation the first
+            frame is read.
         box: x, y, w, h in pixels after EXIF rotation; None is the whole photo.
         margin: how far the box grows on each side, as a fraction ≥ 0 of its longer side; clipped to
             the photo.
@@ -136,8 +136,10 @@ def read_region(
     >>> region = read_region(photo, (10, 10, 20, 10), margin=0.1)
     >>> region.mode, region.size
     ('RGB', (24, 14))
+    >>> read_region(photo.read_bytes()).size
+    (40, 30)
     """
-    with QUIET, opened(path) as (image, file, _):
+    with QUIET, opened(photo) as (image, file, _):
         header = _header(image, _exif(image, whole=False)[0])
         # Pillow turns a TIFF itself while loading it.
         orientation = 1 if image.format == "TIFF" else header.orientation
@@ -149,7 +151,7 @@ def read_region(
             image.draft(None, (math.ceil(full_width * fraction), math.ceil(full_height * fraction)))
         scale_x, scale_y = image.width / full_width, image.height / full_height
         with PIXELS.of(_pixels(image, full_width * full_height)):
-            with named_failures(path):
+            with named_failures(photo):
                 decoded, _ = pixels.decode(image, file)
             edges = _pixel_edges(stored, scale_x, scale_y, decoded.size)
             upright = _rgb(decoded if edges == (0, 0, *decoded.size) else decoded.crop(edges))

@@ -8,6 +8,14 @@ from typing import Any, TypeVar
 from fscl.errors import ConfigurationError, did_you_mean
 
 Built = TypeVar("Built")
+# What a run tells its parts, by the name of the parameter that asks for it; all other parameters are options.
+OF_THE_RUN = {
+    "loss": ("num_classes", "class_names", "class_counts", "dims", "head_scale"),
+    "sampler": ("labels", "batch_size", "seed", "epochs"),
+    "mixing": ("num_classes", "class_names", "class_counts"),
+    "head": ("in_features", "out_features"),
+    "posthoc": ("class_counts",),
+}
 
 
 def build(
@@ -70,6 +78,7 @@ def _imported(kind: str, name: str) -> Callable[..., Any]:
         entry: Callable[..., Any] = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"{kind} '{name}' cannot be imported ({error}); expected MODULE:NAME of an installed package"
+            f"{kind} '{name}' cannot be imported ({error}); expected MODULE:NAME of an installed package or of "
+            "a file beside the recipe"
         ) from None
     return entry

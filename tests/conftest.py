@@ -1,6 +1,10 @@
 """What several test rooms share."""
 
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile, ZipInfo
 
 import hypothesis
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fscl import methods
+from fscl.cli import main
 from fscl.config import Config, resolve, settings
 from fscl.manifest.table import Manifest
 
@@ -56,7 +61,7 @@ def class_folders(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def photos(class_folders) -> Manifest:
     """Return the manifest of `class_folders`."""
-    from fscl.formats.scan import scan
+    from fscl.scanning.scan import scan
 
     return scan(class_folders)
 
@@ -77,3 +82,64 @@ def quick():
         return resolve([(method, methods.read(method)), ("test", settings(small | flags))])
 
     return make
+
+
+@pytest.fixture
+def draw(tmp_path):
+    """Return a function that writes photos of different colours below `tmp_path`, and returns it."""
+    written = 0
+
+    def write(*paths: str, size: tuple[int, int] = (12, 8), **options: object) -> Path:
+        nonlocal written
+        for path in paths:
+            target = tmp_path / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            written += 1
+            Image.new("RGB", size, (written * 37 % 256, written * 59 % 256, written % 256)).save(target, **options)
+        return tmp_path
+
+    return write
+
+
+class _KoreanWindows(ZipInfo):
+    """A name in cp949 and no flag that says so."""
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:
+        return self.filename.encode("cp949"), self.flag_bits
+
+
+@pytest.fixture
+def pack() -> Callable[..., Path]:
+    """Return a function that packs a folder into a zip of its name beside it, and returns that."""
+
+    def write(folder: Path, *, below: str = "", korean_windows: bool = False, keep: bool = False) -> Path:
+        """Pack the files; their names begin with `below`. The folder goes, unless it is to be kept."""
+        kind = _KoreanWindows if korean_windows else ZipInfo
+        archive = folder.with_name(f"{folder.name}.zip")
+        with ZipFile(archive, "w") as packed:
+            for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+                packed.writestr(kind(below + file.relative_to(folder).as_posix()), file.read_bytes())
+        if not keep:
+            shutil.rmtree(folder)
+        return archive
+
+    return write
+
+
+@pytest.fixture
+def fscl(monkeypatch, capsys, tmp_path):
+    """Run a command in an empty folder; return its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["fscl", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

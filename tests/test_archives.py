@@ -217,6 +217,11 @@ class TestRefused:
                 ask(archive / "fox/1.jpg")
         assert read(archive / "fox/2.jpg") == NOISE
 
+    def test_of_little_however_well_it_packs_are_read(self, tmp_path):
+        with ZipFile(tmp_path / "a.zip", "w", ZIP_DEFLATED) as packed:
+            packed.writestr("fox/1.jpg", bytes(1_000_000))  # 1000:1
+        assert read(tmp_path / "a.zip" / "fox/1.jpg") == bytes(1_000_000)
+
     def test_a_bomb_that_declares_little_yields_no_more_than_that(self, tmp_path):
         with ZipFile(tmp_path / "a.zip", "w", ZIP_DEFLATED) as packed:
             packed.writestr("fox/1.jpg", bytes(50_000_000))
@@ -305,6 +310,15 @@ class TestListing:
             packed.writestr("fox/1.jpg", b"another fox")
         assert size(archive / "fox/1.jpg") == 11
         assert len(opened) == 2
+
+    def test_is_made_anew_for_an_archive_of_the_same_size(self, archive, opened):
+        assert read(archive / "fox/1.jpg") == b"fox one"
+        found = archive.stat()
+        altered(archive, b"fox/1.jpg", b"fox/7.jpg")
+        altered(archive, b"fox/1.jpg", b"fox/7.jpg")
+        os.utime(archive, ns=(found.st_atime_ns, found.st_mtime_ns + 10**9))
+        assert archive.stat().st_size == found.st_size
+        assert next(name for name, _ in members(archive)) == "fox/7.jpg"
 
     @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="processes are not forked here")
     def test_forked_processes_inherit_it_and_read_without_disturbing_each_other(self, archive, opened):

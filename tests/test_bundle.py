@@ -2,6 +2,7 @@ import json
 import warnings
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_it_opens_without_any_flag_and_says_the_same(trained, tmp_path):
     photos = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(bundle.classifier(photos).logits, again.classifier(photos).logits)
-    for name in ("classes", "preprocessing", "config", "train_counts", "step"):
+    for name in ("classes", "preprocessing", "architecture", "config", "decisions", "train_counts", "step"):
         assert getattr(again, name) == getattr(bundle, name)
     assert not bundle.classifier.training
 
@@ -52,11 +53,12 @@ def test_it_opens_without_any_flag_and_says_the_same(trained, tmp_path):
 def test_the_record_has_what_the_schema_says(trained):
     record = json.loads((trained / "bundle.json").read_text())
     assert set(record) == {
-        *("format", "version", "classes", "train_counts", "minority", "preprocessing", "model"),
+        *("format", "version", "classes", "train_counts", "minority", "preprocessing", "model", "decisions"),
         *("weights_sha256", "config", "epoch", "step", "created", "versions"),
     }
     assert record["classes"] == ["boar", "deer", "hare"]
     assert record["step"] == 40
+    assert record["model"] == {"backbone": "test_resnet", "head": None, "taps": [3, 4]}
 
 
 def test_a_loaded_model_predicts(trained, class_folders, tmp_path):
@@ -69,6 +71,57 @@ def test_a_loaded_model_predicts(trained, class_folders, tmp_path):
     assert table.loc[:1, ["boar", "deer", "hare"]].sum(axis=1).tolist() == pytest.approx([1, 1])
     assert table["problem"].isna().tolist() == [True, True, False]
     assert table["prediction"].isna().tolist() == [False, False, True]
+
+
+def test_a_photo_that_cannot_be_read_takes_no_others_answer(trained, class_folders, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    files = [class_folders / name / "003.jpg" for name in ("boar", "hare")]
+    table, alone = (fscl.load(trained).predict(photos) for photos in ([tmp_path / "broken.jpg", *files], files))
+    numbers = ["probability", "boar", "deer", "hare"]
+    assert table[numbers].isna().all(axis=1).tolist() == [True, False, False]
+    np.testing.assert_allclose(table[numbers][1:], alone[numbers], rtol=1e-5)
+
+
+OLD = Path(__file__).parent / "data" / "bundle_v1"  # written before version 2; a cosine head, a tap by its name
+
+
+def test_a_bundle_of_version_1_gives_the_logits_that_it_gave():
+    bundle = Bundle.open(OLD)
+    row = torch.linspace(-2, 2, 32)
+    grey = [torch.full((32, 32), value) for value in (-1.0, 0.0, 1.0, 2.0)]
+    photos = torch.stack([torch.stack([row.repeat(32, 1), row[:, None].repeat(1, 32), blue]) for blue in grey])
+    with torch.no_grad():
+        logits = bundle.classifier(photos).logits
+    assert logits.numpy() == pytest.approx(np.array(json.loads((OLD / "logits.json").read_text())), abs=1e-4)
+    assert (bundle.decisions, bundle.architecture.taps) == (None, (3, 4))
+
+
+def test_a_bundle_of_version_1_is_saved_as_version_2_and_says_the_same(tmp_path):
+    Bundle.open(OLD).save(tmp_path)
+    record = json.loads((tmp_path / "bundle.json").read_text())
+    assert (record["version"], record["model"]["head"]["name"], record["decisions"]) == (2, "cosine", None)
+    (tmp_path / "bundle.json").write_text(json.dumps(record | {"config": {}}))
+    photos = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        old, new = (Bundle.open(folder).classifier(photos).logits for folder in (OLD, tmp_path))
+    assert torch.equal(old, new)
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"model": 5}, {"model": {"depth": 18}, "training": {"momentum": [0.9]}}, {"method": None, "": {}}]
+)
+def test_a_setting_that_is_unknown_or_was_renamed_closes_no_model(copy, class_folders, config):
+    photo = class_folders / "boar/003.jpg"
+    before = fscl.load(copy).predict([photo])
+    assert fscl.load(edited(copy, config=config)).predict([photo]).equals(before)
+
+
+def test_a_head_that_version_1_does_not_tell_is_named(tmp_path):
+    for name in ("bundle.json", "weights.safetensors"):
+        (tmp_path / name).write_bytes((OLD / name).read_bytes())
+    for head in (None, 5, {"name": "other", "options": {}}, {"name": "cosine", "options": {"scale": "x"}}):
+        with pytest.raises(BundleError, match="do not fit each other"):
+            Bundle.open(edited(tmp_path, config={"model": {"head": head}}))
 
 
 def edited(folder, **changes):
@@ -97,9 +150,8 @@ def test_damage_is_named(copy):
     ("changes", "message"),
     [
         ({"classes": ["boar", "deer"]}, "do not fit each other"),
-        ({"config": {}}, "do not fit each other"),
         ({"format": "other"}, 'expected "format": "fscl-bundle"'),
-        ({"version": 9}, "version 9, this fscl reads version 1"),
+        ({"version": 9}, "version 9, this fscl reads versions 1 and 2"),
     ],
 )
 def test_a_record_that_does_not_fit(copy, changes, message):
@@ -119,7 +171,10 @@ def test_a_record_that_does_not_fit(copy, changes, message):
         ({"epoch": 1.5}, "epoch: Input should be a valid integer"),
         ({"step": True}, "step: Input should be a valid integer, got True"),
         ({"weights_sha256": "x"}, "weights_sha256: .* got 'x'"),
-        ({"model": {"backbone": "resnet18", "taps": [-2, -1]}}, "model: expected the backbone and layers of"),
+        ({"model": {"backbone": "resnet18", "taps": [-2, -1]}}, r"model\.head: expected in version 2"),
+        ({"version": 1}, "decisions: expected in version 2, and not in version 1"),
+        ({"decisions": {"threshold": {"minority": "deer", "margin": 1}}}, "threshold: expected two classes"),
+        ({"decisions": {"temperature": 2.0}}, r"decisions\.temperature: Extra inputs are not permitted"),
         ({"preprocessing": None}, "preprocessing: Input should be an object"),
         ({"versions": []}, "versions: Input should be an object"),
         ({"more": 1}, "more: Extra inputs are not permitted"),

@@ -16,29 +16,12 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
-from fscl.cli import Flags, main
+from fscl import methods
+from fscl.config import resolve
+from fscl.flags import Flags, ReadingFlags
 from fscl.manifest.table import Manifest
 
 QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
-
-
-@pytest.fixture
-def fscl(monkeypatch, capsys, tmp_path):
-    """Run a command in an empty folder; return its exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["fscl", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def test_from_photos_to_report(fscl, class_folders, tmp_path):
@@ -268,13 +251,17 @@ BAD = {
         "--box-unit says nothing of a manifest: leave it out for photos.parquet",
     ),
     "ratio above one": (["train", "{photos}", "--ratio", "7", "--out", "x"], "imbalance.ratio"),
-    "profile without its imbalance": (
-        ["train", "{photos}", "--profile", "exp", "--out", "x"],
-        "a profile and its imbalance go together",
+    "profile of an earlier release": (
+        ["train", "{photos}", "--profile", "exp", "--imbalance", "10", "--out", "x"],
+        "--profile is gone: --imbalance 100 alone says a long tail, leave --profile exp out",
     ),
-    "profile of a pair": (
-        ["compare", "{photos}", "--fine", "boar:deer", "--profile", "exp", "--imbalance", "10", "--out", "x"],
-        "--profile is for all classes at once",
+    "profile with a sign": (
+        ["compare", "{photos}", "--profile=exp", "--imbalance", "10", "--out", "x"],
+        "--imbalance 100 alone says a long tail",
+    ),
+    "imbalance of a pair": (
+        ["compare", "{photos}", "--fine", "boar:deer", "--imbalance", "10", "--out", "x"],
+        "--imbalance is for all classes at once",
     ),
     "folder with other files": (["train", "{photos}", "--out", "full"], "the folder is not empty"),
     "unknown TOML key": (
@@ -386,9 +373,30 @@ def test_help_and_import_do_not_load_torch_or_pandas():
     assert done.stderr.strip() == "[]"
 
 
-def test_every_setting_that_help_describes_is_a_flag():
-    described = re.findall(r"^        (\w+): ", Flags.__doc__, flags=re.MULTILINE)
-    assert sorted(described) == sorted(field.name for field in fields(Flags))
+@pytest.mark.parametrize("flags", [Flags, ReadingFlags])
+def test_every_setting_that_help_describes_is_a_flag(flags):
+    described = re.findall(r"^        (\w+): ", flags.__doc__, flags=re.MULTILINE)
+    assert sorted(described) == sorted(field.name for field in fields(flags))
+
+
+def test_help_shows_the_defaults_of_the_configuration(fscl):
+    shown = {}
+    for command in ("train", "split", "scan"):
+        _, out, _ = fscl(command, "--help")
+        for name, text in re.findall(r"│ \*? +(--[\w-]+)(.*?)(?=│ \*? +--|╰)", out, flags=re.DOTALL):
+            text = re.sub(r"\s*│\s*|\s+", " ", text)
+            if default := re.search(r"\[default: ([^\]]+)\]", text):
+                shown[name] = default[1]
+    config = resolve([("fscl", methods.read("fscl"))])
+    assert shown["--batch-size"] == str(config.training.batch_size)
+    assert shown["--learning-rate"] == str(config.training.learning_rate)
+    assert shown["--image-size"] == str(config.preprocessing.image_size)
+    assert shown["--crop-margin"] == str(config.preprocessing.crop_margin)
+    assert shown["--val-fraction"] == shown["--test-fraction"] == str(config.split.test_fraction)
+    assert shown["--weight"] == str(config.stage[0].loss[0].weight)
+    assert shown["--epochs"] == str(config.training.length(1))
+    assert (shown["--backbone"], shown["--layers"], shown["--keep"]) == ("resnet18", "-2,-1", "last")
+    assert (shown["--gap"], shown["--thin-validation"]) == ("30", "yes")
 
 
 def test_methods_are_listed(fscl):
@@ -419,7 +427,7 @@ def test_the_demo_writes_its_page(fscl, monkeypatch, tmp_path):
 
 
 def test_a_run_on_a_long_tail(fscl, class_folders, tmp_path):
-    code, out, err = fscl("train", class_folders, "--profile", "exp", "--imbalance", "5", "--out", "run", *QUICK)
+    code, out, err = fscl("train", class_folders, "--imbalance", "5", "--out", "run", *QUICK)
     assert code == 0, err
     assert "training photos: boar 42, deer 18, hare 8\n" in out
 
@@ -434,7 +442,11 @@ def ends(error):
 
 
 ENDS = {
-    "scan": (["scan", "{photos}", "--out", "m.parquet"], "fscl.formats.scan.scan_with_bar", "nothing was written"),
+    "scan": (
+        ["scan", "{photos}", "--out", "m.parquet"],
+        "fscl.scanning.opening.scan_with_bar",
+        "nothing was written",
+    ),
     "split, new": (
         ["split", "photos.parquet", "--out", "m.parquet"],
         "fscl.training.subset.split_photos",
@@ -452,7 +464,7 @@ ENDS = {
     ),
     "train, first step": (
         ["train", "photos.parquet", "--out", "run", *QUICK],
-        "fscl.training.descent.Descent.step",
+        "fscl.training.optimization.Optimization.step",
         "no step is saved yet; the same command with --resume goes on",
     ),
     "evaluate": (
@@ -500,17 +512,17 @@ def test_what_ends_a_command_says_what_is_kept_by_this_command(fscl, photos, mon
 
 
 def test_ctrl_c_in_a_run_names_the_step_that_is_saved(fscl, photos, monkeypatch):
-    from fscl.training.descent import Descent
+    from fscl.training.optimization import Optimization
 
     photos.write(Path("photos.parquet"))
-    step = Descent.step
+    step = Optimization.step
 
     def press(self, drawn):
         if drawn.number == 2:
             signal.raise_signal(signal.SIGINT)
         return step(self, drawn)
 
-    monkeypatch.setattr(Descent, "step", press)
+    monkeypatch.setattr(Optimization, "step", press)
     code, _, err = fscl("train", "photos.parquet", "--out", "run", *QUICK)
     assert code == 130
     assert err.splitlines()[-1] == (
@@ -520,7 +532,7 @@ def test_ctrl_c_in_a_run_names_the_step_that_is_saved(fscl, photos, monkeypatch)
 
 
 def test_a_summary_that_is_interrupted_does_not_undo_the_manifest(fscl, monkeypatch, class_folders):
-    monkeypatch.setattr("fscl.formats.scan.summary", ends(KeyboardInterrupt))
+    monkeypatch.setattr("fscl.scanning.summary.summary", ends(KeyboardInterrupt))
     code, _, err = fscl("scan", class_folders, "--out", "m.parquet")
     assert (code, err) == (130, "fscl: interrupted; m.parquet is written\n")
     assert Path("m.parquet").exists()
@@ -605,7 +617,7 @@ def test_a_strange_flag_is_a_clear_error(fscl, photos, name):
         ["--seeds", "-1"],
         ["--ratios", "nan"],
         ["--ratios", "inf"],
-        ["--profile", "exp", "--imbalance", "1e308"],
+        ["--imbalance", "1e308"],
     ],
 )
 def test_a_strange_flag_of_a_comparison_is_a_clear_error(fscl, photos, words):

@@ -1,9 +1,13 @@
+import hashlib
+import json
 import tomllib
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from fscl import config, methods
+from fscl.config import layers
 from fscl.errors import ConfigurationError
 
 
@@ -26,6 +30,7 @@ def test_the_study_is_the_default():
     assert (resolved.training.batch_size, resolved.training.learning_rate) == (64, 1e-3)
     assert (resolved.training.weight_decay, resolved.training.length(batches_per_epoch=3)) == (1e-5, 300)
     assert resolved.augmentation.jitter == (0.4, 0.4, 0.4, 0.1)
+    assert (resolved.preprocessing.crop_margin, resolved.imbalance.thin_validation) == (0.1, True)
     assert [(t.name, t.weight) for t in resolved.stage[0].loss] == [
         ("cross_entropy", 1.0),
         ("feature_similarity", 1.0),
@@ -41,6 +46,16 @@ def test_the_fingerprint_leaves_out_what_does_not_change_weights():
     one = resolve()
     assert one.sha256() == resolve(("x", config.settings({"workers": 7}))).sha256()
     assert one.sha256() != resolve(("x", config.settings({"learning_rate": 0.1}))).sha256()
+
+
+def test_a_long_tail_of_an_earlier_release_is_the_same_configuration():
+    now = resolve(("x", {"imbalance": {"imbalance": 100}}))
+    assert resolve(("config.toml", {"imbalance": {"profile": "exp", "imbalance": 100}})) == now
+    assert "profile" not in now.toml()
+    before = now.record()
+    before["imbalance"]["profile"] = "exp"
+    before["training"] = {key: before["training"][key] for key in before["training"] if key not in config.BOOKKEEPING}
+    assert now.sha256() == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()
 
 
 def test_epochs_and_steps_give_way_to_each_other():
@@ -64,10 +79,10 @@ def test_epochs_and_steps_give_way_to_each_other():
         ({"stage": [{"loss": [{"weight": 1.0}]}]}, "run.toml: 'stage.0.loss.0.name' is missing"),
         ({"model": {"pretrained": True, "weights": "w.pt"}}, "one place, got pretrained and weights"),
         ({"imbalance": {"ratio": 2}}, "imbalance.ratio"),
-        ({"imbalance": {"profile": "exp"}}, "a profile and its imbalance go together"),
-        ({"imbalance": {"imbalance": 10}}, "a profile and its imbalance go together"),
-        ({"imbalance": {"profile": "exp", "imbalance": 0.5}}, "imbalance.imbalance: .* got 0.5"),
-        ({"imbalance": {"profile": "exp", "imbalance": 10, "ratio": 0.1}}, "a ratio and a profile both"),
+        ({"imbalance": {"profile": "exp"}}, "unknown key 'imbalance.profile'"),
+        ({"imbalance": {"profile": "step", "imbalance": 10}}, "unknown key 'imbalance.profile'"),
+        ({"imbalance": {"imbalance": 0.5}}, "imbalance.imbalance: .* got 0.5"),
+        ({"imbalance": {"imbalance": 10, "ratio": 0.1}}, "a ratio and an imbalance both"),
     ],
 )
 def test_bad_settings_name_their_source_and_the_nearest_key(settings, message):
@@ -114,7 +129,7 @@ def test_it_is_frozen():
 
 
 def test_setting_names_are_unique_over_the_sections():
-    names = [name for _, keys in config._keys_by_section() for name in keys]
+    names = [name for _, keys in layers._keys_by_section() for name in keys]
     assert len(names) == len(set(names))
 
 
@@ -184,3 +199,20 @@ def test_resolving_leaves_the_layers_as_they_are():
     toml, flags = {"training": {"epochs": 3}}, {"training": {"steps": 5}}
     assert resolve(("run.toml", toml), ("flags", flags)).training.length(7) == 5
     assert (toml, flags) == ({"training": {"epochs": 3}}, {"training": {"steps": 5}})
+
+
+def test_a_part_of_another_name_takes_no_options_of_the_one_below():
+    recipe = methods.read("bcl")
+    padded = {"augmentation": {"crop": {"name": "padded"}}}
+    assert config.resolve([("bcl", recipe), ("file", padded)]).augmentation.crop == config.PaddedCrop(name="padded")
+    narrower = {"augmentation": {"crop": {"scale": [0.5, 1.0]}}}
+    crop = config.resolve([("bcl", recipe), ("file", narrower)]).augmentation.crop
+    assert crop == config.ResizedCrop(name="resized", scale=(0.5, 1.0))
+
+
+def test_the_example_for_long_tailed_cifar_suits_every_method():
+    settings = tomllib.loads((Path(__file__).parent.parent / "examples" / "cifar_lt.toml").read_text())
+    for name in methods.names():
+        resolved = config.resolve([(name, methods.read(name)), ("cifar_lt.toml", settings)])
+        assert resolved.training.optimizer.name == "sgd"
+        assert resolved.augmentation.crop == config.PaddedCrop(name="padded")

@@ -82,7 +82,7 @@ def test_the_korean_readme_has_the_commands_of_the_english_one():
 
 
 def test_the_table_of_cropped_animals_is_one_that_scan_reads(tmp_path, monkeypatch):
-    from fscl.formats import tabular
+    from fscl.formats.tables import reader
 
     monkeypatch.chdir(tmp_path)
     names = ["A11_F02_C081_C_211026_6002_20S_000010.235.jpg", "A01_F03_C074_C_200114_3001_20S_000001.061.jpg"]
@@ -90,7 +90,7 @@ def test_the_table_of_cropped_animals_is_one_that_scan_reads(tmp_path, monkeypat
         (tmp_path / "photos" / label).mkdir(parents=True)
         (tmp_path / "photos" / label / name).touch()
     exec(code_with("photos.csv"), {})
-    rows = tabular.read(tmp_path / "photos/photos.csv").rows
+    rows = reader.read(tmp_path / "photos/photos.csv").rows
     assert rows["label"].tolist() == ["roe_deer", "water_deer"]
     assert rows["site"].tolist() == ["C081", "C074"]
     assert rows["sequence"].tolist() == ["C081_211026_6002", "C074_200114_3001"]

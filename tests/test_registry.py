@@ -41,7 +41,11 @@ def test_builds_with_options_and_the_part_of_the_context_that_is_asked_for():
         ("focal", {"gamma": -1}, "loss 'focal': gamma must be >= 0, got -1"),
         ("large", {"size": 10**400}, "loss 'large': int too large to convert to float"),
         ("needy", {}, "loss 'needy' needs the option 'ratio'"),
-        ("no_such_lab.losses:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
+        (
+            "no_such_lab.losses:Mine",
+            {},
+            "expected MODULE:NAME of an installed package or of a file beside the recipe",
+        ),
         ("collections:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
         (":Mine", {}, "cannot be imported .*; expected MODULE:NAME"),
         (".lab:Mine", {}, "cannot be imported .*; expected MODULE:NAME"),

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from fscl import methods
 from fscl.config import resolve, settings
-from fscl.experiments.grid import Pair
+from fscl.experiments.grid import ClassSet
 from fscl.experiments.ledger import DRAWN_PHOTOS, Ledger
 from fscl.experiments.run import compare
-from fscl.manifest.synthetic import SPECIES, generate
 from fscl.manifest.table import Manifest
+from fscl.synthetic.photos import SPECIES, generate
 
 PHOTOS_PER_SPECIES = 540
 MINORITY = "roe_deer"
@@ -42,7 +42,7 @@ def run_demo(out: Path, *, seed: int = 0, jobs: int | None = None, overwrite: bo
         photos,
         configs,
         out,
-        pairs=[Pair("all", tuple(sorted(SPECIES)), (MINORITY,), BASE)],
+        pairs=[ClassSet("all", tuple(sorted(SPECIES)), (MINORITY,), BASE)],
         ratios=[RATIO],
         seeds=[seed],
         title="Demo",

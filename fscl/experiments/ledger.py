@@ -1,56 +1,41 @@
-"""What a comparison found: one atomic file per cell, so that processes need not wait for each other."""
+"""What came of a comparison: one atomic file per cell, so that processes need not wait for each other."""
 
-import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, model_validator
 
-from fscl.atomic import replacing, write_text
-from fscl.config import Config, Method
+from fscl.atomic import replacing
+from fscl.config import Config
 from fscl.errors import OutputError
-from fscl.experiments.grid import Cell
 from fscl.lock import held
 from fscl.manifest.identity import differences
 from fscl.manifest.table import Manifest
+from fscl.records import (
+    Axes,
+    CellKey,
+    CellRecord,
+    Curve,
+    DamagedError,
+    StudyHeader,
+    ValidationCurve,
+    read_cell,
+    read_header,
+    write_record,
+)
 from fscl.scoring.metrics import lacking
 
-VERSION = 1
 CURVE_POINTS = 200
 STUDY, PHOTOS, DRAWN_PHOTOS = "study.json", "photos.parquet", "photos"
 RESULTS = ("cells", "scores", "runs")
-
-
-class _Origin(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    config_sha256: str
-
-
-class Outline(BaseModel):
-    """What tells of a cell's file whether the cell needs more work."""
-
-    model_config = ConfigDict(strict=True)
-
-    version: int
-    cell: dict[str, Any]
-    status: Literal["done", "undefined", "failed"]
-    provenance: _Origin | None = None
-
-    @model_validator(mode="after")
-    def _done_with_settings(self) -> Self:
-        if self.status == "done" and self.provenance is None:
-            raise ValueError("a cell that is done says by which settings")
-        return self
 
 
 class Ledger:
@@ -72,11 +57,11 @@ class Ledger:
         """
         return held(self.folder, by="another comparison")
 
-    def run_folder(self, cell: Cell) -> Path:
+    def run_folder(self, cell: CellKey) -> Path:
         """Return the folder in which the cell trains."""
-        return self.folder / "runs" / cell.id
+        return self.folder / "runs" / cell.name
 
-    def read(self, cell: Cell) -> dict[str, Any] | None:
+    def read(self, cell: CellKey) -> CellRecord | None:
         """Return the cell's record; None where there is none, a damaged one, or one that is to be dropped.
 
         Raises:
@@ -86,65 +71,51 @@ class Ledger:
         if self._anew or not path.exists():
             return None
         try:
-            record: dict[str, Any] = json.loads(path.read_bytes().decode())
-            outline = Outline.model_validate(record)
-        except (ValueError, RecursionError):
+            return read_cell(path)
+        except DamagedError:
             return None
-        if outline.version != VERSION:
-            raise OutputError(f"{path}: version {outline.version}, this fscl knows {VERSION}; update it")
-        return record
 
-    def finished(self, cell: Cell, config: Config) -> bool:
-        """Whether the cell needs no more work; a failed one is tried again.
+    def finished(self, cell: CellKey, config: Config) -> bool:
+        """Whether the cell needs no more work; one that failed, or does not say its settings, is run again.
 
         Raises:
             OutputError: it was finished with other classes or settings.
         """
         record = self.read(cell)
-        if record is None or record["status"] == "failed":
+        if record is None or record.status == "failed":
             return False
-        ran_with = record["provenance"]["config_sha256"] if record["status"] == "done" else config.sha256()
-        if record["cell"] != cell.record() or ran_with != config.sha256():
+        ran_with = record.provenance.config_sha256 if record.status == "done" else config.sha256()
+        if ran_with is None:
+            return False
+        if record.cell != cell or ran_with != config.sha256():
             raise OutputError(
                 f"{self._path(cell)}: this cell was run with other classes or settings; "
                 "repeat those, choose another --out, or drop the study with --overwrite"
             )
         return True
 
-    def write(self, cell: Cell, method: Method, status: str, reason: str | None = None, **found: Any) -> None:
-        """Write the cell's file: `done` with what was found, or `undefined` or `failed` with the reason."""
-        record = {
-            "version": VERSION,
-            "cell": cell.record(),
-            "method": method.model_dump(),
-            "status": status,
-            "reason": reason,
-            **found,
-        }
-        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-        write_text(self._path(cell), text + "\n")
+    def write(self, record: CellRecord) -> None:
+        """Write the file of a cell."""
+        write_record(self._path(record.cell), record)
 
-    def write_scores(self, cell: Cell, scores: pd.DataFrame) -> None:
+    def write_scores(self, cell: CellKey, scores: pd.DataFrame) -> None:
         """Write the logits of the cell's test photos."""
-        with replacing(self.folder / "scores" / f"{cell.id}.parquet") as path:
+        with replacing(self.folder / "scores" / f"{cell.name}.parquet") as path:
             scores.to_parquet(path, index=False)
 
-    def before(self) -> dict[str, Any] | None:
-        """Return the settings and axes that `study.json` says; None where there is none, or where it is overwritten.
+    def before(self) -> StudyHeader | None:
+        """Return the `study.json` that is there; None where there is none, or where it is overwritten.
 
         Raises:
             OutputError: it is damaged.
         """
-        from fscl.report.study import DamagedError, read_header
-
         path = self.folder / STUDY
         if self._anew or not path.exists():
             return None
         try:
-            header = read_header(path)
+            return read_header(path)
         except DamagedError as error:
             raise OutputError(f"{error}, or drop the study with --overwrite") from None
-        return {"settings": header.settings, "axes": asdict(header.axes)}
 
     def claim(self, *, overwrite: bool) -> None:
         """Make sure that the folder is free for a study, or holds one; with `overwrite`, `open` drops what it found.
@@ -161,7 +132,7 @@ class Ledger:
                 f"{self.folder}: holds no study but other files, such as {foreign[0]}; choose another --out"
             )
 
-    def check(self, study: Mapping[str, Any], photos: Manifest) -> None:
+    def check(self, study: StudyHeader, photos: Manifest) -> None:
         """Make sure that what is asked for fits the study that is there: its axes may grow, its settings may not.
 
         Raises:
@@ -187,7 +158,7 @@ class Ledger:
         if other:
             raise OutputError(f"{self.folder}: holds a study of other photos: {'; '.join(other)}; {fix}")
 
-    def open(self, study: Mapping[str, Any], photos: Manifest) -> None:
+    def open(self, study: StudyHeader, photos: Manifest) -> None:
         """Note what is asked for, beside what was asked for before; drop what is overwritten. Call it while held.
 
         Raises:
@@ -198,47 +169,44 @@ class Ledger:
         if self._anew:
             for name in RESULTS:
                 rmtree(self.folder / name, ignore_errors=True)
-        axes = study["axes"] if before is None else _joined(before["axes"], study["axes"])
-        write_text(self.folder / STUDY, json.dumps({**study, "axes": axes}, indent=1, ensure_ascii=False) + "\n")
+        axes = study.axes if before is None else _joined(before.axes, study.axes)
+        write_record(self.folder / STUDY, replace(study, axes=axes))
         photos.write(self.folder / PHOTOS)
         self._anew = False
 
-    def _path(self, cell: Cell) -> Path:
-        return self.folder / "cells" / f"{cell.id}.json"
+    def _path(self, cell: CellKey) -> Path:
+        return self.folder / "cells" / f"{cell.name}.json"
 
 
-def curve(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def curve(metrics: Sequence[Mapping[str, Any]]) -> Curve:
     """Return the losses of a run as at most 200 points, each the mean of the steps since the one before.
 
     A term is None where it has no steps: a stage may train with another loss. Without steps the curve is empty.
     """
     steps = [line for line in metrics if line["kind"] == "step"]
     if not steps:
-        return {"step": [], "loss": [], "terms": {}}
+        return Curve(step=[], loss=[], terms={})
     table = pd.DataFrame([{"step": s["step"], "loss": s["loss"], **s["terms"]} for s in steps])
     part = np.arange(len(table)) * min(CURVE_POINTS, len(table)) // len(table)
     means = table.groupby(part).mean()
     names = [name for name in means.columns if name not in ("step", "loss")]
-    return {
-        "step": table["step"].groupby(part).max().tolist(),
-        "loss": means["loss"].round(5).tolist(),
-        "terms": {
-            name: means[name].round(5).astype(object).where(means[name].notna(), None).tolist() for name in names
-        },
-    }
+    return Curve(
+        step=table["step"].groupby(part).max().tolist(),
+        loss=means["loss"].round(5).tolist(),
+        terms={name: means[name].round(5).astype(object).where(means[name].notna(), None).tolist() for name in names},
+    )
 
 
-def validation_curve(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the validation figures by epoch, and the classes of which validation lacks photos."""
+def validation_curve(metrics: Sequence[Mapping[str, Any]]) -> ValidationCurve:
+    """Return the validation metrics by epoch, and the classes of which validation lacks photos."""
     epochs = [line for line in metrics if line["kind"] == "epoch" and line["validation"]]
-    return {
-        "epoch": [line["epoch"] for line in epochs],
-        "lacking": lacking(epochs[-1]["validation"]) if epochs else [],
-        **{
-            name: [line["validation"][name] for line in epochs]
-            for name in ("balanced_accuracy", "balanced_log_loss", "minority_recall")
-        },
-    }
+    return ValidationCurve(
+        epoch=[line["epoch"] for line in epochs],
+        lacking=lacking(epochs[-1]["validation"]) if epochs else [],
+        balanced_accuracy=[line["validation"]["balanced_accuracy"] for line in epochs],
+        balanced_log_loss=[line["validation"]["balanced_log_loss"] for line in epochs],
+        minority_recall=[line["validation"]["minority_recall"] for line in epochs],
+    )
 
 
 def now() -> str:
@@ -254,22 +222,24 @@ def commit() -> str | None:
         return None
     command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        git = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return found.stdout.strip() or None
+    return git.stdout.strip() or None
 
 
 def _used(photos: Manifest) -> Manifest:
     return Manifest(photos.rows[photos.rows["split"].notna()], photos.root)
 
 
-def _comparable(study: Mapping[str, Any]) -> dict[str, Any]:
-    return {**study["settings"], **{f"pair {name}": classes for name, classes in study["axes"]["pairs"].items()}}
+def _comparable(study: StudyHeader) -> dict[str, Any]:
+    return {**study.settings, **{f"pair {name}": classes for name, classes in study.axes.pairs.items()}}
 
 
-def _joined(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    axes: dict[str, Any] = {"pairs": {**before["pairs"], **now["pairs"]}}
-    for name in ("methods", "ratios", "seeds"):
-        axes[name] = list(dict.fromkeys([*before[name], *now[name]]))
-    return axes
+def _joined(before: Axes, now: Axes) -> Axes:
+    return Axes(
+        pairs={**before.pairs, **now.pairs},
+        methods=list(dict.fromkeys([*before.methods, *now.methods])),
+        ratios=list(dict.fromkeys([*before.ratios, *now.ratios])),
+        seeds=list(dict.fromkeys([*before.seeds, *now.seeds])),
+    )

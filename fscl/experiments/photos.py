@@ -6,12 +6,12 @@ from pathlib import Path
 from fscl.config import Preprocessing
 from fscl.errors import PhotosError
 from fscl.experiments.cell import Task
-from fscl.loading.store import PhotoStore
+from fscl.experiments.grid import is_undefined
+from fscl.loading.store import PhotoStore, photo_store
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
-from fscl.training.photo_store import photo_store
-from fscl.training.progress import Listener
-from fscl.training.run_folder import STORE
+from fscl.progress import Listener
+from fscl.run_folder import STORE
 from fscl.training.subset import subset
 
 
@@ -22,7 +22,7 @@ def check_photos(work: Sequence[Task], manifest: Manifest) -> None:
         PhotosError: nothing to test on, too few photos to train on, or photos that were replaced since the scan.
     """
     rows = manifest.usable
-    pairs = {task.cell.pair.name: task.cell.pair.classes for task in work}
+    pairs = {task.cell.pair: task.cell.classes for task in work}
     for name, classes in pairs.items():
         if not (rows["label"].isin(classes) & (rows["split"] == "test")).any():
             raise PhotosError(
@@ -33,7 +33,7 @@ def check_photos(work: Sequence[Task], manifest: Manifest) -> None:
     seen = set()
     for task in work:
         thinned = (task.cell.pair, task.cell.ratio)
-        if thinned not in seen and not task.cell.is_undefined:
+        if thinned not in seen and not is_undefined(task.cell):
             subset(manifest, task.config)
         seen.add(thinned)
 
@@ -50,7 +50,7 @@ def store_photos(
     for task in work:
         cell, preprocessing = task.cell, task.config.preprocessing
         shared = (preprocessing, cell.pair, cell.ratio, cell.seed)
-        if shared in seen or cell.is_undefined or not may_store(task):
+        if shared in seen or is_undefined(cell) or not may_store(task):
             continue
         seen.add(shared)
         wanted.setdefault(preprocessing, set()).update(subset(manifest, task.config).manifest.rows["region_id"])

@@ -18,11 +18,11 @@ import torch
 
 from fscl.errors import OutputError
 from fscl.experiments.cell import Task, run_cell
-from fscl.experiments.grid import Cell
 from fscl.experiments.ledger import Ledger, commit
 from fscl.manifest.table import Manifest
-from fscl.training.progress import NotesOnce, Silent, TerminalProgress
-from fscl.training.runtime import cores
+from fscl.progress import NotesOnce, Silent, TerminalProgress
+from fscl.records import CellKey
+from fscl.runtime import cores
 
 MAX_JOBS = 4  # a run takes about a gigabyte of memory
 REPORT_SECONDS = 0.5  # between two words of a process about its progress
@@ -114,13 +114,13 @@ def _show(progress: TerminalProgress, heard: Mapping[str, Heard], cells: int, fi
     together = sum(report.photos_per_second for report in active)
     total = cells * max(report.steps for report in heard.values())
     done = sum(report.step for report in heard.values())
-    progress.show(done, total, f"{finished} of {cells} cells finished  {together:.0f} photos/s together")
+    progress.show(done, total, f"{finished} of {cells} cells finished", f"{together:.0f} photos/s together")
 
 
 class _Reporter(Silent):
     """Tells the parent process how far a cell is, and interrupts it when the parent wants so or is gone."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: CellKey) -> None:
         self.cell = cell
         self._last = 0.0
 
@@ -129,7 +129,7 @@ class _Reporter(Silent):
             signal.raise_signal(signal.SIGTERM)  # the run writes its checkpoint and ends
         if step == steps or time.monotonic() - self._last > REPORT_SECONDS:
             self._last = time.monotonic()
-            _reports.put(Heard(self.cell.id, step, steps, photos_per_second))
+            _reports.put(Heard(self.cell.name, step, steps, photos_per_second))
 
     def note(self, text: str) -> None:
         _reports.put(text)

@@ -1,81 +1,118 @@
-"""Formats that photos and labels come in: one file each; `read` decides by what the source is."""
+"""Formats that photos and labels come in: the table `FORMATS`, and `read`, which finds the one of a source."""
 
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from fscl import archives
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats import aihub, beside, folders, tabular
+from fscl.formats import manifest_file
+from fscl.formats.aihub import reader as aihub
+from fscl.formats.class_folders import reader as class_folders
 from fscl.formats.reading import NOTHING_SAID, Reading
-from fscl.manifest.table import Manifest, is_manifest
+from fscl.formats.tables import reader as tables
+from fscl.manifest.table import Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """A form that photos and labels are kept in.
+
+    Attributes:
+        title: what messages call it.
+        recognises: tells whether a source is in it, by names alone.
+        read: reads a source as the user says.
+        options: those of `Reading` that make a difference to it.
+        write: writes photos in it; None where there is no writer.
+    """
+
+    title: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, Reading], Manifest]
+    options: tuple[str, ...] = ()
+    write: Callable[[Manifest, Path], None] | None = None
+
+    def unused(self, reading: Reading) -> list[str]:
+        """Return the options that the user gives and that make no difference to this format."""
+        given = [field.name for field in fields(reading) if getattr(reading, field.name)]
+        return [name for name in given if name not in (*self.options, "labels")]
+
+
+FORMATS = {
+    "aihub": Format(
+        title="AI Hub's wildlife set",
+        recognises=aihub.recognises,
+        read=aihub.read,
+        options=("box_frame", "zip_encoding"),
+    ),
+    "class_folders": Format(
+        title="class folders", recognises=Path.is_dir, read=class_folders.read, options=("layout",)
+    ),
+    "zip": Format(
+        title="class folders in a zip",
+        recognises=archives.is_archive,
+        read=class_folders.read,
+        options=("layout", "zip_encoding"),
+    ),
+    "manifest": Format(
+        title="a manifest",
+        recognises=manifest_file.recognises,
+        read=manifest_file.read,
+        options=("root",),
+        write=manifest_file.write,
+    ),
+    "table": Format(
+        title="a table",
+        recognises=tables.recognises,
+        read=tables.read,
+        options=("root", "box_unit", "box_frame", "date_order"),
+    ),
+}
+"""Each format by its name. The first that recognises a source reads it, the others where it has no use for what the
+user says: with `--layout` AI Hub's folders are read as class folders."""
 
 
 def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
-    """Read class folders (a folder or a zip of them), AI Hub's wildlife set, a table (CSV, Parquet) or a manifest.
+    """Read photos and labels in whatever format of `FORMATS` they are.
 
-    No photo is checked here: `fscl.formats.scan` does that.
+    No photo is checked here: `fscl.scan` does that.
 
     Args:
         source: what to read.
         reading: what the user says of the source.
 
     Raises:
-        PhotosError: the source does not exist, is of no known kind, or cannot be understood.
-        ConfigurationError: a layout that is none, or something is said of the reading that this kind of source has
-            no use for.
+        PhotosError: the source does not exist, is of no known format, or cannot be understood.
+        ConfigurationError: a layout that is none, or an option that makes no difference to this format.
     """
     if not source.exists():
         raise PhotosError(f"{source} does not exist")
-    if source.is_dir() or archives.is_archive(source):
-        if reading.layout is None and aihub.is_layout(source):
-            _check(source, reading, "AI Hub's wildlife set", "box_frame", "zip_encoding")
-            frame = reading.box_frame or "stored"
-            return _with_code_pages(aihub.read(source, frame=frame, code_page=reading.zip_encoding), reading)
-        packed = archives.is_archive(source)
-        _check(source, reading, "class folders", "layout", *(["zip_encoding"] if packed else []))
-        return _with_code_pages(_of_folders(source, reading), reading)
-    suffix = source.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".parquet"):
+    formats = [format for format in FORMATS.values() if format.recognises(source)]
+    if not formats:
         raise PhotosError(
             f"{source}: expected a folder or .zip of class folders, a .csv or a .parquet; give one of these"
         )
-    if suffix == ".parquet" and is_manifest(source):
-        _check(source, reading, "a manifest")
-        return Manifest.read(source)
-    _check(source, reading, "a table", "box_unit", "box_frame", "date_order")
-    return tabular.read(source, reading)
+    format = next((format for format in formats if not format.unused(reading)), formats[0])
+    for name in format.unused(reading):  # the user expects an effect
+        option = f"--{name.replace('_', '-')}"
+        raise ConfigurationError(f"{option} says nothing of {format.title}: leave it out for {source}")
+    photos = format.read(source, reading)
+    if "zip_encoding" not in format.options or reading.zip_encoding is not None:
+        return photos
+    return replace(photos, remarks=(*photos.remarks, *_code_pages(photos)))
 
 
-def _of_folders(source: Path, reading: Reading) -> Manifest:
-    """Class folders; other labels that lie there are mentioned, most of all where there are no class folders."""
-    try:
-        manifest = folders.read(source, layout=reading.layout, code_page=reading.zip_encoding)
-    except PhotosError as error:
-        raise type(error)("\n  ".join([str(error), *beside.remarks(source)])) from error.__cause__
-    return replace(manifest, remarks=(*manifest.remarks, *beside.remarks(source)))
-
-
-def _check(source: Path, reading: Reading, kind: str, *used: str) -> None:
-    """Refuse what would be without effect: the user expects one."""
-    for name in ("layout", "box_unit", "box_frame", "date_order", "zip_encoding"):
-        if getattr(reading, name) is not None and name not in used:
-            raise ConfigurationError(f"--{name.replace('_', '-')} says nothing of {kind}: leave it out for {source}")
-
-
-def _with_code_pages(manifest: Manifest, reading: Reading) -> Manifest:
+def _code_pages(photos: Manifest) -> list[str]:
     """Say in which code page names in zips are read, where they do not say theirs."""
-    if reading.zip_encoding is not None:
-        return manifest
-    paths = manifest.rows["path"].str.extract(r"(?i)^(.*?\.zip)/")[0].dropna().unique()
+    paths = photos.rows["path"].str.extract(r"(?i)^(.*?\.zip)/")[0].dropna().unique()
     guessed: dict[str, list[str]] = {}
-    for archive in [manifest.root, *(manifest.root / path for path in paths)]:
+    for archive in [photos.root, *(photos.root / path for path in paths)]:
         with suppress(archives.ArchiveError, OSError):
             if archives.is_archive(archive) and (code_page := archives.code_page(archive)):
                 guessed.setdefault(code_page, []).append(archive.name)
-    said = [
+    return [
         f"names in {names[0]}{f' and {len(names) - 1} more zips' if len(names) > 1 else ''} are read as {code_page}; "
         "name another code page with --zip-encoding"
         for code_page, names in guessed.items()
     ]
-    return replace(manifest, remarks=(*manifest.remarks, *said))

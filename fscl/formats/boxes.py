@@ -7,8 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
-from fscl.formats import reasons
 from fscl.images import Box, Header, UnreadableError, read_header, turn_box
+from fscl.manifest import reasons
 from fscl.manifest.table import BOX
 
 Unit = Literal["pixel", "fraction", "percent"]

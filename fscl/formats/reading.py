@@ -1,9 +1,10 @@
 """What a user says of a source that does not say it itself."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fscl.formats.boxes import Frame, Unit
-from fscl.formats.times import DateOrder
+from fscl.formats.tables.times import DateOrder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,8 +12,9 @@ class Reading:
     """How to read a source.
 
     Attributes:
-        layout: what the folders of class folders mean, such as site/class; see `fscl.formats.layouts` (classes, in
-            splits or not)
+        layout: what the folders of class folders mean, such as site/class (classes, in splits or not); see
+            `fscl.formats.class_folders.layouts`
+        root: the folder or zip that the photos of a manifest or table are in now (where it says)
         box_unit: of the boxes of a table: pixel, fraction or percent (what fits nearly all of them)
         box_frame: what boxes were drawn on: the stored pixels, or the photo upright as EXIF turns it (stored)
         date_order: of dates in a table that do not begin with the year: dmy, mdy or ymd (they are left out)
@@ -20,6 +22,7 @@ class Reading:
     """
 
     layout: str | None = None
+    root: Path | None = None
     box_unit: Unit | None = None
     box_frame: Frame | None = None
     date_order: DateOrder | None = None

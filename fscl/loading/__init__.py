@@ -1,6 +1,6 @@
 """How photos become batches: samplers, augmentation, mixing, loader."""
 
 from fscl.loading.mixing import MIXINGS, Mixing, Mixture
-from fscl.loading.samplers import SAMPLERS, Draw, Sampler
+from fscl.loading.samplers import SAMPLERS, Sample, Sampler
 
-__all__ = ["MIXINGS", "SAMPLERS", "Draw", "Mixing", "Mixture", "Sampler"]
+__all__ = ["MIXINGS", "SAMPLERS", "Mixing", "Mixture", "Sample", "Sampler"]

@@ -1,15 +1,12 @@
-"""Training photos augmented at random, in batches, on the device where they are; and made the model's input."""
+"""Training photos augmented at random, in batches, on the device where they are."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torchvision.transforms.v2 import functional
 
-from fscl.config import Augmentation, Preprocessing
-from fscl.loading.draws import Draws, IntArray
+from fscl.config import Augmentation
+from fscl.loading.augment_parameters import AugmentParameters, IntArray
 from fscl.loading.operations import OPERATIONS, Operation, Photos
 
 CACHED_PIXELS = 200_000  # of a piece of a batch on a CPU: its temporary planes then stay in the second-level cache
@@ -29,7 +26,7 @@ class RandomAugmentation:
     """
 
     def __init__(self, settings: Augmentation, image_size: int) -> None:
-        self.draws = Draws(settings, image_size)
+        self.parameters = AugmentParameters(settings, image_size)
 
     def __call__(self, photos: Photos, seeds: Sequence[int]) -> Photos:
         """Return the augmented photos; one seed each, ≥ 0.
@@ -37,7 +34,7 @@ class RandomAugmentation:
         Each phase sorts the photos by what is done to them. Where they lie then is worked out here beforehand, so
         that the device is never waited for.
         """
-        phases = self.draws(seeds)
+        phases = self.parameters(seeds)
         places, rows, strengths = np.arange(len(photos)), [], []
         for phase in phases:
             order = phase.codes.argsort(kind="stable")
@@ -66,10 +63,3 @@ def _parts(codes: IntArray, most: int) -> Iterator[tuple[Operation, slice]]:
         for first in range(start, stop, most):
             yield operation, slice(first, min(first + most, stop))
         start = stop
-
-
-def model_input(photos: Photos, preprocessing: Preprocessing) -> Float[Tensor, "batch 3 height width"]:
-    """Return photos as the model wants them: normalised float32 in channels-last memory, faster for convolutions."""
-    scaled = functional.to_dtype(photos.contiguous(memory_format=torch.channels_last), torch.float32, scale=True)
-    normalised: Tensor = functional.normalize(scaled, list(preprocessing.mean), list(preprocessing.std), inplace=True)
-    return normalised

@@ -12,6 +12,7 @@ from torch import Tensor
 from fscl.images import UnreadableError
 from fscl.loading.loader import Batch, TrainingPhotos
 from fscl.loading.samplers import Batches
+from fscl.loading.store import StoredRegions
 
 SHARE_OF_MEMORY = 0.5  # of what is free on the device before training, at most, for the photos
 
@@ -38,15 +39,16 @@ class DevicePhotos:
     @staticmethod
     def possible(photos: TrainingPhotos, device: torch.device) -> bool:
         """Whether the device is of the kind that this was written for, and every photo is stored."""
-        stored = photos.regions.stored
-        return device.type == "cuda" and stored is not None and stored.has_all(photos.preprocessing)
+        regions = photos.regions
+        stored = isinstance(regions, StoredRegions) and regions.all_stored(photos.preprocessing)
+        return device.type == "cuda" and stored
 
     def batches(self, batches: Batches) -> Iterator[Batch]:
         """Yield the batches of a run; the host does not wait for the device."""
-        for draws in batches:
-            found = [self.photos.readable(draw.row, self._checked) for draw in draws]
-            rows = [row for row, _ in found if row is not None]
-            yield self.photos.batch(draws, found, self._gathered(rows).permute(0, 3, 1, 2))
+        for samples in batches:
+            results = [self.photos.readable(sample.row, self._checked) for sample in samples]
+            rows = [row for row, _ in results if row is not None]
+            yield self.photos.batch(samples, results, self._gathered(rows).permute(0, 3, 1, 2))
 
     def _checked(self, row: int) -> int:
         """The row, if it can be read."""

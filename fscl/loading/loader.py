@@ -2,37 +2,22 @@
 
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float, Int
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
 from fscl.config import Augmentation, Preprocessing
-from fscl.images import UnreadableError, read_region
-from fscl.loading.augment import RandomAugmentation, model_input
+from fscl.images import UnreadableError
+from fscl.loading.augment import RandomAugmentation
 from fscl.loading.operations import Photos
-from fscl.loading.samplers import Batches, Draw
+from fscl.loading.regions import Failure, Pixels, Regions, model_input, stacked
+from fscl.loading.samplers import Batches, Sample
 
-if TYPE_CHECKING:
-    from fscl.loading.store import Stored
-
-UNLABELLED = -1
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 T = TypeVar("T")
-
-
-class Failure(NamedTuple):
-    """A photo that could not be read, and why."""
-
-    row: int
-    reason: str
 
 
 class Batch(NamedTuple):
@@ -49,62 +34,15 @@ class Batch(NamedTuple):
         return self.photos.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
 
 
-@dataclass(frozen=True)
-class Regions:
-    """The labelled regions of a table, as arrays that travel cheaply to worker processes.
-
-    `boxes` is (n, 4): x, y, w, h in pixels after EXIF rotation, NaN for the whole photo. `stored` has those that
-    need not be decoded.
-    """
-
-    paths: Sequence[Path]
-    boxes: np.ndarray[tuple[int, int], np.dtype[np.float64]]
-    labels: np.ndarray[tuple[int], np.dtype[np.int64]]
-    stored: "Stored | None" = None
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame, root: Path, classes: Sequence[str]) -> "Regions":
-        """Take the regions from manifest rows; a label that is not among `classes` becomes −1."""
-        code = {name: i for i, name in enumerate(classes)}
-        labels = [code.get(label, UNLABELLED) for label in rows["label"]]
-        boxes = rows[["x", "y", "w", "h"]].to_numpy(dtype=np.float64, na_value=np.nan)
-        return cls([root / path for path in rows["path"]], boxes, np.array(labels, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def read(self, row: int, preprocessing: Preprocessing) -> Image.Image:
-        """Return the region as an RGB image, cropped, its short side at least `image_size` where it can be.
-
-        Raises:
-            UnreadableError: as `read_region`.
-        """
-        box = None if np.isnan(self.boxes[row]).any() else tuple(self.boxes[row])
-        return read_region(self.paths[row], box, margin=preprocessing.crop_margin, min_side=preprocessing.image_size)
-
-    def resized(self, row: int, preprocessing: Preprocessing) -> Pixels:
-        """Return the region as the model sees it before augmentation: (image_size, image_size, 3) uint8.
-
-        Raises:
-            UnreadableError: as `read_region`.
-        """
-        stored = None if self.stored is None else self.stored.photo(row, preprocessing)
-        if stored is not None:
-            return stored
-        size = (preprocessing.image_size, preprocessing.image_size)
-        pixels: Pixels = np.asarray(self.read(row, preprocessing).resize(size, Image.Resampling.BILINEAR))
-        return pixels
-
-
-class Found(NamedTuple, Generic[T]):
-    """What reading a photo gave, or another of its class in its place; and those that could not be read."""
+class ReadResult(NamedTuple, Generic[T]):
+    """A photo as it was read, or another of its class in its place; and those that could not be read."""
 
     photo: T | None
     failures: list[Failure]
 
 
 class TrainingPhotos(Dataset[Batch]):
-    """Batches of augmented photos, by draws. An unreadable one is replaced by the next readable one of its class.
+    """Batches of augmented photos, by samples. An unreadable one is replaced by the next readable one of its class.
 
     Where there is none, the batch says so: an error raised here would leave a worker process as a traceback.
 
@@ -124,42 +62,44 @@ class TrainingPhotos(Dataset[Batch]):
         everyone = settings.classes == "all"
         self.augmented_classes = frozenset(regions.labels.tolist() if everyone else minority)
 
-    def __getitem__(self, draws: Sequence[Draw]) -> Batch:
-        found = [self.readable(draw.row, lambda row: self.regions.resized(row, self.preprocessing)) for draw in draws]
-        photos = [photo for photo, _ in found if photo is not None]
-        return self.batch(draws, found, _stacked(photos, self.preprocessing))
+    def __getitem__(self, samples: Sequence[Sample]) -> Batch:
+        results = [self.readable(sample.row, self._resized) for sample in samples]
+        photos = [photo for photo, _ in results if photo is not None]
+        return self.batch(samples, results, stacked(photos, self.preprocessing))
 
-    def readable(self, row: int, read: Callable[[int], T]) -> Found[T]:
+    def readable(self, row: int, read: Callable[[int], T]) -> ReadResult[T]:
         """Return what `read` makes of the row, or of the next one of its class that can be read."""
         failures: list[Failure] = []
         for candidate in self._with_others_of_its_class(row):
             try:
-                return Found(read(candidate), failures)
+                return ReadResult(read(candidate), failures)
             except UnreadableError as error:
                 failures.append(Failure(candidate, str(error)))
-        return Found(None, failures)
+        return ReadResult(None, failures)
 
-    def batch(self, draws: Sequence[Draw], found: Sequence[Found[T]], photos: Photos) -> Batch:
-        """Augment the photos, those of `draws` for which one was found, in that order."""
-        kept = [draw for draw, (photo, _) in zip(draws, found, strict=True) if photo is not None]
-        labels = self.regions.labels[[draw.row for draw in kept]]
+    def batch(self, samples: Sequence[Sample], results: Sequence[ReadResult[T]], photos: Photos) -> Batch:
+        """Augment the photos: those of the samples for which one was read, in that order."""
+        kept = [sample for sample, (photo, _) in zip(samples, results, strict=True) if photo is not None]
+        labels = self.regions.labels[[sample.row for sample in kept]]
         varied = [i for i, label in enumerate(labels) if label in self.augmented_classes]
         if len(varied) == len(kept) and varied:
-            photos = self.augment(photos, [draw.seed for draw in kept])
+            photos = self.augment(photos, [sample.seed for sample in kept])
         elif varied:
             photos[varied] = self.augment(photos[varied], [kept[i].seed for i in varied])
-        nothing = next((draw.row for draw, (photo, _) in zip(draws, found, strict=True) if photo is None), None)
         return Batch(
             photos=model_input(photos, self.preprocessing),
             labels=torch.from_numpy(labels).to(photos.device),
-            rows=[draw.row for draw in kept],
-            failures=[failure for _, failures in found for failure in failures],
-            exhausted="" if nothing is None else self._exhausted(found),
+            rows=[sample.row for sample in kept],
+            failures=[failure for _, failures in results for failure in failures],
+            exhausted="" if len(kept) == len(samples) else self._exhausted(results),
         )
 
-    def _exhausted(self, found: Sequence[Found[T]]) -> str:
-        first = next(failures[0] for photo, failures in found if photo is None)
-        reason = f"{self.regions.paths[first.row]}: {first.reason}; is the folder still there?"
+    def _resized(self, row: int) -> Pixels:
+        return self.regions.resized(row, self.preprocessing)
+
+    def _exhausted(self, results: Sequence[ReadResult[T]]) -> str:
+        first = next(failures[0] for photo, failures in results if photo is None)
+        reason = f"{self.regions.name(first.row)}: {first.reason}; is the folder still there?"
         return f"no photo of a class can be read any more; first {reason}"
 
     def _with_others_of_its_class(self, row: int) -> Iterator[int]:
@@ -189,7 +129,7 @@ class InferencePhotos(Dataset[Batch]):
             except UnreadableError as error:
                 failures.append(Failure(row, str(error)))
         return Batch(
-            photos=model_input(_stacked(photos, self.preprocessing), self.preprocessing),
+            photos=model_input(stacked(photos, self.preprocessing), self.preprocessing),
             labels=torch.from_numpy(self.regions.labels[read]),
             rows=read,
             failures=failures,
@@ -225,9 +165,3 @@ def _loader(photos: Dataset[Batch], batches: Iterable[Sequence[Any]], workers: i
 def _leave_interrupts_to_the_parent(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-
-
-def _stacked(photos: Sequence[Pixels], preprocessing: Preprocessing) -> Photos:
-    size = preprocessing.image_size
-    together = np.stack(photos) if photos else np.empty((0, size, size, 3), dtype=np.uint8)
-    return torch.from_numpy(together).permute(0, 3, 1, 2)

@@ -42,6 +42,32 @@ def warp(photos: Photos, matrices: Float[Tensor, "batch 2 3"]) -> Photos:
     return sampled.view_as(photos).mul_(inside[:, None])
 
 
+def zoom(photos: Photos, matrices: Float[Tensor, "batch 2 3"]) -> Photos:
+    """Sample each output pixel from the four nearest input pixels, by their distance; the rim is repeated outside.
+
+    Args:
+        photos: to enlarge.
+        matrices: as for `warp`, without rotation or shear: only (0, 0), (0, 2), (1, 1) and (1, 2) are used.
+    """
+    rows = _between(photos.float(), matrices[:, 1, 1], matrices[:, 1, 2], side=-2)
+    return _levels(_between(rows, matrices[:, 0, 0], matrices[:, 0, 2], side=-1).round_())
+
+
+def _between(values: Float[Tensor, "batch 3 height width"], scale: Strength, shift: Strength, side: int) -> Tensor:
+    """Resample one side of the photos linearly, at scale · place + shift from the centre."""
+    length = values.shape[side]
+    places = torch.arange(length, dtype=torch.float32, device=values.device) - (length - 1) / 2
+    sampled = (scale[:, None] * places + shift[:, None] + (length - 1) / 2).clamp_(0, length - 1)
+    before = sampled.floor().clamp_(max=max(length - 2, 0))
+    shape = [len(values), 1, 1, 1]
+    shape[side] = length
+    share, index = (sampled - before).view(shape), before.long().view(shape)
+    near, far = (
+        values.gather(side, place.expand_as(values)) for place in (index, (index + 1).clamp_(max=length - 1))
+    )
+    return far.sub_(near).mul_(share).add_(near)
+
+
 def brightness(photos: Photos, factor: Strength) -> Photos:
     """Multiply by a factor ≥ 0."""
     return _levels(photos.float().mul_(_each(factor)))
@@ -133,7 +159,7 @@ def _scalar(operation: Callable[[Photos, Strength], Photos]) -> Operation:
     return lambda photos, strength: operation(photos, strength[:, 0])
 
 
-# Of a batch and the strengths of its photos, (batch, 6): a warp uses them as a matrix, others the first or none.
+# Of a batch and the strengths of its photos, (batch, 6): warp and zoom take a matrix, others the first or none.
 OPERATIONS: dict[str, Operation] = {
     "still": lambda photos, _: photos,
     "flip": lambda photos, _: flip(photos),
@@ -147,6 +173,7 @@ OPERATIONS: dict[str, Operation] = {
     "autocontrast": lambda photos, _: autocontrast(photos),
     "equalize": lambda photos, _: equalize(photos),
     "hue": _scalar(hue),
+    "zoom": lambda photos, strength: zoom(photos, strength.view(-1, 2, 3)),
 }
 
 

@@ -13,7 +13,7 @@ IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 FloatArray = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
-class Draw(NamedTuple):
+class Sample(NamedTuple):
     """One photo of a batch: its row in the table, and the seed of everything random done to it."""
 
     row: int
@@ -39,7 +39,7 @@ class Sampler(ABC):
     Args:
         labels: class of each row, (n,) int64 in 0 … K − 1, n ≥ 2.
         batch_size: photos per batch at most, ≥ 2; one more where else a photo would be alone in its batch.
-        seed: decides every draw together with the epoch.
+        seed: decides, together with the epoch, all that is random.
     """
 
     def __init__(self, labels: IntArray, batch_size: int, seed: int) -> None:
@@ -64,7 +64,7 @@ class Sampler(ABC):
         return np.array_split(self.rows(epoch), self.batches_per_epoch)
 
     def generator(self, epoch: int) -> np.random.Generator:
-        """Return the generator of the epoch's draws."""
+        """Return the generator of all that is random in the epoch."""
         return np.random.default_rng([self.seed, epoch])
 
     @property
@@ -72,7 +72,7 @@ class Sampler(ABC):
         """1 / K⁺ for each of the K⁺ present classes."""
         return (self.counts > 0) / len(self.present)
 
-    def drawn(self, probabilities: FloatArray, generator: np.random.Generator) -> IntArray:
+    def with_replacement(self, probabilities: FloatArray, generator: np.random.Generator) -> IntArray:
         """Return n rows drawn with replacement: a class by its probability, the photos of a class alike."""
         per_photo = (probabilities / np.maximum(self.counts, 1))[self.labels]
         return generator.choice(len(self.labels), len(self.labels), p=per_photo)
@@ -119,8 +119,8 @@ class PowerSampler(Sampler):
         self.exponent = exponent
 
     def rows(self, epoch: int) -> IntArray:
-        """Return n independent draws."""
-        return self.drawn(self.probabilities, self.generator(epoch))
+        """Return n rows drawn independently."""
+        return self.with_replacement(self.probabilities, self.generator(epoch))
 
     @property
     def probabilities(self) -> FloatArray:
@@ -162,7 +162,7 @@ class ProgressiveSampler(Sampler):
         first, last = self.epochs
         places = len(self.labels)
         progress = (epoch + np.arange(places) / places - first) / (last - first)
-        rebalanced = self.drawn(self.equal, generator)
+        rebalanced = self.with_replacement(self.equal, generator)
         return np.where(generator.random(places) < progress, rebalanced, generator.permutation(places))
 
     @property
@@ -218,8 +218,8 @@ class MPerClassSampler(Sampler):
     """Each batch is shared equally by as many classes, drawn anew, as can have `m` photos each: p_c = 1 / K⁺.
 
     With few classes every batch holds all of them in equal parts; with many, the photos of a batch still have m − 1
-    others of their class beside them, which independent draws do not give. A photo comes twice in a batch only where
-    its class has too few. Known from metric learning (Musgrave et al. 2020).
+    others of their class beside them, which photos drawn independently do not have. A photo comes twice in a batch
+    only where its class has too few. Known from metric learning (Musgrave et al. 2020).
 
     Args:
         m: photos of a class in a batch at least, ≥ 1.
@@ -265,16 +265,16 @@ SAMPLERS: dict[str, type[Sampler]] = {
 }
 
 
-class Batches(data.Sampler[list[Draw]]):
+class Batches(data.Sampler[list[Sample]]):
     """The batches of a training run from one step to another, for a DataLoader's `batch_sampler`.
 
-    A photo's draw seed depends on (seed, epoch, place in the epoch) alone: resuming, the number of worker
+    The seed of a photo depends on (seed, epoch, place in the epoch) alone: resuming, the number of worker
     processes and the number of training processes change neither the photos nor what is done to them.
 
     Args:
         sampler: the order within an epoch.
         start, stop: steps, counted from 0 over all epochs; `start` is where a resumed run goes on.
-        views: draws of each photo, side by side, each with a seed of its own.
+        views: samples of each photo, side by side, each with a seed of its own.
         rank, world_size: this training process and how many there are; each gets its share of every batch.
 
     Raises:
@@ -295,7 +295,7 @@ class Batches(data.Sampler[list[Draw]]):
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[list[Sample]]:
         step = self.start
         while step < self.stop:
             epoch, first = divmod(step, self.sampler.batches_per_epoch)
@@ -303,7 +303,7 @@ class Batches(data.Sampler[list[Draw]]):
             yield from batches
             step += len(batches)
 
-    def _epoch(self, epoch: int) -> Sequence[list[Draw]]:
+    def _epoch(self, epoch: int) -> Sequence[list[Sample]]:
         batches = self.sampler.batches(epoch)
         shape = (len(self.sampler.labels), self.views)
         seeds = np.random.default_rng([self.sampler.seed, epoch, 1]).integers(2**63, size=shape)
@@ -313,7 +313,7 @@ class Batches(data.Sampler[list[Draw]]):
             for batch, start in zip(batches, starts, strict=False)
         ]
 
-    def _share(self, batch: IntArray, seeds: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> list[Draw]:
-        """Return what this process draws of a batch."""
+    def _share(self, batch: IntArray, seeds: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> list[Sample]:
+        """Return the samples of a batch that this process takes."""
         own = zip(batch[self.rank :: self.world_size], seeds[self.rank :: self.world_size], strict=True)
-        return [Draw(int(row), int(seed)) for row, of_views in own for seed in of_views]
+        return [Sample(int(row), int(seed)) for row, of_views in own for seed in of_views]

@@ -4,56 +4,32 @@ Decoding a photo of three megapixels takes longer than augmenting it. A store do
 of a comparison and all resumed runs, and gives bit for bit what decoding gives.
 """
 
-import errno
-import hashlib
-import json
-import os
-import shutil
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import Field, ValidationError
 
-from fscl.atomic import replacing, write_text
-from fscl.config import Preprocessing, Section
+from fscl.config import Preprocessing
 from fscl.errors import OutputError
 from fscl.images import UnreadableError
-from fscl.loading.loader import Pixels, Regions
-
-VERSION: Literal[1] = 1
-PIXELS, DONE, INDEX, RECORD = "pixels.bin", "done.bin", "regions.parquet", "store.json"
-INDEX_TYPES = pa.schema([("path", pa.large_string()), *((side, pa.float64()) for side in "xywh")])
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.EINVAL}  # says a file system that only takes room as it is written
-SPARE_BYTES = 2**30  # of the disk, left to checkpoints and models
-PHOTOS_PER_TASK = 16  # a small photo takes hardly longer than to hand out a task
-SECONDS_BETWEEN_FLUSHES = 30.0  # what a power cut costs at most; a killed process costs less
-
-Progress = Callable[[int, int], None]
-IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
-
-
-class Record(Section):
-    """`store.json`, as it is written and read."""
-
-    format: Literal["fscl-store"]
-    version: Literal[1]
-    image_size: Annotated[int, Field(ge=1)]
-    crop_margin: Annotated[float, Field(ge=0)]
-    problems: dict[int, str]
-
-
-class NoRoomError(OutputError):
-    """A disk too full for the store, or one that takes no file so large."""
+from fscl.loading.regions import Pixels, Regions
+from fscl.loading.store_files import (
+    INDEX,
+    PIXELS,
+    IntArray,
+    NoRoomError,
+    Progress,
+    has,
+    keys,
+    mapped,
+    read_keys,
+    read_record,
+    write_store,
+)
+from fscl.progress import Listener
+from fscl.runtime import cores
 
 
 class PhotoStore:
@@ -68,15 +44,15 @@ class PhotoStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        record, keys = _record(folder), _keys_in(folder / INDEX)
-        if record is None or keys is None:
+        record, stored = read_record(folder), read_keys(folder / INDEX)
+        if record is None or stored is None:
             raise OutputError(f"{folder}: expected a finished photo store, found none; run the command again")
         self.image_size, self.crop_margin, self.problems = record.image_size, record.crop_margin, record.problems
-        self._places = {key: place for place, key in enumerate(keys)}
-        shape = (len(keys), self.image_size, self.image_size, 3)
-        if not _has(folder / PIXELS, prod(shape)):
+        self._places = {key: place for place, key in enumerate(stored)}
+        shape = (len(stored), self.image_size, self.image_size, 3)
+        if not has(folder / PIXELS, prod(shape)):
             raise OutputError(f"{folder / PIXELS}: expected {prod(shape)} bytes, found fewer; run the command again")
-        self.pixels = _mapped(folder / PIXELS, shape, mode="r")
+        self.pixels = mapped(folder / PIXELS, shape, mode="r")
 
     def __reduce__(self) -> tuple[type["PhotoStore"], tuple[Path]]:
         return PhotoStore, (self.folder,)  # the map itself would be copied
@@ -111,44 +87,16 @@ class PhotoStore:
             NoRoomError: the disk is too full, or takes no file so large.
             OSError: the folder cannot be written.
         """
-        index, chosen = _index(regions)
-        own = folder / (_prefix(preprocessing) + _fingerprint(index))
-        for other in set(folder.glob(f"{_prefix(preprocessing)}*")) - {own}:
-            shutil.rmtree(other)
-        own.mkdir(parents=True, exist_ok=True)
-        shape = (len(index), preprocessing.image_size, preprocessing.image_size, 3)
-        if not _has(own / PIXELS, prod(shape)):
-            for name in (DONE, RECORD):  # of photos that are not there
-                (own / name).unlink(missing_ok=True)
-        for name, size in ((PIXELS, prod(shape)), (DONE, len(index))):
-            _reserve(own / name, size)
-        with replacing(own / INDEX) as path:
-            index.drop(columns=["bytes", "modified_ns"]).to_parquet(path)
-        problems = _decode(
-            lambda place: regions.resized(int(chosen[place]), preprocessing),
-            _mapped(own / PIXELS, shape, mode="r+"),
-            _mapped(own / DONE, shape[:1], mode="r+"),
-            progress or _say_nothing,
-            threads,
-        )
-        record = Record(
-            format="fscl-store",
-            version=VERSION,
-            image_size=preprocessing.image_size,
-            crop_margin=preprocessing.crop_margin,
-            problems=problems,
-        )
-        write_text(own / RECORD, json.dumps(record.model_dump(), indent=1, ensure_ascii=False) + "\n")
-        return cls(own)
+        return cls(write_store(regions, preprocessing, folder, threads=threads, progress=progress))
 
     def serves(self, preprocessing: Preprocessing) -> bool:
         """Whether photos under this preprocessing are those that are stored."""
         return (self.image_size, self.crop_margin) == (preprocessing.image_size, preprocessing.crop_margin)
 
-    def view(self, regions: Regions) -> Regions:
-        """Return the regions with those stored that the store has."""
-        places = np.array([self._places.get(key, -1) for key in _keys(regions)], dtype=np.int64)
-        return replace(regions, stored=Stored(self, places))
+    def view(self, regions: Regions) -> "StoredRegions":
+        """Return the same regions, read from the store where it has them."""
+        places = np.array([self._places.get(key, -1) for key in keys(regions)], dtype=np.int64)
+        return StoredRegions(regions.photos, regions.boxes, regions.labels, self, places)
 
     def __getitem__(self, place: int) -> Pixels:
         """Return a photo: (image_size, image_size, 3) uint8, not to be written to.
@@ -162,169 +110,36 @@ class PhotoStore:
         return photo
 
 
-class Stored(NamedTuple):
-    """Where in a store regions are; −1: not there."""
+@dataclass(frozen=True)
+class StoredRegions(Regions):
+    """Regions that are read from a store; `places` says where in it they are, −1: not there, so decoded."""
 
     store: PhotoStore
     places: IntArray
 
-    def photo(self, row: int, preprocessing: Preprocessing) -> Pixels | None:
-        """Return the photo of a region, None where it is not stored as this preprocessing has it.
+    def resized(self, row: int, preprocessing: Preprocessing) -> Pixels:
+        """Return the region as `Regions.resized` does, from the store where it is there.
 
         Raises:
-            UnreadableError: it could not be read.
+            UnreadableError: as `read_region`.
         """
         place = int(self.places[row])
-        return self.store[place] if place >= 0 and self.store.serves(preprocessing) else None
+        if place >= 0 and self.store.serves(preprocessing):
+            return self.store[place]
+        return super().resized(row, preprocessing)
 
-    def has_all(self, preprocessing: Preprocessing) -> bool:
+    def all_stored(self, preprocessing: Preprocessing) -> bool:
         """Whether nothing is left to decode."""
         return self.store.serves(preprocessing) and bool((self.places >= 0).all())
 
 
-def _decode(
-    read: Callable[[int], Pixels],
-    pixels: "np.memmap[Any, Any]",
-    done: "np.memmap[Any, Any]",
-    progress: Progress,
-    threads: int | None,
-) -> dict[int, str]:
-    """Fill in what is not done yet; return what could not be read and why, by place.
-
-    `done` is marked once the pixels are on the disk, so that no photo is ever taken for one that is half there.
-    """
-
-    def fill(places: IntArray) -> dict[int, str]:
-        reasons = {}
-        for place in places.tolist():
-            try:
-                pixels[place] = read(place)
-            except UnreadableError as error:
-                reasons[place] = str(error)
-        return reasons
-
-    def keep(finished: Sequence[IntArray]) -> None:
-        pixels.flush()
-        for places in finished:
-            done[places] = ~np.isin(places, list(problems))
-        done.flush()
-
-    todo = np.flatnonzero(np.asarray(done) == 0)
-    tasks = np.split(todo, range(PHOTOS_PER_TASK, len(todo), PHOTOS_PER_TASK))
-    problems: dict[int, str] = {}
-    pending: list[IntArray] = []
-    flushed, finished = time.monotonic(), len(done) - len(todo)
-    pool = ThreadPoolExecutor(threads)
+def photo_store(
+    rows: pd.DataFrame, root: Path, preprocessing: Preprocessing, folder: Path, listener: Listener
+) -> PhotoStore | None:
+    """Return the store of these manifest rows in a folder; None where that has no room, once that is said."""
+    regions = Regions.of(rows, root, classes=())
     try:
-        for task, reasons in zip(tasks, pool.map(fill, tasks), strict=True):
-            problems |= reasons
-            pending.append(task)
-            finished += len(task)
-            progress(finished, len(done))
-            if time.monotonic() - flushed > SECONDS_BETWEEN_FLUSHES:
-                keep(pending)
-                pending, flushed = [], time.monotonic()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        keep(pending)
-    return problems
-
-
-def _index(regions: Regions) -> tuple[pd.DataFrame, IntArray]:
-    """The distinct regions, sorted, with size and time of their files; and which row each is taken from."""
-    index = pd.DataFrame(_keys(regions), columns=["path", *"xywh"])
-    index = index.drop_duplicates().sort_values(["path", *"xywh"])
-    versions = {path: _version(Path(path)) for path in index["path"].unique()}
-    index["bytes"], index["modified_ns"] = zip(*index["path"].map(versions), strict=True)
-    return index.reset_index(drop=True), index.index.to_numpy()
-
-
-def _keys(regions: Regions) -> list[tuple[str, float, float, float, float]]:
-    """Path and box of each region; −1 in place of a missing box, which would not equal itself."""
-    boxes = np.where(np.isnan(regions.boxes), -1.0, regions.boxes).tolist()
-    return [(str(path), *box) for path, box in zip(regions.paths, boxes, strict=True)]
-
-
-def _keys_in(index: Path) -> list[tuple[str, float, float, float, float]] | None:
-    try:
-        table = pq.read_table(index, columns=["path", *"xywh"]).cast(INDEX_TYPES)
-    except (OSError, ValueError, pa.ArrowException):
+        return PhotoStore.build(regions, preprocessing, folder, threads=cores(), progress=listener.prepare)
+    except NoRoomError as error:
+        listener.note(f"{error}: photos are decoded each time they are drawn")
         return None
-    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-
-def _version(photo: Path) -> tuple[int, int]:
-    """Size and time of a photo's file, or of the archive that it is in; (−1, −1) where there is none."""
-    for path in (photo, *photo.parents):
-        try:
-            found = path.stat()
-        except NotADirectoryError:  # a path through a file: it is in an archive
-            continue
-        except OSError:
-            break
-        return found.st_size, found.st_mtime_ns
-    return -1, -1
-
-
-def _prefix(preprocessing: Preprocessing) -> str:
-    return f"{preprocessing.image_size}px-margin{preprocessing.crop_margin:g}-"
-
-
-def _fingerprint(index: pd.DataFrame) -> str:
-    """16 hexadecimal digits of which regions there are, and which files they are in."""
-    return hashlib.sha256(f"{VERSION}\n{index.to_csv(index=False)}".encode()).hexdigest()[:16]
-
-
-def _record(folder: Path) -> Record | None:
-    try:
-        return Record.model_validate_json((folder / RECORD).read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def _has(path: Path, size: int) -> bool:
-    return path.exists() and path.stat().st_size >= size
-
-
-def _reserve(path: Path, size: int) -> None:
-    """Make a file of `size` zeros, or lengthen the one that is there. Its room on the disk is taken at once.
-
-    A map into a file for which the disk has no room ends the process.
-    """
-    if _has(path, size):
-        return
-    free = shutil.disk_usage(path.parent).free
-    reason = f"{free / 1e9:.1f} GB are free"
-    if free > size + SPARE_BYTES:
-        try:
-            with path.open("ab") as file:  # never cut short: another process may have mapped it
-                _allocate(file, size)
-            return
-        except OSError as error:
-            path.unlink()
-            if error.errno not in NO_ROOM:
-                raise
-            reason += f" ({error.strerror})"
-    raise NoRoomError(
-        f"{path.parent.parent}: no room for the photo store, it needs {size / 1e9:.1f} GB and "
-        f"{SPARE_BYTES / 1e9:.1f} GB to spare, {reason}"
-    )
-
-
-def _allocate(file: BinaryIO, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-            return
-        except OSError as error:
-            if error.errno not in CANNOT_RESERVE:
-                raise
-    file.truncate(size)
-
-
-def _mapped(path: Path, shape: tuple[int, ...], mode: Literal["r", "r+"]) -> "np.memmap[Any, Any]":
-    return np.memmap(path, dtype=np.uint8, mode=mode, shape=shape)
-
-
-def _say_nothing(done: int, photos: int) -> None:
-    pass

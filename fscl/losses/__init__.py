@@ -3,7 +3,7 @@
 from fscl.losses.balanced_supcon import BalancedSupConLoss
 from fscl.losses.class_balanced import ClassBalancedLoss
 from fscl.losses.cross_entropy import CrossEntropyLoss
-from fscl.losses.feature_similarity import FeatureSimilarityLoss
+from fscl.losses.feature_similarity import FeatureSimilarityLoss, study_loss
 from fscl.losses.focal import FocalLoss
 from fscl.losses.label_aware_smoothing import LabelAwareSmoothingLoss
 from fscl.losses.ldam import LDAMLoss
@@ -11,6 +11,7 @@ from fscl.losses.logit_adjusted import LogitAdjustedLoss
 from fscl.losses.objective import Loss, Objective, Term
 from fscl.losses.proco import ProCoLoss
 from fscl.losses.supcon import SupConLoss
+from fscl.losses.torch_loss import TorchLoss
 
 LOSSES: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropyLoss,
@@ -41,4 +42,6 @@ __all__ = [
     "ProCoLoss",
     "SupConLoss",
     "Term",
+    "TorchLoss",
+    "study_loss",
 ]

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fscl.losses.projected_loss import TEMPERATURE, WIDTH, ProjectedLoss
+from fscl.losses.projected_loss import HIDDEN, TEMPERATURE, WIDTH, ProjectedLoss
 
 
 class BalancedSupConLoss(ProjectedLoss):
@@ -20,7 +20,7 @@ class BalancedSupConLoss(ProjectedLoss):
     their own; the paper projects the weights of the classifier.
 
     Args:
-        num_classes, dims, temperature, width: see `ProjectedLoss`.
+        num_classes, dims, temperature, width, hidden: see `ProjectedLoss`.
 
     >>> loss = BalancedSupConLoss(num_classes=3, dims=[8], width=2)
     >>> _ = loss.centres.data.copy_(torch.tensor([1.0, 0.0]))
@@ -30,9 +30,15 @@ class BalancedSupConLoss(ProjectedLoss):
     """
 
     def __init__(
-        self, num_classes: int, dims: Sequence[int], *, temperature: float = TEMPERATURE, width: int = WIDTH
+        self,
+        num_classes: int,
+        dims: Sequence[int],
+        *,
+        temperature: float = TEMPERATURE,
+        width: int = WIDTH,
+        hidden: int = HIDDEN,
     ) -> None:
-        super().__init__(num_classes, dims, temperature=temperature, width=width)
+        super().__init__(num_classes, dims, temperature=temperature, width=width, hidden=hidden)
         self.centres = nn.Parameter(torch.randn(num_classes, width))
 
     def value(self, directions: Float[Tensor, "batch width"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:

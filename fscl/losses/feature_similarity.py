@@ -7,18 +7,18 @@ from operator import add
 from typing import ClassVar, Literal, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fscl.errors import did_you_mean
 from fscl.losses import projected_loss
+from fscl.losses.across_processes import Group
+from fscl.losses.affinity import Affinity, affinity_matrix
+from fscl.losses.class_means import RunningClassMeans
 from fscl.losses.labels import Labels, check_labels
 from fscl.losses.objective import Loss
-from fscl.losses.similarity.across_processes import Group
-from fscl.losses.similarity.affinity import Affinity, affinity_matrix
-from fscl.losses.similarity.class_means import RunningClassMeans
-from fscl.losses.similarity.counted_rows import CountedRows
-from fscl.losses.similarity.forms import (
+from fscl.losses.similarity_forms import (
     no_direction,
     not_below_zero,
     pairwise_form,
@@ -27,6 +27,7 @@ from fscl.losses.similarity.forms import (
     sum_form,
     sums_of,
 )
+from fscl.losses.weighted_rows import WeightedRows
 
 PhotoWeights = Literal["equal", "class_balanced"]
 Centring = Literal["none", "batch", "running"]
@@ -34,12 +35,36 @@ Centring = Literal["none", "batch", "running"]
 CENTRE_ROUNDING = 64  # steps of rounding: a feature as near to the centre as these of its length has no direction
 
 
+def study_loss(
+    features: Float[Tensor, "batch dim"] | Sequence[Float[Tensor, "batch _"]], labels: Int[Tensor, "batch"]
+) -> Float[Tensor, ""]:
+    """Return the study's term as it is written: L = Σ_l MSE(S^(l), T).
+
+    To be read, and to test by. `FeatureSimilarityLoss` is for training: the same value, without N×N matrices where
+    the batch is large, in full precision, and without a gradient where a feature vector is zero.
+
+    Source: Feature Similarity Contrastive Learning.
+
+    Args:
+        features: h of each photo at one layer, or a list of them, one for each layer l.
+        labels: class of each photo.
+
+    >>> study_loss(torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0]]), torch.tensor([0, 1, 1]))
+    tensor(0.4444)
+    """
+    layers = [features] if isinstance(features, Tensor) else features
+    T = (labels[:, None] == labels[None, :]).to(layers[0].dtype)  # T_ij = 1 where photos i and j show one class
+    directions = [functional.normalize(h, dim=1) for h in layers]
+    S = [h @ h.T for h in directions]  # S_ij = cosine(h_i, h_j), of each layer
+    return torch.stack([functional.mse_loss(S_l, T) for S_l in S]).sum()
+
+
 class FeatureSimilarityLoss(Loss):
     """Mean squared difference between cosine similarities and those that the classes shall have, over layers.
 
         L = Σ_l Σ_ij w_i w_j (S_ij^(l) − T_ij)²,   S_ij = h_i·h_j / (|h_i||h_j|),   T = Y A Yᵀ
 
-    Without options it is the study's term, w = 1/N and T_ij = [c_i = c_j], in [0, 4] for each layer.
+    Without options it is the study's term, `study_loss`: w = 1/N and T_ij = [c_i = c_j], in [0, 4] for each layer.
 
     Source: Feature Similarity Contrastive Learning, "L = CrossEntropy + Σ_l MSE(S^(l), T)"; kin to the
     similarity-matching loss of Nøkland & Eidnes 2019. The options are ours. Time and memory grow linearly with the
@@ -135,7 +160,9 @@ class FeatureSimilarityLoss(Loss):
         self.register_buffer("affinity", affinity_matrix(affinity, num_classes, class_names), persistent=False)
         widths = self.dims or ()
         self.projections = nn.ModuleList(
-            projected_loss.projection(dim, projection) for dim in widths if projection is not None
+            projected_loss.projection(dim, dim, projection, normalised=False)
+            for dim in widths
+            if projection is not None
         )
         self.class_means = nn.ModuleList(
             RunningClassMeans(num_classes, projection or dim, momentum) for dim in widths if remembers
@@ -216,10 +243,10 @@ class FeatureSimilarityLoss(Loss):
         features = features.to(torch.promote_types(features.dtype, torch.float32))
         return features, labels.to(features.dtype if labels.is_floating_point() else torch.int64)
 
-    def _weights(self, rows: CountedRows) -> Float[Tensor, "rows"]:
+    def _weights(self, rows: WeightedRows) -> Float[Tensor, "rows"]:
         return rows.equal_weights() if self.photo_weights == "equal" else rows.balanced_weights()
 
-    def _remembering(self, place: int, rows: CountedRows) -> CountedRows:
+    def _remembering(self, place: int, rows: WeightedRows) -> WeightedRows:
         """Take the batch into the running class means; return it with those of before as rows, if asked for."""
         memory = self._memory(place)
         means, known = memory()  # of before: a photo shall not be compared with itself
@@ -228,7 +255,7 @@ class FeatureSimilarityLoss(Loss):
         return rows.with_one_of_each_class(means, known) if self.prototypes else rows
 
     def _centred(
-        self, place: int, rows: CountedRows, weights: Float[Tensor, "rows"], received: torch.dtype
+        self, place: int, rows: WeightedRows, weights: Float[Tensor, "rows"], received: torch.dtype
     ) -> tuple[Float[Tensor, "rows dim"], float | Float[Tensor, ""]]:
         """Return the rows about their centre, and the length up to which they have no direction."""
         shortest = no_direction(received)

@@ -15,14 +15,15 @@ from fscl.losses.logit_loss import LogitLoss
 
 
 class LabelAwareSmoothingLoss(LogitLoss):
-    """Cross-entropy against labels that leave a share ε of the photo's class to the other classes.
+    """Cross-entropy against labels that spread a share ε of the photo's class evenly over all classes.
 
-        L   = −1/N Σ_i [(1 − ε_{c_i})·log p_i[c_i] + ε_{c_i}/(K − 1) · Σ_{j ≠ c_i} log p_i[j]],   p_i = softmax(f_i)
+        L   = −1/N Σ_i [(1 − ε_{c_i})·log p_i[c_i] + ε_{c_i}/K · Σ_j log p_i[j]],   p_i = softmax(f_i)
         ε_c = ε_K + (ε_1 − ε_K)·sin(π/2 · (n_c − min n) / (max n − min n))
 
-    Source: Zhong et al. 2021 (MiSLAS), Sec. 3.2, with the concave form of ε. Where all classes have as many photos,
-    ε is ε_K. Soft labels y (batch, classes) are smoothed share by share. K, j and min n are of the classes with
-    photos: one without is given no share, and its own ε is 0.
+    Source: Zhong et al. 2021 (MiSLAS), Sec. 3.2, with the concave form of ε, as the authors' code has it; the paper's
+    equation spreads ε over the K − 1 other classes. Where all classes have as many photos, ε is ε_K. Soft labels y
+    (batch, classes) are smoothed share by share. K, j and min n are of the classes with photos: one without is given
+    no share, and its own ε is 0.
 
     Args:
         class_counts: n_c ≥ 0, training photos of each class.
@@ -51,8 +52,7 @@ class LabelAwareSmoothingLoss(LogitLoss):
         fewest = n[present].min()
         commonness = (n - fewest) / (n.max() - fewest).clamp(min=1)
         smoothing = least + (most - least) * torch.sin(pi / 2 * commonness)
-        smoothed = present & (present.sum() > 1)  # a class alone has no others to share with
-        self.register_buffer("smoothing", torch.where(smoothed, smoothing, 0), persistent=False)
+        self.register_buffer("smoothing", torch.where(present, smoothing, 0), persistent=False)
         self.register_buffer("present", present, persistent=False)
 
     def value(self, logits: Float[Tensor, "batch classes"], labels: Labels) -> Float[Tensor, ""]:
@@ -60,5 +60,5 @@ class LabelAwareSmoothingLoss(LogitLoss):
         hard = not labels.is_floating_point()
         shares = (functional.one_hot(labels, self.num_classes) if hard else labels).to(logits.dtype)
         left = self.smoothing * shares
-        to_others = (left.sum(dim=1, keepdim=True) - left) / (self.present.sum() - 1).clamp(min=1)
-        return functional.cross_entropy(logits, shares - left + self.present * to_others)
+        to_each = left.sum(dim=1, keepdim=True) / self.present.sum()
+        return functional.cross_entropy(logits, shares - left + self.present * to_each)

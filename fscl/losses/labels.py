@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fscl.losses.similarity.full_precision import product
+from fscl.losses.full_precision import product
 
 Labels: TypeAlias = Int[Tensor, "batch"] | Float[Tensor, "batch classes"]
 

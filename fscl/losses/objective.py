@@ -20,8 +20,8 @@ class Loss(nn.Module):
         return {"": self(seen, labels)}
 
 
-class Value(NamedTuple):
-    """The objective at a batch: the total to descend, and its unweighted parts by name, detached."""
+class LossValue(NamedTuple):
+    """The losses of a batch: their weighted sum, to be minimised, and the unweighted parts by name, detached."""
 
     total: Float[Tensor, ""]
     parts: dict[str, Float[Tensor, ""]]
@@ -61,7 +61,7 @@ class Objective(nn.Module):
         features: Sequence[Float[Tensor, "batch _"]],
         labels: Int[Tensor, "batch"] | Float[Tensor, "batch classes"],
         progress: float = 1.0,
-    ) -> Value:
+    ) -> LossValue:
         """Return the total and its parts; a loss of several parts is logged as `name[part]`.
 
         Raises:
@@ -82,4 +82,4 @@ class Objective(nn.Module):
                     raise ConfigurationError(f"loss '{name}' must return a scalar, got shape {tuple(value.shape)}")
                 total = total + term.weight_at(progress) * value
                 logged[f"{name}[{part}]" if part else name] = value.detach()
-        return Value(total, logged)
+        return LossValue(total, logged)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from fscl.losses.class_counts import log_prior
 from fscl.losses.labels import class_sums
-from fscl.losses.projected_loss import TEMPERATURE, WIDTH, ProjectedLoss
+from fscl.losses.projected_loss import HIDDEN, TEMPERATURE, WIDTH, ProjectedLoss
 
 MIN_WIDTH = 16  # below, `log_expected_exp` is worse than 1e-4
 LEAST_SPREAD = 1e-3  # of 1 − |m|²: a class known from one photo has no spread, and its κ would be infinite
@@ -29,7 +29,7 @@ class ProCoLoss(ProjectedLoss):
     batch has no gradient.
 
     Args:
-        num_classes, dims, temperature, width: see `ProjectedLoss`.
+        num_classes, dims, temperature, width, hidden: see `ProjectedLoss`.
         class_counts: n_c ≥ 0, training photos of each class.
 
     Raises:
@@ -53,8 +53,9 @@ class ProCoLoss(ProjectedLoss):
         *,
         temperature: float = TEMPERATURE,
         width: int = WIDTH,
+        hidden: int = HIDDEN,
     ) -> None:
-        super().__init__(num_classes, dims, temperature=temperature, width=width)
+        super().__init__(num_classes, dims, temperature=temperature, width=width, hidden=hidden)
         if width < MIN_WIDTH:
             raise ValueError(f"width must be >= {MIN_WIDTH}, got {width}; the paper uses 128")
         self.register_buffer("sums", torch.zeros(num_classes, width))  # of the directions seen, faded

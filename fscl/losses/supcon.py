@@ -1,5 +1,7 @@
 """SupCon: each photo shall be nearer to the other photos of its class than to any other."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,13 +19,15 @@ class SupConLoss(ProjectedLoss):
     class has no other in the batch are left out of the mean; with none left the loss is 0. The paper sums over i.
 
     Args:
-        num_classes, dims, temperature, width: see `ProjectedLoss`.
+        num_classes, dims, temperature, width, hidden: see `ProjectedLoss`.
 
     >>> loss = SupConLoss(num_classes=2, dims=[8])
     >>> collapsed = torch.ones(4, 8)
     >>> round(loss(collapsed, torch.tensor([0, 0, 1, 1])).item(), 4)  # all directions alike: log(N − 1)
     1.0986
     """
+
+    normalised: ClassVar[bool] = False  # the authors' projection has none
 
     def value(self, directions: Float[Tensor, "batch width"], labels: Int[Tensor, "batch"]) -> Float[Tensor, ""]:
         """Return the loss's equation."""

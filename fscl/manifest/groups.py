@@ -63,10 +63,10 @@ def groups(rows: pd.DataFrame, by: By) -> Groups:
     for content, touched in pairs.groupby("hash")["group"]:
         kept_in[content] = touched.iloc[0]
         joined.join(touched.tolist(), MOST_JOINED[by])
-    found = number.map(joined.root)
+    numbers = number.map(joined.root)
     copies = hashes.isin(list(kept_in))
-    elsewhere = found[copies] != hashes[copies].map(kept_in).map(joined.root)
-    return Groups(found, elsewhere.index[elsewhere])
+    elsewhere = numbers[copies] != hashes[copies].map(kept_in).map(joined.root)
+    return Groups(numbers, elsewhere.index[elsewhere])
 
 
 def joints(rows: pd.DataFrame, by: By) -> list[str]:
@@ -77,14 +77,14 @@ def joints(rows: pd.DataFrame, by: By) -> list[str]:
     ["sequence '7' joins 3 sites (x, y, z)"]
     """
     whole, *others = (column for column in KEPT_WHOLE[by] if column != "content_hash")
-    found = []
+    sentences = []
     for column in others:
         pairs = rows[[whole, column]].dropna().drop_duplicates()
         for value, places in pairs.groupby(column)[whole]:
             if len(places) > 1:
                 sentence = f"{column} '{value}' joins {len(places)} {whole}s ({_listed(sorted(places))})"
-                found.append((len(places), sentence))
-    return [sentence for _, sentence in sorted(found, key=lambda joint: -joint[0])]
+                sentences.append((len(places), sentence))
+    return [sentence for _, sentence in sorted(sentences, key=lambda counted: -counted[0])]
 
 
 def why_no_test(rows: pd.DataFrame, by: By, parts: int) -> str:

@@ -13,8 +13,9 @@ LISTED = 3  # examples in a message
 def differences(before: Manifest, now: Manifest) -> list[str]:
     """Say in what the photos of two manifests differ: a run or study of the one may not go on with the other.
 
-    The root, the regions in their order, and each region's label, split, file and box are compared; where both
-    manifests know them, also the bytes of the files, their hashes, and the width and height of the photos.
+    The regions in their order, and each region's label, split, file and box are compared; where both manifests know
+    them, also the bytes of the files, their hashes, and the width and height of the photos. Photos may have moved to
+    another root where both manifests know the bytes of each file.
 
     >>> from pathlib import Path
     >>> was = Manifest.build(pd.DataFrame({"path": ["a.jpg", "b.jpg"], "label": "fox", "bytes": [10, 20]}), Path("."))
@@ -24,24 +25,27 @@ def differences(before: Manifest, now: Manifest) -> list[str]:
     ['label of 1 region (b.jpg#0 was fox, is hare)', '1 photo was replaced: other size (b.jpg)']
     """
     old, new = (photos.rows.set_index("region_id") for photos in (before, now))
-    found = [] if before.root == now.root else [f"the root was {before.root}, is {now.root}"]
+    differing: list[str] = []
     gone, added = old.index.difference(new.index), new.index.difference(old.index)
     for regions, what in ((gone, "gone"), (added, "new")):
         if len(regions):
-            found.append(f"{_number(len(regions), 'region')} {what} ({regions[0]})")
+            differing.append(f"{_number(len(regions), 'region')} {what} ({regions[0]})")
     if not (len(gone) or len(added) or old.index.equals(new.index)):
-        found.append("the order of the rows")
+        differing.append("the order of the rows")
     shared = old.index.intersection(new.index)
     old, new = old.loc[shared], new.loc[shared]
     for column in ("label", "split", "path"):
         regions = shared[_differ(old[[column]], new[[column]])]
         if len(regions):
             example = f"{regions[0]} was {old[column][regions[0]]!s}, is {new[column][regions[0]]!s}"
-            found.append(f"{column} of {_number(len(regions), 'region')} ({example})")
+            differing.append(f"{column} of {_number(len(regions), 'region')} ({example})")
     regions = shared[_differ(old[BOX], new[BOX])]
     if len(regions):
-        found.append(f"boxes of {_number(len(regions), 'region')} ({regions[0]})")
-    return found + _replacements(old, new)
+        differing.append(f"boxes of {_number(len(regions), 'region')} ({regions[0]})")
+    if before.root != now.root and (unknown := int((old["bytes"].isna() | new["bytes"].isna()).sum())):
+        sizes = f"the sizes of {_number(unknown, 'region')} are not known"
+        differing.append(f"the root was {before.root}, is {now.root}, and {sizes}")
+    return differing + _replacements(old, new)
 
 
 def replaced(photos: Manifest) -> dict[str, str]:
@@ -49,7 +53,7 @@ def replaced(photos: Manifest) -> dict[str, str]:
 
     Asks for the size of each file, also in zip archives. Files that are not there are told when they are read.
     """
-    found = {}
+    reasons = {}
     known = photos.rows[["path", "bytes"]].dropna().drop_duplicates("path")
     for path, scanned in known.itertuples(index=False, name=None):
         try:
@@ -57,8 +61,8 @@ def replaced(photos: Manifest) -> dict[str, str]:
         except (OSError, ArchiveError):
             continue
         if present != scanned:
-            found[path] = f"{scanned:,} bytes at the scan, {present:,} now"
-    return found
+            reasons[path] = f"{scanned:,} bytes at the scan, {present:,} now"
+    return reasons
 
 
 def check_unchanged(photos: Manifest) -> None:
@@ -67,19 +71,19 @@ def check_unchanged(photos: Manifest) -> None:
     Raises:
         PhotosError: some were replaced.
     """
-    found = replaced(photos)
-    if found:
-        listed = "; ".join(f"{path}: {reason}" for path, reason in list(found.items())[:LISTED])
-        more = f"; and {len(found) - LISTED:,} more" if len(found) > LISTED else ""
+    changed = replaced(photos)
+    if changed:
+        listed = "; ".join(f"{path}: {reason}" for path, reason in list(changed.items())[:LISTED])
+        more = f"; and {len(changed) - LISTED:,} more" if len(changed) > LISTED else ""
         raise PhotosError(
-            f"{photos.root}: expected the photos that were scanned, but {_number(len(found), 'file')} changed: "
+            f"{photos.root}: expected the photos that were scanned, but {_number(len(changed), 'file')} changed: "
             f"{listed}{more}; labels and boxes may not fit, scan the photos again or put the old ones back"
         )
 
 
 def _replacements(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
     """Say which photos of the same rows were replaced, each once, by the first sign of it."""
-    found: list[str] = []
+    said: list[str] = []
     named: set[str] = set()
     signs = {"size": ["bytes"], "content": ["content_hash"], "width or height": ["width", "height"]}
     for sign, columns in signs.items():
@@ -89,8 +93,8 @@ def _replacements(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
         named.update(photos)
         if photos:
             were = "was" if len(photos) == 1 else "were"
-            found.append(f"{_number(len(photos), 'photo')} {were} replaced: other {sign} ({photos[0]})")
-    return found
+            said.append(f"{_number(len(photos), 'photo')} {were} replaced: other {sign} ({photos[0]})")
+    return said
 
 
 def _differ(old: pd.DataFrame, new: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

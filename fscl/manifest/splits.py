@@ -132,8 +132,8 @@ def check_disjoint(rows: pd.DataFrame, by: By) -> None:
         pairs = placed[[column, "split"]].dropna().drop_duplicates()
         shared = pairs.loc[pairs[column].duplicated(), column].drop_duplicates().sort_values()
         if len(shared):
-            found = set(pairs.loc[pairs[column] == shared.iloc[0], "split"])
-            parts = " and ".join(name for part, name in LONG_NAME.items() if part in found)
+            splits = set(pairs.loc[pairs[column] == shared.iloc[0], "split"])
+            parts = " and ".join(name for part, name in LONG_NAME.items() if part in splits)
             raise PhotosError(
                 f"expected splits that share no {column}, but {column} '{shared.iloc[0]}' is in {parts}"
                 f" ({len(shared)} such); draw the split anew (fscl split --redraw){FINER[by]}"

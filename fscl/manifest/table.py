@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fscl.archives import is_archive
 from fscl.atomic import replacing
-from fscl.errors import OutputError, PhotosError, first_line, shown
+from fscl.errors import OutputError, PhotosError, first_line
+from fscl.manifest.root import find_root, read_root, root_metadata
 
 VERSION = 1
 
@@ -52,7 +52,6 @@ BOX = ["x", "y", "w", "h"]
 SPLITS = ("train", "val", "test")
 
 VERSION_KEY = b"fscl_manifest_version"
-ROOT_KEY = b"fscl_root"
 
 
 @dataclass(frozen=True)
@@ -99,16 +98,20 @@ class Manifest:
         return cls(rows, root, remarks)
 
     @classmethod
-    def read(cls, path: Path, *, anywhere: bool = False) -> Self:
-        """Read a manifest that `write` wrote.
+    def read(cls, path: Path, *, root: Path | None = None, anywhere: bool = False) -> Self:
+        """Read a manifest that `write` wrote, with its photos where they are now.
+
+        They are looked for in the root that is given, else relative to the manifest, else where they were when it
+        was written.
 
         Args:
             path: of the file.
-            anywhere: read it also where the root of its photos is not there any more.
+            root: the folder or zip that holds the photos now.
+            anywhere: read it also where its photos are nowhere.
 
         Raises:
             PhotosError: no manifest, one of another version, a column that is missing or of another type, or photos
-                that moved.
+                that are nowhere.
         """
         table = _read_parquet(path)
         metadata = table.schema.metadata or {}
@@ -125,10 +128,9 @@ class Manifest:
         missing = [name for name in COLUMNS if name not in table.column_names]
         if missing:
             raise PhotosError(f"{path}: expected the manifest column {', '.join(missing)}; scan the photos again")
-        root = _root(metadata, path)
-        if not (anywhere or root.is_dir() or is_archive(root)):
-            raise PhotosError(f"{path}: its photos were in {root}, which is not there; scan the photos again")
-        return cls.build(_rows(table, path), root)
+        said = read_root(metadata, path)
+        rows = _rows(table, path)
+        return cls.build(rows, find_root(path, said, rows, root, anywhere=anywhere))
 
     def write(self, path: Path) -> None:
         """Write the manifest as parquet, whole or not at all.
@@ -140,7 +142,7 @@ class Manifest:
             table = pa.Table.from_pandas(self.rows, preserve_index=False)
         except pa.ArrowException as error:
             raise PhotosError(f"a column mixes numbers and text, make it one of them: {error}") from error
-        identity = {VERSION_KEY: str(VERSION).encode(), ROOT_KEY: str(self.root).encode()}
+        identity = {VERSION_KEY: str(VERSION).encode(), **root_metadata(self.root, path)}
         with replacing(path) as target:
             pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **identity}), target)
 
@@ -215,19 +217,6 @@ def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise PhotosError(f"{path} cannot be read as parquet: {first_line(error)}") from error
     return table
-
-
-def _root(metadata: Mapping[bytes, bytes], path: Path) -> Path:
-    try:
-        root = metadata[ROOT_KEY].decode()
-    except (KeyError, UnicodeDecodeError):
-        root = ""
-    if not Path(root).is_absolute() or "\0" in root:
-        raise PhotosError(
-            f"{path}: expected the folder of its photos as `{ROOT_KEY.decode()}`, got {shown(root)}; "
-            "scan the photos again"
-        )
-    return Path(root)
 
 
 def _rows(table: pa.Table, path: Path) -> pd.DataFrame:

@@ -1,6 +1,8 @@
 """The recipes: a method is a TOML file, not a class. Add a file here and it is a method."""
 
+import sys
 import tomllib
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,14 +27,31 @@ def names() -> list[str]:
 def read(name: str) -> dict[str, Any]:
     """Return the settings of a shipped recipe, or of a recipe file of the user's own (a path to `.toml`).
 
+    Parts of the user's own that such a file names (`mine:Loss`) are imported from its folder, too.
+
     Raises:
         ConfigurationError: no such recipe or file, or no TOML in it.
     """
     if name.endswith(".toml"):
-        return read_toml(Path(name))
+        recipe = read_toml(Path(name))
+        folder = str(Path(name).resolve().parent)
+        if folder not in sys.path and any(":" in part for part in _part_names(recipe.get("stage"))):
+            sys.path.append(folder)  # the last: nothing there takes the place of an installed package
+        return recipe
     if name not in names():
         raise ConfigurationError(f"unknown method '{name}'{did_you_mean(name, names())}")
     return tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _part_names(settings: Any) -> Iterator[str]:
+    """Yield the names of losses, samplers and mixings in the stages of a recipe, whatever else they hold."""
+    if isinstance(settings, Mapping):
+        if isinstance(settings.get("name"), str):
+            yield settings["name"]
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        for inner in settings:
+            yield from _part_names(inner)
 
 
 def table() -> Table:

@@ -1,5 +1,5 @@
 """The classifier: a timm backbone with feature taps and a linear head."""
 
-from fscl.models.classifier import Classifier, Outputs
+from fscl.models.classifier import Classifier, Maps, Outputs
 
-__all__ = ["Classifier", "Outputs"]
+__all__ = ["Classifier", "Maps", "Outputs"]

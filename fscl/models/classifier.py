@@ -1,14 +1,10 @@
 """Any timm backbone, its intermediate features tapped by stage, and a head for our classes."""
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple, Self
 
 import timm
-import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
@@ -16,14 +12,15 @@ from fscl.config import Component
 from fscl.errors import BundleError, ConfigurationError, did_you_mean, first_line
 from fscl.models.cifar_resnet import CifarResNet32
 from fscl.models.heads import HEADS
+from fscl.models.weights import Fit, fit, require_hub
 from fscl.registry import build
 
 # What building a backbone raises where name, size or weights do not fit: timm has no error of its own.
 NOT_BUILT = (RuntimeError, AssertionError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 
+HUB = "hf-hub:"  # before the name of a model on timm's hub
 PARTS = ("backbone", "head", "norm_statistics")  # what can be trained, one without the other
 OWN_BACKBONES = {"cifar_resnet32": CifarResNet32}  # beside timm's, which has no ResNet of the CIFAR benchmarks
-STATE_DICTS = ("state_dict", "classifier")  # where timm's and our checkpoints hold the weights
 
 
 class Outputs(NamedTuple):
@@ -33,11 +30,18 @@ class Outputs(NamedTuple):
     features: list[Float[Tensor, "batch _"]]  # one per tap, average-pooled over space
 
 
+class Maps(NamedTuple):
+    """What the stages make of a batch, before it is averaged over space."""
+
+    last: Tensor  # what the head takes: (batch, channels, height, width), of a transformer (batch, tokens, channels)
+    tapped: list[Float[Tensor, "batch _ _ _"]]  # (batch, channels, height, width), one per tap
+
+
 class Classifier(nn.Module):
     """A timm backbone that returns logits and the average-pooled features of some of its stages.
 
     Args:
-        backbone: a timm model name, or one of `OWN_BACKBONES`.
+        backbone: a timm model name, `hf-hub:` and the name of a timm model on the hub, or one of `OWN_BACKBONES`.
         num_classes: K ≥ 2.
         layers: stages to tap, as indices (−1 is the deepest) or as the backbone's own stage names
             (`layer3` exists in ResNets only).
@@ -73,23 +77,39 @@ class Classifier(nn.Module):
                     "layer: choose another backbone"
                 )
             context = {"in_features": self.head.in_features, "out_features": num_classes}
-            built = build(HEADS, "head", head.name, context, head.options)
-            self.backbone.set_submodule(self.backbone.pretrained_cfg["classifier"], built)
+            self.replace_head(build(HEADS, "head", head.name, context, head.options))
+        self.architecture = backbone if not backbone.startswith(HUB) else self.backbone.pretrained_cfg["architecture"]
         self.num_classes = num_classes
         self.trainable: Collection[str] = PARTS
         self.layers = [_stage_index(layer, self.backbone) for layer in layers]
 
     def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
         """Return the logits and the tapped features."""
+        return self.pool(self.maps(photos))
+
+    def maps(self, photos: Float[Tensor, "batch 3 height width"]) -> Maps:
+        """Return the last map and the tapped ones, which still say where in the photo something is.
+
+        >>> model = Classifier("resnet18", num_classes=3, layers=(-2, -1))
+        >>> [tuple(tapped.shape) for tapped in model.maps(torch.zeros(2, 3, 64, 64)).tapped]
+        [(2, 256, 4, 4), (2, 512, 2, 2)]
+        """
         last, tapped = self.backbone.forward_intermediates(photos, indices=sorted(set(self.layers)))
         by_layer = dict(zip(sorted(set(self.layers)), tapped, strict=True))
-        features = [by_layer[layer].mean(dim=(2, 3)) for layer in self.layers]
-        return Outputs(self.backbone.forward_head(last), features)
+        return Maps(last, [by_layer[layer] for layer in self.layers])
+
+    def pool(self, maps: Maps) -> Outputs:
+        """Return the logits of the last map and the mean over space of the tapped ones."""
+        return Outputs(self.backbone.forward_head(maps.last), [tapped.mean(dim=(2, 3)) for tapped in maps.tapped])
 
     @property
     def head(self) -> Any:
         """The last layer, from features to logits."""
         return self.backbone.get_submodule(self.backbone.pretrained_cfg["classifier"])
+
+    def replace_head(self, head: nn.Module) -> None:
+        """Put another module, from features to logits, in the place of the last layer."""
+        self.backbone.set_submodule(self.backbone.pretrained_cfg["classifier"], head)
 
     @property
     def dims(self) -> list[int]:
@@ -125,65 +145,27 @@ class Classifier(nn.Module):
         settings = self.backbone.pretrained_cfg
         return tuple(settings["mean"]), tuple(settings["std"])
 
-    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
-        """Start from `weights` of the same backbone, or of a whole classifier of ours.
+    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> Fit:
+        """Start from `weights` of the same backbone, under any prefix, or of a whole classifier of ours.
 
         The head is taken over where it fits ours.
+
+        Returns:
+            What was taken, what the file lacks and what is left over.
 
         Raises:
             BundleError: a weight of the backbone is missing or has another shape.
         """
-        head = {name for name in self.backbone.state_dict() if name.startswith(_head_prefix(self.backbone))}
         own = self.backbone.state_dict()
-        named = {name.removeprefix("backbone."): weight for name, weight in weights.items()}
-        fits = {n: w for n, w in named.items() if n in own and own[n].shape == w.shape}
-        lacking = sorted(set(own) - set(fits) - head)
+        taken = fit(own, weights)
+        lacking = [name for name in taken.lacking if not name.startswith(_head_prefix(self.backbone))]
         if lacking:
             raise BundleError(
                 f"{origin}: not the weights of this backbone: {len(lacking)} of {len(own)} are missing or of "
                 f"another shape, first '{lacking[0]}'; name the backbone they are from with --backbone"
             )
-        self.backbone.load_state_dict(own | fits)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a `.safetensors` file, a PyTorch state dict or a training checkpoint.
-
-    Nothing but tensors is unpickled.
-
-    Raises:
-        BundleError: missing, damaged, or more than tensors.
-    """
-    if not path.is_file():
-        raise BundleError(f"{path}: no such weights file")
-    weights = _read(path)
-    if isinstance(weights, dict):
-        holding = next((key for key in STATE_DICTS if isinstance(weights.get(key), dict)), None)
-        weights = weights if holding is None else weights[holding]
-    if not isinstance(weights, dict) or not all(map(_is_weight, weights, weights.values())):
-        raise BundleError(f"{path}: expected a state dict (name → tensor), got {type(weights).__name__}")
-    return weights
-
-
-def why_unread(error: Exception) -> str:
-    """Return why torch could not read a file, without its advice to read it in a way that runs what is in it."""
-    if isinstance(error, UnpicklingError):
-        return "it holds more than tensors"
-    return first_line(error).split(". ")[0]
-
-
-def _is_weight(name: object, weight: object) -> bool:
-    dense = isinstance(weight, Tensor) and weight.layout is torch.strided and not weight.is_quantized
-    return isinstance(name, str) and dense
-
-
-def _read(path: Path) -> Any:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # reading bytes that are no weights, torch and safetensors raise almost anything
-        raise BundleError(f"{path}: not a plain file of weights, or cut short ({why_unread(error)})") from None
+        self.backbone.load_state_dict(own | taken.weights)
+        return taken
 
 
 def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bool) -> Any:
@@ -191,21 +173,26 @@ def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bo
         if pretrained:
             raise ConfigurationError(f"there are no published weights of '{backbone}'; train from scratch")
         return OWN_BACKBONES[backbone](num_classes)
-    if not timm.is_model(backbone):
+    on_hub = backbone.startswith(HUB)
+    if not on_hub and not timm.is_model(backbone):
         known = [*OWN_BACKBONES, *timm.list_models()]
         raise ConfigurationError(f"unknown backbone '{backbone}'{did_you_mean(backbone, known)}")
-    settings = timm.get_pretrained_cfg(backbone)
+    settings = None if on_hub else timm.get_pretrained_cfg(backbone)
+    hub_id = backbone.removeprefix(HUB) if on_hub else settings and settings.hf_hub_id
+    origin = hub_id or (settings and settings.url)
+    if pretrained and not origin:
+        raise ConfigurationError(
+            f"timm has no published weights of '{backbone}'; choose another backbone or train from scratch"
+        )
     size: dict[str, Any] = {"img_size": image_size} if settings is not None and settings.fixed_input_size else {}
+    fetched = pretrained or on_hub
     try:
+        if fetched and hub_id:
+            require_hub(hub_id)
         model: Any = timm.create_model(backbone, pretrained=pretrained, num_classes=num_classes, **size)
     except (OSError, RuntimeError) as error:
-        if not pretrained:
+        if not fetched:
             raise
-        origin = settings and (settings.hf_hub_id or settings.url)
-        if not origin:
-            raise ConfigurationError(
-                f"timm has no published weights of '{backbone}'; choose another backbone or train from scratch"
-            ) from None
         raise ConfigurationError(
             f"the weights of '{backbone}' could not be fetched ({first_line(error)}); fetch model.safetensors "
             f"of '{origin}' elsewhere and give it with --weights FILE, or train from scratch"

@@ -1,6 +1,7 @@
 """The last layer of a classifier, and what can be done to it when training is over."""
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -47,7 +48,43 @@ class CosineHead(nn.Module):
         return self.scale * functional.linear(functional.normalize(features), functional.normalize(self.weight))
 
 
-HEADS: dict[str, type[CosineHead]] = {"cosine": CosineHead}
+class TwoBranches(nn.Module):
+    """Two linear heads on the same features; each class takes its probability from one of them.
+
+        f_c = log softmax(W h + b)_c, of `common` for common classes, of `rare` for the rest
+
+    softmax(f) is then the probabilities of both, one class from each, made to sum to 1. Source: Cunha et al. 2023,
+    square-root sampling branch, whose code adds the masked probabilities and does not scale them: the same argmax.
+    A recipe does not train it: the correction `branches` makes it of two heads that were trained one after the other.
+
+    Args:
+        in_features, out_features: D and K.
+
+    >>> head = TwoBranches(2, 3)
+    >>> head(torch.ones(4, 2)).shape
+    torch.Size([4, 3])
+    """
+
+    is_common: Tensor
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.common = nn.Linear(in_features, out_features)
+        self.rare = nn.Linear(in_features, out_features)
+        self.register_buffer("is_common", torch.zeros(out_features, dtype=torch.bool))
+
+    def reset_parameters(self) -> None:
+        """Draw new weights for both."""
+        self.common.reset_parameters()
+        self.rare.reset_parameters()
+
+    def forward(self, features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
+        """Return the logits, each ≤ 0."""
+        common, rare = (branch(features).log_softmax(dim=1) for branch in (self.common, self.rare))
+        return torch.where(self.is_common, common, rare)
+
+
+HEADS: dict[str, type[nn.Module]] = {"cosine": CosineHead, "branches": TwoBranches}
 
 
 class LinearMap(NamedTuple):
@@ -57,35 +94,54 @@ class LinearMap(NamedTuple):
     bias: Float[Tensor, "classes"]
 
 
-def tau_normalisation(head: LinearMap, *, tau: float = 1.0) -> LinearMap:
-    """Return weights of equal length: w_c / |w_c|^τ; training makes those of common classes longer.
+class HeadCorrection(ABC):
+    """What stands in `POSTHOC`: built before training, so that its options are checked there; applied after it."""
+
+    @abstractmethod
+    def __call__(self, head: LinearMap, former: LinearMap) -> LinearMap | TwoBranches:
+        """Return the corrected head.
+
+        Args:
+            head: as trained.
+            former: as it was before the last stage.
+        """
+
+
+class TauNormalisation(HeadCorrection):
+    """Weights of equal length: w_c / |w_c|^τ; training makes those of common classes longer.
 
     Source: Kang et al. 2020, Eq. 4, where the bias is dropped, too.
 
     Args:
-        head: as trained.
         tau: in [0, 1]; 0 changes nothing but the bias.
 
     Raises:
         ValueError: tau out of range.
 
-    >>> tau_normalisation(LinearMap(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.zeros(2))).weight
+    >>> head = LinearMap(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.zeros(2))
+    >>> TauNormalisation()(head, head).weight
     tensor([[0.6000, 0.8000],
             [0.0000, 1.0000]])
     """
-    if not 0 <= tau <= 1:
-        raise ValueError(f"tau must be 0 … 1, got {tau}; the paper chooses it on validation, often 0.5–1")
-    return LinearMap(head.weight / head.weight.norm(dim=1, keepdim=True) ** tau, torch.zeros_like(head.bias))
+
+    def __init__(self, *, tau: float = 1.0) -> None:
+        if not 0 <= tau <= 1:
+            raise ValueError(f"tau must be 0 … 1, got {tau}; the paper chooses it on validation, often 0.5–1")
+        self.tau = tau
+
+    def __call__(self, head: LinearMap, former: LinearMap) -> LinearMap:
+        """Return the head with weights of length |w_c|^(1 − τ) and no bias."""
+        lengths = head.weight.norm(dim=1, keepdim=True)
+        return LinearMap(head.weight / lengths**self.tau, torch.zeros_like(head.bias))
 
 
-def logit_adjustment(head: LinearMap, class_counts: Sequence[int], *, tau: float = 1.0) -> LinearMap:
-    """Return the head whose argmax is that of f_c − τ·log π_c, π_c = n_c / n: what the rare lose by being rare.
+class LogitAdjustment(HeadCorrection):
+    """The head whose argmax is that of f_c − τ·log π_c, π_c = n_c / n: what the rare lose by being rare.
 
     Source: Menon et al. 2021, Eq. 9. Not together with oversampling, which has corrected already. A class without
     photos keeps its logit: it is not rare but unknown, and would win always.
 
     Args:
-        head: as trained.
         class_counts: n_c ≥ 0, training photos of each class, not all of them 0.
         tau: ≥ 0.
 
@@ -93,39 +149,54 @@ def logit_adjustment(head: LinearMap, class_counts: Sequence[int], *, tau: float
         ValueError: a negative tau, or no photo at all.
 
     >>> flat = LinearMap(torch.zeros(2, 1), torch.zeros(2))
-    >>> logit_adjustment(flat, class_counts=[99, 1]).bias
+    >>> LogitAdjustment(class_counts=[99, 1])(flat, flat).bias
     tensor([0.0101, 4.6052])
     """
-    if not 0 <= tau < inf:
-        raise ValueError(f"tau must be >= 0, got {tau}; 1 is the paper's")
-    if not any(class_counts):
-        raise ValueError(f"class_counts must be > 0 for a class at least, got {list(class_counts)}")
-    counts = head.bias.new_tensor(class_counts)
-    log_prior = torch.where(counts > 0, (counts / counts.sum()).log(), 0)
-    return LinearMap(head.weight, head.bias - tau * log_prior)
+
+    def __init__(self, class_counts: Sequence[int], *, tau: float = 1.0) -> None:
+        if not 0 <= tau < inf:
+            raise ValueError(f"tau must be >= 0, got {tau}; 1 is the paper's")
+        if not any(class_counts):
+            raise ValueError(f"class_counts must be > 0 for a class at least, got {list(class_counts)}")
+        self.class_counts = tuple(class_counts)
+        self.tau = tau
+
+    def __call__(self, head: LinearMap, former: LinearMap) -> LinearMap:
+        """Return the head with −τ·log π_c added to its bias."""
+        counts = head.bias.new_tensor(self.class_counts)
+        log_prior = torch.where(counts > 0, (counts / counts.sum()).log(), 0)
+        return LinearMap(head.weight, head.bias - self.tau * log_prior)
 
 
-def branches(head: LinearMap, former: LinearMap, class_counts: Sequence[int]) -> LinearMap:
-    """Return the rows of the head before the last stage for common classes, those of the trained one for the rest.
+class Branches(HeadCorrection):
+    """Common classes take their probability from the head before the last stage, the rest from the trained one.
 
     Source: Cunha et al. 2023, square-root sampling branch on a frozen backbone.
 
     Args:
-        head: of the last stage.
-        former: of the stage before it.
         class_counts: training photos of each class; from `BRANCH_PHOTOS` on a class is common.
 
-    >>> former, head = (LinearMap(torch.full((2, 1), v), torch.full((2,), v)) for v in (1.0, 2.0))
-    >>> branches(head, former, class_counts=[1000, 10]).bias
-    tensor([1., 2.])
+    >>> former, head = (LinearMap(torch.eye(2), torch.full((2,), v)) for v in (1.0, 2.0))
+    >>> branches = Branches(class_counts=[1000, 10])(head, former)
+    >>> branches.is_common, branches.common.bias.tolist(), branches.rare.bias.tolist()
+    (tensor([ True, False]), [1.0, 1.0], [2.0, 2.0])
     """
-    common = torch.tensor([count >= BRANCH_PHOTOS for count in class_counts], device=head.bias.device)
-    weight = torch.where(common[:, None], former.weight, head.weight)
-    return LinearMap(weight, torch.where(common, former.bias, head.bias))
+
+    def __init__(self, class_counts: Sequence[int]) -> None:
+        self.class_counts = tuple(class_counts)
+
+    def __call__(self, head: LinearMap, former: LinearMap) -> TwoBranches:
+        """Return both heads in one."""
+        classes, dim = head.weight.shape
+        joined = TwoBranches(dim, classes).to(head.weight.device)
+        joined.rare.load_state_dict(head._asdict())
+        joined.common.load_state_dict(former._asdict())
+        joined.is_common.copy_(torch.tensor(self.class_counts) >= BRANCH_PHOTOS)
+        return joined
 
 
-POSTHOC: dict[str, Callable[..., LinearMap]] = {
-    "tau_normalisation": tau_normalisation,
-    "logit_adjustment": logit_adjustment,
-    "branches": branches,
+POSTHOC: dict[str, type[HeadCorrection]] = {
+    "tau_normalisation": TauNormalisation,
+    "logit_adjustment": LogitAdjustment,
+    "branches": Branches,
 }

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from statistics import mean
 
+from fscl.records import Pair
 from fscl.report.published import ARROWS, is_published
 from fscl.report.spread import Spread, spread
-from fscl.report.study import Pair, Study
+from fscl.report.study import Study
 from fscl.report.tables import Entry, Row, Section, Table, ratio_title
 
 # Balanced accuracy, so that recall bought with the other class earns nothing. Absolute bands, so that arrows of

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from fscl.report.study import Figures, Study
+from fscl.records import Metrics
+from fscl.report.study import Study
 
 
 def figures_frame(study: Study) -> pd.DataFrame:
@@ -19,19 +20,19 @@ def figures_frame(study: Study) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for cell in study.cells:
         key = cell.cell
-        about = {"cell": str(key), "pair": key.pair, "method": key.method, "ratio": key.ratio, "seed": key.seed}
+        about = {"cell": key.name, "pair": key.pair, "method": key.method, "ratio": key.ratio, "seed": key.seed}
         about |= {"status": cell.status, "reason": cell.reason}
         if cell.status != "done":
             rows.append(about | dict.fromkeys(("epoch", "kept", "decision", "threshold")))
         for epoch, evaluation in cell.evaluations.items():
-            for decision, figures in evaluation.decisions().items():
+            for decision, figures in evaluation.by_decision().items():
                 threshold = evaluation.threshold.value if evaluation.threshold and decision == "threshold" else None
                 choice = {"epoch": epoch, "kept": evaluation is cell.result, "decision": decision}
                 rows.append(about | choice | {"threshold": threshold} | _flat(figures))
     return pd.DataFrame(rows)
 
 
-def _flat(figures: Figures) -> dict[str, Any]:
+def _flat(figures: Metrics) -> dict[str, Any]:
     plain = asdict(figures)
     bins = plain.pop("recall_by_bin") | plain.pop("recall_by_shot")
     classes = {f"class:{n}" if n in bins else n: recall for n, recall in plain.pop("recall_by_class").items()}

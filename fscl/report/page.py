@@ -9,18 +9,18 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from fscl.atomic import write_text
+from fscl.config import SIMILARITY
 from fscl.errors import OutputError
 from fscl.printable import printable
 from fscl.report.ablation import ablation_table
-from fscl.report.architecture import draw_architecture
-from fscl.report.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
-from fscl.report.figures import draw_figures
+from fscl.report.charts.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
+from fscl.report.charts.panels import validation_note
+from fscl.report.charts.recall import draw_charts
 from fscl.report.frame import figures_frame
+from fscl.report.headline import headline
 from fscl.report.paired import paired_frame, paired_table, seeds_note
-from fscl.report.panels import validation_note
 from fscl.report.published import published_recalls
 from fscl.report.study import Study, read_study
-from fscl.report.summary import summary
 from fscl.report.tables import (
     choices_table,
     effort_table,
@@ -31,6 +31,7 @@ from fscl.report.tables import (
 )
 
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", CARD: "var(--card)"}
+ARCHITECTURE = Path(__file__).parent / "templates" / "architecture.svg"
 MARKDOWN_SPECIAL = re.compile(r"([\\`*<>\[\]|#])")
 READING = (
     "Bold: the highest in its row, and those not worse: within one standard deviation of it. Never bold is a method "
@@ -88,8 +89,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     if page.suffix != ".html" or page.is_dir():
         raise OutputError(f"expected a page ending in .html, got {page}; for example {page / 'report.html'}")
     study = read_study(folder)
-    architecture = draw_architecture(study)
-    drawings = [*draw_figures(study), *([architecture] if architecture else [])]
+    drawings = [*draw_charts(study), *draw_architecture(study)]
     content = _content(study, drawings)
     files = {
         page: printable(_environment(html=True).get_template("page.html.j2").render(content)),
@@ -106,6 +106,17 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}; choose a place that can be written") from error
     return page
+
+
+def draw_architecture(study: Study) -> list[Drawing]:
+    """Return the drawing of how the loss is made; none where no method of the study has the similarity term."""
+    terms = {term for cell in study.cells if cell.curve for term in cell.curve.terms}
+    if not any(term.startswith(SIMILARITY) for term in terms):
+        return []
+    svg = ARCHITECTURE.read_text(encoding="utf-8")
+    description = svg.partition("<desc>")[2].partition("</desc>")[0]
+    subject = "Cross-entropy and feature similarity, of one batch"
+    return [Drawing("architecture", "How the loss is made", subject, description, svg, wide=True)]
 
 
 def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
@@ -130,7 +141,7 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
     ]
     return {
         "study": study.header,
-        "summary": summary(study),
+        "summary": headline(study),
         "pairs": pairs,
         "ablation_table": ablation_table(study),
         "architecture": by_name.get("architecture"),

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from fscl.errors import ConfigurationError, did_you_mean
+from fscl.records import CellRecord, Pair
 from fscl.report.scores import Parts, bursts, common_regions, read_parts
-from fscl.report.study import Cell, Pair, Study
+from fscl.report.study import Study
 from fscl.report.tables import FIGURES, Entry, Row, Section, Table, ratio_title
 from fscl.scoring.crossed import crossed_t
 from fscl.scoring.statistics import PairedT, holm, paired_t
@@ -26,7 +27,7 @@ PROTOCOL = f"the protocol asks for {SEEDS_WANTED} ({SEEDS_WANTED_WHERE_RARE} at 
 ALPHA = 0.05
 Comparison = tuple[str, str]  # method, reference
 Covers = Literal["seeds and test photos", "seeds"]
-By = Mapping[tuple[str, int], Cell]  # cells by method and seed
+By = Mapping[tuple[str, int], CellRecord]  # cells by method and seed
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,10 @@ def _test(
 ) -> tuple[PairedT, Covers]:
     figures = ({seed: _value(cells[method, seed], figure) for seed in seeds} for method in methods)
     own, other = ([value for value in of_method.values() if value is not None] for of_method in figures)
-    known = [found for method in methods for seed in seeds if (found := parts((method, seed)))]
+    known = [part for method in methods for seed in seeds if (part := parts((method, seed)))]
     if len(known) == 2 * len(seeds):
         regions = common_regions(known)
-        of_photos = np.stack([found.of(regions, figure) for found in known])
+        of_photos = np.stack([part.of(regions, figure) for part in known])
         labels = known[0].labels[known[0].places(regions)]
         differences = of_photos[: len(seeds)] - of_photos[len(seeds) :]
         result = crossed_t(np.subtract(own, other).tolist(), differences, labels, bursts(study, regions))
@@ -157,8 +158,8 @@ def paired_table(study: Study, pair: Pair) -> Table | None:
         cells = {(cell.cell.method, cell.cell.seed): cell for cell in study.select(pair, ratio)}
         rows = []
         for method, other in comparisons:
-            found = (tests.get((ratio, method, other, figure)) for figure in TESTED)
-            entries = tuple(_entry(test, mixed=mixed) for test in found)
+            tested = (tests.get((ratio, method, other, figure)) for figure in TESTED)
+            entries = tuple(_entry(test, mixed=mixed) for test in tested)
             title = study.title(method) + ("" if other == reference else f", to {study.title(other)}")
             seeds = len(_common_seeds(cells, method, other, TESTED[0]))
             rows.append(Row(title, f"{seeds} common seed{'' if seeds == 1 else 's'}", entries))
@@ -214,7 +215,7 @@ def _common_seeds(cells: By, method: str, reference: str, figure: str) -> list[i
     return sorted(own & other)
 
 
-def _value(cell: Cell, figure: str) -> float | None:
+def _value(cell: CellRecord, figure: str) -> float | None:
     return cell.result.figures.value(figure) if cell.result else None
 
 

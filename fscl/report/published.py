@@ -1,7 +1,8 @@
 """What the study published, and the figures of ours that it may stand beside."""
 
-from fscl.formats.aihub_species import find_species
-from fscl.report.study import Pair, Study
+from fscl.records import Pair
+from fscl.report.study import Study
+from fscl.species import find_species
 
 # "Feature Similarity Contrastive Learning", table of results: minority recall by method and ratio.
 RECALLS: dict[str, dict[float, float]] = {

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fscl.report.study import Cell, Study
+from fscl.records import CellRecord
+from fscl.report.study import Study
 from fscl.scoring.crossed import photo_parts
 
 LOGIT = "logit:"
@@ -33,13 +34,13 @@ class Parts(NamedTuple):
         return slice(None) if len(regions) == len(self.regions) else np.searchsorted(self.regions, regions)
 
 
-def read_parts(study: Study, cell: Cell) -> Parts | None:
+def read_parts(study: Study, cell: CellRecord) -> Parts | None:
     """Return what each test photo adds to the figures of a cell; None where its scores are missing or do not fit."""
     classes = cell.result.classes if cell.result else []
     if study.folder is None or not classes:
         return None
     columns = ["region_id", "label", *(f"{LOGIT}{name}" for name in classes)]
-    scores = _read(study.folder / "scores" / f"{cell.cell}.parquet", columns)
+    scores = _read(study.folder / "scores" / f"{cell.cell.name}.parquet", columns)
     if scores is None or scores.empty or not scores["label"].isin(classes).all():
         return None
     scores = scores.sort_values("region_id")
@@ -47,8 +48,8 @@ def read_parts(study: Study, cell: Cell) -> Parts | None:
     logits = scores[columns[2:]].to_numpy(dtype=np.float64)
     if not np.isfinite(logits).all():
         return None
-    found = photo_parts(logits, labels, np.isin(classes, cell.cell.minority))
-    return Parts(scores["region_id"].to_numpy(dtype=object), labels, found)
+    by_figure = photo_parts(logits, labels, np.isin(classes, cell.cell.minority))
+    return Parts(scores["region_id"].to_numpy(dtype=object), labels, by_figure)
 
 
 def common_regions(parts: Sequence[Parts]) -> NDArray[np.object_]:

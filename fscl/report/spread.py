@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from fscl.report.study import Cell
+from fscl.records import CellRecord
 from fscl.scoring.chance import GUESSED_AUROC, above_chance, auroc_noise, balanced_accuracy_noise
 
 OF_SCORES = {"auroc", "average_precision", "ece"}  # the other figures hang on the decisions
@@ -34,33 +34,33 @@ def spread(values: Iterable[float | None]) -> Spread | None:
     return Spread(mean(defined), stdev(defined) if len(defined) > 1 else None, len(defined))
 
 
-def kept_spread(cells: Iterable[Cell], figure: str) -> Spread | None:
+def kept_spread(cells: Iterable[CellRecord], figure: str) -> Spread | None:
     """Return a figure over the seeds of `cells`, at argmax and at the epoch that the recipe keeps."""
     return spread(cell.result.figures.value(figure) for cell in cells if cell.result)
 
 
-def above_guessing(cells: Iterable[Cell], figure: str) -> bool:
+def above_guessing(cells: Iterable[CellRecord], figure: str) -> bool:
     """Return whether the cells of a method are above guessing, so that a good `figure` of theirs means something.
 
     Figures of the scores need an AUROC above ½, figures of the decisions a balanced accuracy above 1 / classes: its
     95 % interval over seeds and test photos must not reach that.
     """
-    found = []
+    measured = []
     for result in (cell.result for cell in cells if cell.result):
         figures, counts = result.figures, result.counts
         if figure in OF_SCORES and figures.auroc is not None:
-            found.append((figures.auroc, auroc_noise(list(counts.values())), GUESSED_AUROC))
+            measured.append((figures.auroc, auroc_noise(list(counts.values())), GUESSED_AUROC))
         elif figure not in OF_SCORES and figures.balanced_accuracy is not None:
             tested = sum(recall is not None for recall in figures.recall_by_class.values())
             noise = balanced_accuracy_noise(figures.recall_by_class, counts)
-            found.append((figures.balanced_accuracy, noise, 1 / tested))
-    if not found:
+            measured.append((figures.balanced_accuracy, noise, 1 / tested))
+    if not measured:
         return False
-    values, noise_of_each, chance = zip(*found, strict=True)
+    values, noise_of_each, chance = zip(*measured, strict=True)
     return above_chance(values, noise_of_each, chance[0])
 
 
-def leading(cells: Mapping[str, Sequence[Cell]], figure: str, lower_is_better: bool = False) -> set[str]:
+def leading(cells: Mapping[str, Sequence[CellRecord]], figure: str, lower_is_better: bool = False) -> set[str]:
     """Return the `leaders` among the methods that are above guessing, given the cells of each."""
     counted = {method: own for method, own in cells.items() if above_guessing(own, figure)}
     return leaders({method: kept_spread(own, figure) for method, own in counted.items()}, lower_is_better)

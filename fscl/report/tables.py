@@ -8,9 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from fscl.records import CellRecord, Metrics, Pair
 from fscl.report.published import published_recalls
 from fscl.report.spread import Spread, kept_spread, leading, spread
-from fscl.report.study import Cell, Figures, Pair, Study
+from fscl.report.study import Study
 
 FIGURES = {
     "minority_recall": "minority recall",
@@ -140,10 +141,10 @@ def figures_table(study: Study, pair: Pair) -> Table:
 
 def choices_table(study: Study, pair: Pair) -> Table | None:
     """Return balanced accuracy by epoch (last, best) and decision (argmax, threshold); None without a choice."""
-    choices: dict[str, dict[tuple[float, str], list[Figures]]] = {}
+    choices: dict[str, dict[tuple[float, str], list[Metrics]]] = {}
     for cell in study.select(pair):
         for epoch, evaluation in cell.evaluations.items():
-            for decision, figures in evaluation.decisions().items():
+            for decision, figures in evaluation.by_decision().items():
                 places = choices.setdefault(f"{epoch} epoch, {decision}", {})
                 places.setdefault((cell.cell.ratio, cell.cell.method), []).append(figures)
     if len(choices) < 2:
@@ -171,7 +172,7 @@ def choices_table(study: Study, pair: Pair) -> Table | None:
 def unfinished_table(study: Study) -> Table | None:
     """Return the undefined and failed cells with their reason, and those not run yet; None without any."""
     rows = [
-        Row(str(cell.cell), "", (Entry(cell.status, words=True), Entry(cell.reason or DASH, words=True)))
+        Row(cell.cell.name, "", (Entry(cell.status, words=True), Entry(cell.reason or DASH, words=True)))
         for cell in study.cells
         if cell.status != "done"
     ]
@@ -243,21 +244,21 @@ def terminal_table(study: Study) -> RenderableType:
     return Group(*tables)
 
 
-def _status(cells: list[Cell]) -> str:
+def _status(cells: list[CellRecord]) -> str:
     return ", ".join(sorted({cell.status for cell in cells})) or "not run"
 
 
-def _reasons(cells: list[Cell]) -> str:
+def _reasons(cells: list[CellRecord]) -> str:
     return "; ".join(sorted({cell.reason for cell in cells if cell.reason}))
 
 
-def _seed_count(cells: list[Cell]) -> str:
+def _seed_count(cells: list[CellRecord]) -> str:
     done, asked = sum(cell.status == "done" for cell in cells), len(cells)
     of = f" of {asked}" if done < asked else ""
     return f"{done}{of} seed{'' if asked == 1 else 's'}"
 
 
-def _study_detail(cells: list[Cell], published: float | None) -> str:
+def _study_detail(cells: list[CellRecord], published: float | None) -> str:
     parts = [_seed_count(cells)] if any(cell.result for cell in cells) else []
     parts += [f"published {published:.2f}"] if published is not None else []
     return " · ".join(parts)
@@ -275,11 +276,11 @@ def _kept(study: Study, pair: Pair) -> str:
     return "; ".join(f"{epoch}: {', '.join(titles)}" for epoch, titles in keepers.items()) or EPOCHS["last"]
 
 
-def _train_counts(cells: Iterable[Cell]) -> dict[str, int]:
+def _train_counts(cells: Iterable[CellRecord]) -> dict[str, int]:
     return next((cell.train_counts for cell in cells if cell.train_counts), {})
 
 
-def _train_photos(cells: Iterable[Cell]) -> str:
+def _train_photos(cells: Iterable[CellRecord]) -> str:
     counts = list(_train_counts(cells).values())
     if len(counts) > MOST_CLASSES_LISTED:
         counts = sorted({min(counts), max(counts)})
@@ -299,7 +300,7 @@ def _plain_entry(value: Spread | None, digits: str) -> Entry:
     return Entry(f"{value.mean:{digits}}" + (f" ± {value.sd:{digits}}" if value.sd is not None else ""))
 
 
-def _choice_entry(figures: list[Figures]) -> Entry:
+def _choice_entry(figures: list[Metrics]) -> Entry:
     balanced = spread(each.balanced_accuracy for each in figures)
     if balanced is None:
         return Entry()

@@ -29,10 +29,10 @@ def choose_threshold(scores: NDArray[np.floating], labels: NDArray[np.bool_]) ->
     exact = scores.astype(np.float64)
     lower = np.unique(exact)
     upper = np.append(lower[1:], lower[-1])
-    found = rare.sum() - np.searchsorted(np.sort(exact[rare]), lower, side="right")
+    hits = rare.sum() - np.searchsorted(np.sort(exact[rare]), lower, side="right")
     passed = np.searchsorted(np.sort(exact[~rare]), lower, side="right")
     # Balanced accuracy times twice both counts: whole numbers, so that ties are exact.
-    merit = found * (~rare).sum() + passed * rare.sum()
+    merit = hits * (~rare).sum() + passed * rare.sum()
     best = np.lexsort((upper - lower, merit))[-1]
     middle = lower[best] + (upper[best] - lower[best]) / 2
     return float(middle if middle < upper[best] else lower[best])  # adjacent floats have no middle

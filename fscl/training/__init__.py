@@ -1,1 +1,1 @@
-"""The training loop and what it stands on: device, checkpoints, the photos of a run."""
+"""The training loop and what it needs: plan, optimizer, checkpoints, the photos of a run."""

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
 from fscl.atomic import write_bytes
 from fscl.errors import BundleError, first_line, shown
-from fscl.models.classifier import why_unread
+from fscl.models.weights import why_unread
 
 NUMBERS = {int: (int,), float: (int, float)}  # kinds that may stand for one another
 
@@ -80,9 +80,9 @@ class Checkpoint:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # reading bytes that are no checkpoint, torch raises almost anything
             raise self._unusable(f"cut short? ({why_unread(error)})") from None
-        found = self._strange(state, steps)
-        if found:
-            raise self._unusable(found)
+        reason = self._strange(state, steps)
+        if reason:
+            raise self._unusable(reason)
         try:
             torch.set_rng_state(state["rng"]["cpu"].contiguous())
             if torch.cuda.is_available() and "cuda" in state["rng"]:
@@ -98,9 +98,9 @@ class Checkpoint:
 
     def _strange(self, state: Any, steps: int | None) -> str:
         """Say what of a state is not as this run would have saved it; empty where nothing is."""
-        found = _difference(state, self._like(state))
-        if found:
-            return found
+        difference = _difference(state, self._like(state))
+        if difference:
+            return difference
         for name, part in self.parts.items():
             if isinstance(part, Optimizer) and not _same_settings(state[name], part.state_dict()):
                 return f"{name}.param_groups: expected the settings of this run"
@@ -141,9 +141,11 @@ def _same_settings(saved: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
 
 
 def _moments(optimizer: Optimizer, numbers: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return what Adam remembers of the weights of these numbers, as to shapes: fused, it trusts them unseen."""
+    """Return what it remembers of the weights of these numbers, as to shapes: fused, it trusts them unseen."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     known = [n for n in numbers if isinstance(n, int) and 0 <= n < len(weights)]
+    if isinstance(optimizer, SGD):
+        return {n: {"momentum_buffer": weights[n]} for n in known}
     return {n: {"step": torch.zeros(()), "exp_avg": weights[n], "exp_avg_sq": weights[n]} for n in known}
 
 
@@ -170,8 +172,8 @@ def _difference(saved: Any, own: Any, where: str = "") -> str:
         kinds = NUMBERS.get(type(own))
         alike = type(saved) in kinds if kinds else type(saved) is type(own) and saved == own  # a switch
         return "" if alike else f"{place}expected {'a number' if kinds else shown(own)}, got {_kind(saved)}"
-    found = (_difference(one, other, f"{where}.{key}" if where else str(key)) for key, one, other in inner)
-    return next(filter(None, found), "")
+    differences = (_difference(one, other, f"{where}.{key}" if where else str(key)) for key, one, other in inner)
+    return next(filter(None, differences), "")
 
 
 def _kind(value: Any) -> str:

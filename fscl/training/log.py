@@ -12,13 +12,14 @@ from torch import Tensor
 
 from fscl.atomic import write_bytes
 from fscl.errors import ConfigurationError, DivergenceError
-from fscl.losses.objective import Value
+from fscl.losses.objective import LossValue
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-Figure = Annotated[float, Field(ge=-1e39, le=1e39)]  # float32 ends below; sums of them stay finite
+Number = Annotated[float, Field(ge=-1e39, le=1e39)]  # float32 ends below; sums of them stay finite
+Amount = Annotated[float, Field(ge=0, le=1e39)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -34,27 +35,27 @@ class Line(BaseModel):
 class StepLine(Line):
     """A step: what was minimised, and its unweighted terms."""
 
-    loss: Figure
-    terms: dict[str, Figure]
+    loss: Number
+    terms: dict[str, Number]
 
 
 class Validation(BaseModel):
-    """The figures on validation photos that are shown and drawn."""
+    """The metrics on validation photos that are shown and plotted."""
 
     model_config = ConfigDict(strict=True)
 
-    minority_recall: Figure | None
-    majority_recall: Figure | None
-    balanced_accuracy: Figure | None
-    balanced_log_loss: Figure | None
-    recall_by_class: dict[str, Figure | None]
+    minority_recall: Number | None
+    majority_recall: Number | None
+    balanced_accuracy: Number | None
+    balanced_log_loss: Amount | None
+    recall_by_class: dict[str, Number | None]
 
 
 class EpochLine(Line):
     """The end of an epoch."""
 
     epoch: Count
-    photos_per_second: Figure
+    photos_per_second: Amount
     validation: Validation | None
 
 
@@ -90,13 +91,13 @@ class MetricsLog:
         self._pending: list[tuple[int, int, float, list[str], Tensor]] = []
         lines = path.read_bytes().split(b"\n") if after and path.exists() else []
         read = [(line, _read(line)) for line in lines]
-        self.dropped = sum(found is None for line, found in read[:-1] if line)  # the last may be cut by a kill
-        kept = [(line, found) for line, found in read if found is not None and found["step"] <= after]
-        problems = (found for _, found in kept if found["kind"] == "problem")
-        self._told = {(found.get("split", "train"), found["path"]) for found in problems}
+        self.dropped = sum(entry is None for line, entry in read[:-1] if line)  # the last may be cut by a kill
+        kept = [(line, entry) for line, entry in read if entry is not None and entry["step"] <= after]
+        problems = (entry for _, entry in kept if entry["kind"] == "problem")
+        self._told = {(entry.get("split", "train"), entry["path"]) for entry in problems}
         write_bytes(path, b"".join(line + b"\n" for line, _ in kept))
 
-    def step(self, step: int, epoch: int, learning_rate: float, value: Value) -> None:
+    def step(self, step: int, epoch: int, learning_rate: float, value: LossValue) -> None:
         """Note a step.
 
         Raises:
@@ -180,14 +181,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         OSError: it is not there, or may not be read.
     """
     # Not `splitlines`, which also ends a line at characters that stand in names of files.
-    return [found for line in path.read_bytes().split(b"\n") if (found := _read(line)) is not None]
+    return [entry for line in path.read_bytes().split(b"\n") if (entry := _read(line)) is not None]
 
 
 def _read(line: bytes) -> dict[str, Any] | None:
     """Return a line; None where it is not what was written."""
     try:
-        found: dict[str, Any] = json.loads(line.decode())
-        KINDS.get(Line.model_validate(found).kind, Line).model_validate(found)
+        entry: dict[str, Any] = json.loads(line.decode())
+        KINDS.get(Line.model_validate(entry).kind, Line).model_validate(entry)
     except (ValueError, RecursionError):
         return None
-    return found
+    return entry

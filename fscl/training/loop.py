@@ -4,6 +4,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,26 +14,28 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fscl.bundle import Bundle
+from fscl.bundle import Architecture, Bundle
 from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError, first_line
-from fscl.inference import scores
-from fscl.loading.store import PhotoStore
+from fscl.inference import fit_decisions, scores
+from fscl.loading.regions import Regions
+from fscl.loading.store import PhotoStore, photo_store
+from fscl.lock import held
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
-from fscl.models.classifier import read_weights
+from fscl.models.weights import read_weights
+from fscl.progress import Listener, Silent
+from fscl.run_folder import RunFolder
+from fscl.runtime import Runtime
 from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
-from fscl.training.descent import Descent
 from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
-from fscl.training.photo_store import photo_store
+from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
-from fscl.training.progress import Listener, Silent
-from fscl.training.run_folder import RunFolder
-from fscl.training.runtime import Runtime
+from fscl.training.run import check_run, finish_run, start_run
 from fscl.training.subset import Subset, subset
 
 FLUSH_STEPS = 50  # between looks at the losses, where a look makes the device wait
@@ -66,64 +71,79 @@ def fit(
     """
     listener = listener or Silent()
     photos, runtime = subset(manifest, config), Runtime.start(config.training.workers)
+    if runtime.world_size > 1:
+        said = f"got {runtime.world_size} of torch.distributed"
+        raise ConfigurationError(f"training takes one process, {said}; start it without torchrun")
     for note in photos.source["notes"]:
         listener.note(note)
     check_unchanged(photos.manifest)
     bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
-    descent = Descent(bundle, config, plan, runtime)
+    optimization = Optimization(bundle, config, plan, runtime)
     check_tensorboard(wanted=config.training.tensorboard)
     folder = RunFolder(out)
-    folder.check(config, photos.manifest, resume=resume, overwrite=overwrite)
-    with folder.held():
-        folder.open(config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
+    check_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite)
+    with held(out, by="another run"):
+        start_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
         if not folder.finished:
             for caution in plan.cautions():
                 listener.note(caution)
             store = store or _own_store(config, plan, photos, folder, listener)
-            if store is not None:
-                plan.use(store)
-            _train(bundle, plan, descent, folder, listener)
+            _train(bundle, plan, optimization, folder, listener, store)
+            bundle = optimization.corrected()
+            regions = plan.validation if store is None else store.view(plan.validation)
+            decide = partial(_decided, rows=photos.rows("val"), regions=regions, workers=runtime.workers)
+            finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps), config.training.keep, decide)
     return out
 
 
-def _train(bundle: Bundle, plan: Plan, descent: Descent, folder: RunFolder, listener: Listener) -> None:
-    """Take the steps that are left, then leave the bundle in the folder."""
-    training = bundle.config.training
-    checkpoint = Checkpoint(folder.checkpoint, descent.parts)
+def _decided(bundle: Bundle, *, rows: pd.DataFrame, regions: Regions, workers: int) -> Bundle:
+    """Return a bundle with its decisions, chosen by the bits that it gives when it is opened."""
+    opened = replace(bundle, classifier=deepcopy(bundle.classifier).to(memory_format=torch.contiguous_format))
+    return replace(bundle, decisions=fit_decisions(opened, rows, regions, workers=workers))
+
+
+def _train(
+    bundle: Bundle,
+    plan: Plan,
+    optimization: Optimization,
+    folder: RunFolder,
+    listener: Listener,
+    store: PhotoStore | None,
+) -> None:
+    """Take the steps that are left."""
+    training = optimization.config.training
+    checkpoint = Checkpoint(folder.checkpoint, optimization.parts)
     done = checkpoint.load(plan.steps)
     every = FLUSH_STEPS if plan.runtime.waits_on_read else 1
     log = MetricsLog(folder.metrics, flush_every=every, after=done, tensorboard=training.tensorboard)
     if log.dropped:
         listener.note(f"{log.dropped} damaged lines of {folder.metrics} were dropped")
-    clock = _Clock()
+    validation, clock = plan.validation if store is None else store.view(plan.validation), _Clock()
     with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
-        for drawn in plan.batches(start=done):
-            step = drawn.number
-            if drawn.exhausted:
-                _save(checkpoint, step - 1, log, descent)
-                raise PhotosError(drawn.exhausted)
-            value = descent.step(drawn)
-            log.step(step, plan.epoch(step), descent.learning_rate, value)
-            for row, reason in drawn.failures:
-                log.problem(step, "train", str(plan.train.paths[row]), reason)
-            clock.count(len(drawn.batch.labels))
-            listener.advance(step, plan.steps, clock.photos_per_second, log.latest)
+        for step in plan.batches(done, store):
+            number, epoch = step.number, plan.epoch(step.number)
+            if step.exhausted:
+                _save(checkpoint, number - 1, log, optimization)
+                raise PhotosError(step.exhausted)
+            value = optimization.step(step)
+            log.step(number, epoch, optimization.learning_rate, value)
+            for row, reason in step.failures:
+                log.problem(number, "train", plan.train.name(row), reason)
+            clock.count(len(step.batch.labels))
+            listener.advance(number, plan.steps, clock.photos_per_second, log.latest)
 
-            if plan.ends_epoch(step):
-                found = _validated(step, bundle, plan, log, descent)
-                log.epoch(plan.epoch(step), step, clock.photos_per_second, found and found.figures)
-                if found and _is_best(found, step, bundle, plan, checkpoint):
-                    checkpoint.best_log_loss = found.figures["balanced_log_loss"]
-                    bundle.at(plan.epoch(step), step).save(folder.best)
+            if plan.ends_epoch(number):
+                validated = _validated(number, bundle, validation, plan.runtime.workers, log, optimization)
+                log.epoch(epoch, number, clock.photos_per_second, validated and validated.metrics)
+                if validated and _is_best(validated, number, optimization.config, plan, checkpoint):
+                    checkpoint.best_log_loss = validated.metrics["balanced_log_loss"]
+                    bundle.at(epoch, number).save(folder.best)
             stop = interrupt.requested
             if stop or checkpoint.age_seconds >= training.checkpoint_seconds:
-                _save(checkpoint, step, log, descent)
+                _save(checkpoint, number, log, optimization)
             if stop:
-                raise KeyboardInterrupt(f"stopped after step {step} of {plan.steps}")
-
-    descent.correct_head()
-    folder.finish(bundle.at(plan.epoch(plan.steps), plan.steps))
+                raise KeyboardInterrupt(f"stopped after step {number} of {plan.steps}")
 
 
 def _own_store(
@@ -182,7 +202,8 @@ def untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
         minority=photos.minority,
         train_counts=photos.train_counts,
         preprocessing=preprocessing,
-        config=config,
+        architecture=Architecture(backbone=classifier.architecture, head=model.head, taps=tuple(classifier.layers)),
+        config=config.record(),
         epoch=0,
         step=0,
     )
@@ -230,63 +251,63 @@ def _told_what_is_kept(checkpoint: Checkpoint) -> Iterator[None]:
         raise
 
 
-def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, descent: Descent) -> None:
+def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, optimization: Optimization) -> None:
     """Write a checkpoint, once everything up to it is known to be finite."""
     log.flush()
-    descent.require_finite(step)
+    optimization.require_finite(step)
     checkpoint.save(step)
 
 
 class _Validation(NamedTuple):
-    """The figures on the validation photos that could be read, and how many the class with the fewest has of them."""
+    """The metrics on the validation photos that could be read, and how many the class with the fewest has of them."""
 
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     fewest: int
 
 
-def _validated(step: int, bundle: Bundle, plan: Plan, log: MetricsLog, descent: Descent) -> _Validation | None:
-    """Return the figures on the validation photos, None where there are none; note those that cannot be read.
+def _validated(
+    step: int, bundle: Bundle, validation: Regions, workers: int, log: MetricsLog, optimization: Optimization
+) -> _Validation | None:
+    """Return the metrics on the validation photos, None where there are none; note those that cannot be read.
 
     Losses and weights are looked at first: they name the step and the term that logits would not.
     """
     log.flush()
-    descent.require_finite(step)
-    validation, training = plan.validation, bundle.config.training
+    optimization.require_finite(step)
     if not len(validation):
         return None
-    found = scores(
+    scored = scores(
         bundle.classifier,
         validation,
         bundle.preprocessing,
-        batch_size=training.batch_size,
-        workers=plan.runtime.workers,
+        batch_size=optimization.config.training.batch_size,
+        workers=workers,
     )
-    for row, reason in found.failures:
-        log.problem(step, "val", str(validation.paths[row]), reason)
-    if not np.isfinite(found.logits).all():
-        raise DivergenceError(
-            f"step {step}: a logit of a validation photo is not finite at learning rate {descent.learning_rate:.3g}"
-        )
-    labels = validation.labels[found.rows]
-    measured = figures(
-        found.logits,
+    for row, reason in scored.failures:
+        log.problem(step, "val", validation.name(row), reason)
+    if not np.isfinite(scored.logits).all():
+        rate = f"{optimization.learning_rate:.3g}"
+        raise DivergenceError(f"step {step}: a logit of a validation photo is not finite at learning rate {rate}")
+    labels = validation.labels[scored.rows]
+    metrics = figures(
+        scored.logits,
         labels,
         classes=bundle.classes,
         minority=bundle.minority,
         train_counts=bundle.train_counts,
     )
     # Over the other classes alone these would say more than the photos do.
-    measured |= dict.fromkeys(OVER_ALL_CLASSES) if lacking(measured) else {}
-    photos = {(label, validation.paths[row]) for label, row in zip(labels.tolist(), found.rows.tolist(), strict=True)}
-    counts = Counter(label for label, _ in photos)
-    return _Validation(measured, min(counts[label] for label in range(len(bundle.classes))))
+    metrics |= dict.fromkeys(OVER_ALL_CLASSES) if lacking(metrics) else {}
+    rows = zip(labels.tolist(), scored.rows.tolist(), strict=True)
+    counts = Counter(label for label, _ in {(label, validation.photos[row]) for label, row in rows})
+    return _Validation(metrics, min(counts[label] for label in range(len(bundle.classes))))
 
 
-def _is_best(found: _Validation, step: int, bundle: Bundle, plan: Plan, checkpoint: Checkpoint) -> bool:
+def _is_best(validated: _Validation, step: int, config: Config, plan: Plan, checkpoint: Checkpoint) -> bool:
     unfinished = step <= plan.stages[-1].start  # an epoch of an earlier stage is not the method
-    if found.fewest < MIN_VALIDATION_PHOTOS or unfinished:
+    if validated.fewest < MIN_VALIDATION_PHOTOS or unfinished:
         return False
-    if bundle.config.posthoc is not None:  # which corrects the last epoch alone
+    if config.posthoc is not None:  # which corrects the last epoch alone
         return False
-    log_loss = found.figures["balanced_log_loss"]
+    log_loss = validated.metrics["balanced_log_loss"]
     return log_loss is not None and log_loss < checkpoint.best_log_loss

@@ -1,6 +1,6 @@
 """Which batches a run takes, and what is minimised on each: the stages of the recipe, one after another."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, repeat
 from math import cos, pi
@@ -9,37 +9,43 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from fscl.bundle import Bundle
-from fscl.config import Component, Config
-from fscl.config import Stage as Recipe
+from fscl.config import Component, Config, LossTerm, Schedule, Stage
 from fscl.errors import ConfigurationError
 from fscl.loading.device import DevicePhotos
-from fscl.loading.loader import Batch, Failure, Regions, TrainingPhotos, training_loader
+from fscl.loading.loader import Batch, TrainingPhotos, training_loader
 from fscl.loading.mixing import MIXINGS, Mixing
+from fscl.loading.regions import Failure, Regions
 from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
-from fscl.losses import LOSSES, Loss, Objective, Term
+from fscl.losses import LOSSES, Loss, Objective, Term, TorchLoss
 from fscl.registry import build
-from fscl.training.runtime import Runtime
+from fscl.runtime import Runtime
 from fscl.training.subset import Subset
 
 PARTNERS = 1  # tells the seed of photos drawn to be mixed in from that of the photos themselves
-MIXING = 2  # and the draws of mixing from those of the order of photos
+MIXING = 2  # and what mixing draws at random from the order of photos
 
 
 @dataclass(frozen=True)
-class Stage:
+class RunStage:
     """A stretch of the run, from after `start` steps to `stop`, and what is done in it."""
 
-    recipe: Recipe
+    number: int  # its place in the recipe, counted from 0
+    settings: Stage  # what the recipe says of it
     start: int
     stop: int
     sampler: Sampler
     objective: Objective
     mixing: Mixing | None
     partners: Sampler | None  # of photos drawn to be mixed in; None mixes those of a batch among themselves
+
+    def mixes(self, step: int) -> bool:
+        """Whether photos of this step, counted from 1, are mixed."""
+        settings = self.settings.mixing
+        return settings is not None and settings.start <= self.progress(step) < settings.stop
 
     def progress(self, step: int) -> float:
         """Return the share of the stage that is done before a step; steps are counted from 1."""
@@ -50,7 +56,7 @@ class Step(NamedTuple):
     """A step of the run, counted from 1, and its photos."""
 
     number: int
-    stage: Stage
+    stage: RunStage
     batch: Batch
     partners: Batch | None
 
@@ -69,7 +75,7 @@ class Step(NamedTuple):
     ) -> tuple[Float[Tensor, "batch 3 size size"], Int[Tensor, "batch"] | Float[Tensor, "batch classes"]]:
         """Return photos and labels on the device, mixed where the recipe says so, as the seed decides."""
         photos, labels = self.batch.on(device)
-        if self.stage.mixing is None:
+        if self.stage.mixing is None or not self.stage.mixes(self.number):
             return photos, labels
         generator = np.random.default_rng([seed, self.number, MIXING])
         if self.partners is None:
@@ -99,12 +105,12 @@ class Plan:
         self.train, self.validation = (
             Regions.of(photos.rows(split), photos.manifest.root, photos.classes) for split in ("train", "val")
         )
-        minority = [bundle.classes.index(name) for name in bundle.minority]
-        self.photos = TrainingPhotos(self.train, bundle.preprocessing, config.augmentation, minority)
-        self.on_device: DevicePhotos | None = None
+        self.minority = [bundle.classes.index(name) for name in bundle.minority]
+        self.preprocessing, self.augmentation = bundle.preprocessing, config.augmentation
         self.batches_per_epoch = batches_per_epoch(len(self.train), config.training.batch_size)
+        self.schedule = config.training.schedule
         self.steps = config.training.length(self.batches_per_epoch)
-        shares = list(accumulate((recipe.share for recipe in config.stage), initial=0.0))
+        shares = list(accumulate((settings.share for settings in config.stage), initial=0.0))
         ends = [round(self.steps * share / shares[-1]) for share in shares]
         if any(start == stop for start, stop in pairwise(ends)):
             raise ConfigurationError(
@@ -112,11 +118,11 @@ class Plan:
                 "one of them without any; raise --steps or --epochs"
             )
         self.stages = [
-            self._stage(recipe, start, stop, config, bundle)
-            for recipe, (start, stop) in zip(config.stage, pairwise(ends), strict=True)
+            self._stage(number, start, stop, config, bundle) for number, (start, stop) in enumerate(pairwise(ends))
         ]
 
-    def _stage(self, recipe: Recipe, start: int, stop: int, config: Config, bundle: Bundle) -> Stage:
+    def _stage(self, number: int, start: int, stop: int, config: Config, bundle: Bundle) -> RunStage:
+        settings = config.stage[number]
         about_classes = {
             "num_classes": len(bundle.classes),
             "class_names": bundle.classes,
@@ -126,7 +132,7 @@ class Plan:
             "dims": bundle.classifier.dims,
             "head_scale": getattr(bundle.classifier.head, "scale", None),  # None: of a linear head
         }
-        about_draws = {
+        about_sampling = {
             "labels": self.train.labels,
             "batch_size": config.training.batch_size,
             "seed": config.seed,
@@ -134,20 +140,23 @@ class Plan:
         }
 
         def sampler(component: Component, **changed: Any) -> Sampler:
-            return build(SAMPLERS, "sampler", component.name, about_draws | changed, component.options, own=Sampler)
+            return build(
+                SAMPLERS, "sampler", component.name, about_sampling | changed, component.options, own=Sampler
+            )
 
-        mixing = recipe.mixing
-        drawn = sampler(mixing.partners, seed=_other_seed(config.seed)) if mixing and mixing.partners else None
-        return Stage(
-            recipe=recipe,
+        mixing = settings.mixing
+        partners = sampler(mixing.partners, seed=_other_seed(config.seed)) if mixing and mixing.partners else None
+        return RunStage(
+            number=number,
+            settings=settings,
             start=start,
             stop=stop,
-            sampler=sampler(recipe.sampler),
-            objective=_objective(recipe, about_classes | about_model).to(self.runtime.device),
+            sampler=sampler(settings.sampler),
+            objective=_objective(settings, about_classes | about_model).to(self.runtime.device),
             mixing=build(MIXINGS, "mixing", mixing.name, about_classes, mixing.options, own=Mixing)
             if mixing
             else None,
-            partners=drawn,
+            partners=partners,
         )
 
     def cautions(self) -> Iterator[str]:
@@ -159,7 +168,7 @@ class Plan:
                 f"validation lacks {', '.join(lacking)}: it gives no balanced accuracy, and no epoch or threshold is "
                 "chosen on it"
             )
-        if self.photos.augmented_classes < set(self.train.labels.tolist()):
+        if self.augmentation.classes == "minority" and set(self.train.labels.tolist()) - set(self.minority):
             yield (
                 'only the rare class is augmented ([augmentation] classes = "minority"): the model can come to tell '
                 "it by the augmentation, which new photos do not have, and then misses it in them; compare with "
@@ -175,53 +184,76 @@ class Plan:
         return step % self.batches_per_epoch == 0 or step == self.steps
 
     def learning_rate_factor(self, done: int) -> float:
-        """Return what multiplies the learning rate after `done` steps: a cosine from 1 to 0, or one per restart."""
-        starts = [s.start for s in self.stages if s.start == 0 or s.recipe.schedule == "restart"]
+        """Return what multiplies the learning rate after `done` steps, as the schedule says, anew at each restart."""
+        starts = [s.start for s in self.stages if s.start == 0 or s.settings.schedule == "restart"]
         start = max(s for s in starts if s <= done)
         stop = min((s for s in starts if s > done), default=self.steps)
-        return 0.5 * (1 + cos(pi * (done - start) / (stop - start)))
+        climbing = self.schedule.warmup * (stop - start) if start == 0 else 0.0
+        warmed = min(1.0, (done + 1) / climbing) if climbing else 1.0
+        return warmed * scheduled(self.schedule, (done - start) / (stop - start))
 
-    def use(self, store: PhotoStore) -> None:
-        """Take photos from the store: the same photos, only sooner."""
-        self.train, self.validation = store.view(self.train), store.view(self.validation)
-        self.photos.regions = self.train
-        if DevicePhotos.possible(self.photos, self.runtime.device):
-            self.on_device = DevicePhotos(self.photos, self.runtime.device)
-
-    def batches(self, start: int) -> Iterator[Step]:
-        """Yield the steps from after `start` of them to the end."""
+    def batches(self, start: int, store: PhotoStore | None = None) -> Iterator[Step]:
+        """Yield the steps from after `start` of them to the end; a store gives the same photos, only sooner."""
+        loaded = self._loader(self.train if store is None else store.view(self.train))
         for stage in self.stages:
             if start < stage.stop:
                 first = max(stage.start, start)
-                partners = self._loaded(stage, stage.partners, first) if stage.partners else repeat(None)
-                drawn = zip(self._loaded(stage, stage.sampler, first), partners, strict=False)
-                for number, (batch, mixed_in) in enumerate(drawn, start=first + 1):
+                partners = loaded(self._batches(stage, stage.partners, first)) if stage.partners else repeat(None)
+                pairs = zip(loaded(self._batches(stage, stage.sampler, first)), partners, strict=False)
+                for number, (batch, mixed_in) in enumerate(pairs, start=first + 1):
                     yield Step(number, stage, batch, mixed_in)
 
-    def _loaded(self, stage: Stage, sampler: Sampler, first: int) -> Iterator[Batch]:
-        batches = Batches(sampler, start=first, stop=stage.stop, views=stage.recipe.views)
-        if self.on_device is not None:
-            return self.on_device.batches(batches)
-        return iter(training_loader(self.photos, batches, workers=self.runtime.workers))
+    def _loader(self, regions: Regions) -> Callable[[Batches], Iterator[Batch]]:
+        """Return what makes batches of training photos: on the device where it can, else in reading processes."""
+        photos = TrainingPhotos(regions, self.preprocessing, self.augmentation, self.minority)
+        if DevicePhotos.possible(photos, self.runtime.device):
+            return DevicePhotos(photos, self.runtime.device).batches
+        return lambda batches: iter(training_loader(photos, batches, workers=self.runtime.workers))
+
+    def _batches(self, stage: RunStage, sampler: Sampler, first: int) -> Batches:
+        return Batches(
+            sampler,
+            start=first,
+            stop=stage.stop,
+            views=stage.settings.views,
+            rank=self.runtime.rank,
+            world_size=self.runtime.world_size,
+        )
 
 
-def _objective(recipe: Recipe, context: dict[str, Any]) -> Objective:
-    losses = {term.name: build(LOSSES, "loss", term.name, context, term.options, own=Loss) for term in recipe.loss}
+def scheduled(schedule: Schedule, done: float) -> float:
+    """Return what multiplies the learning rate when this share of a stretch, 0 … 1, is done; without warm-up.
+
+    >>> scheduled(Schedule(), 0.5), scheduled(Schedule(name="step"), 0.85)
+    (0.5, 0.1)
+    """
+    if schedule.name == "step":
+        return schedule.factor ** sum(done >= place for place in schedule.at)
+    return 0.5 * (1 + cos(pi * done)) if schedule.name == "cosine" else 1.0
+
+
+def _objective(settings: Stage, context: dict[str, Any]) -> Objective:
+    losses = {term.name: _loss(term, context) for term in settings.loss}
     for name, loss in losses.items():
         if getattr(loss, "sees", None) not in ("logits", "features"):
             raise ConfigurationError(f'loss \'{name}\' does not say what it sees: set sees = "logits" or "features"')
-    if "backbone" not in recipe.trainable and all(loss.sees == "features" for loss in losses.values()):
+    if "backbone" not in settings.trainable and all(loss.sees == "features" for loss in losses.values()):
         raise ConfigurationError(
             f"a stage that trains the head alone needs a loss of the logits, got {', '.join(losses)}; "
             "add cross_entropy"
         )
-    if recipe.mixing is not None:
+    if settings.mixing is not None:
         for name, loss in losses.items():
             if not loss.takes_soft:
                 raise ConfigurationError(
-                    f"loss '{name}' cannot be used with mixing '{recipe.mixing.name}': it wants one class per photo"
+                    f"loss '{name}' cannot be used with mixing '{settings.mixing.name}': it wants one class per photo"
                 )
-    return Objective({term.name: Term(term.weight, losses[term.name], term.ramp) for term in recipe.loss})
+    return Objective({term.name: Term(term.weight, losses[term.name], term.ramp) for term in settings.loss})
+
+
+def _loss(term: LossTerm, context: dict[str, Any]) -> Loss:
+    loss = build(LOSSES, "loss", term.name, context, term.options, own=nn.Module)
+    return loss if isinstance(loss, Loss) else TorchLoss(loss)
 
 
 def _other_seed(seed: int) -> int:

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from fscl.config import Config, Split
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
-from fscl.formats.reasons import tally
 from fscl.manifest.balance import balance_report
 from fscl.manifest.groups import By, why_no_test
 from fscl.manifest.imbalance import measures, profile, thin
+from fscl.manifest.reasons import tally
 from fscl.manifest.splits import (
     BYTE_COPY,
     HELD_OUT,
@@ -124,10 +124,10 @@ def _by(manifest: Manifest, settings: Split) -> By:
 
 def imbalance_line(counts: Mapping[str, int], unit: str = "photos") -> str:
     """Return the long-tail measures of training regions per class in a line; `unit` is what they are called."""
-    found = measures(counts)
-    shown = [f"Gini {found['gini']:.2f}", f"as varied as {found['effective_classes']:.1f} even classes"]
-    if found["imbalance_ratio"] is not None:
-        shown.insert(0, f"largest : smallest class = {found['imbalance_ratio']:.3g} : 1")
+    measured = measures(counts)
+    shown = [f"Gini {measured['gini']:.2f}", f"as varied as {measured['effective_classes']:.1f} even classes"]
+    if measured["imbalance_ratio"] is not None:
+        shown.insert(0, f"largest : smallest class = {measured['imbalance_ratio']:.3g} : 1")
     counted = "" if unit == "photos" else f" ({unit})"
     return f"imbalance in training{counted}: {', '.join(shown)} (of {len(counts)})"
 
@@ -142,16 +142,16 @@ def balance_table(manifest: Manifest) -> Table:
     counts = dict(zip(report["label"], report["train_regions"], strict=True))
     caption = "\n".join([imbalance_line(counts, unit), *_crossing_sites(manifest.rows)])
     title = "photos" if unit == "photos" else f"photos ({unit})"
-    found = Table("class", title=title, title_justify="left", caption=caption, caption_justify="left")
+    table = Table("class", title=title, title_justify="left", caption=caption, caption_justify="left")
     for column in ("train", "val", "test", "sites", "sequences"):
-        found.add_column(column, justify="right")
-    found.add_column("")
+        table.add_column(column, justify="right")
+    table.add_column("")
     for row in report.to_dict("records"):
         regions = [f" ({row[f'{part}_regions']})" if unit == "regions" else "" for part in SPLITS]
         figures = [f"{row[part]}{boxes}" for part, boxes in zip(SPLITS, regions, strict=True)]
         figures += [str(row[column]) for column in ("sites", "sequences")]
-        found.add_row(Text(str(row["label"])), *figures, "" if pd.isna(row["trouble"]) else Text(str(row["trouble"])))
-    return found
+        table.add_row(Text(str(row["label"])), *figures, "" if pd.isna(row["trouble"]) else Text(str(row["trouble"])))
+    return table
 
 
 def _crossing_sites(rows: pd.DataFrame) -> list[str]:
@@ -210,8 +210,8 @@ def rarest(counts: Mapping[str, int]) -> tuple[str, ...]:
     (('boar',), ())
     """
     least = min(counts.values(), default=0)
-    found = tuple(name for name, photos in counts.items() if photos == least)
-    return found if len(found) == 1 else ()
+    fewest = tuple(name for name, photos in counts.items() if photos == least)
+    return fewest if len(fewest) == 1 else ()
 
 
 def tie(counts: Mapping[str, int]) -> str:

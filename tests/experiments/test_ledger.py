@@ -1,14 +1,16 @@
 """What is read back of a study: whatever a file holds, a cell is finished, missing or an error that names it."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from fscl.errors import OutputError
-from fscl.experiments.grid import Cell, Pair
+from fscl.experiments.grid import ClassSet
 from fscl.experiments.ledger import Ledger
+from tests.experiments.records import done
 
-CELL = Cell(Pair.parse("fine", "boar:deer"), "fscl", 1.0, 0)
+CELL = ClassSet.parse("fine", "boar:deer").cell("fscl", 1.0, 0)
 STUDY = {
     "version": 1,
     "title": "mine",
@@ -22,7 +24,7 @@ STUDY = {
 def ledger(tmp_path, quick):
     """Return the ledger of a study with one cell, done by the settings `quick()`."""
     written = Ledger(tmp_path)
-    written.write(CELL, quick().method, "done", provenance={"config_sha256": quick().sha256()})
+    written.write(done(CELL, quick()))
     (tmp_path / "study.json").write_text(json.dumps(STUDY))
     return written
 
@@ -47,26 +49,28 @@ def ledger(tmp_path, quick):
 )
 def test_a_cell_of_another_shape_is_run_again(ledger, quick, change):
     assert ledger.finished(CELL, quick())
-    path = ledger.folder / "cells" / f"{CELL.id}.json"
+    path = ledger.folder / "cells" / f"{CELL.name}.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     assert not ledger.finished(CELL, quick())
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"{", b"null", b"[" * 5000, b"1" * 5000])
 def test_bytes_that_are_no_cell_are_run_again(ledger, quick, content):
-    (ledger.folder / "cells" / f"{CELL.id}.json").write_bytes(content)
+    (ledger.folder / "cells" / f"{CELL.name}.json").write_bytes(content)
     assert not ledger.finished(CELL, quick())
 
 
 def test_a_cell_of_another_version_is_not_overwritten(ledger, quick):
-    path = ledger.folder / "cells" / f"{CELL.id}.json"
+    path = ledger.folder / "cells" / f"{CELL.name}.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 2}))
-    with pytest.raises(OutputError, match=r"fine-fscl-r1-s0\.json: version 2, this fscl knows 1; update it"):
+    with pytest.raises(
+        OutputError, match=r"fine-fscl-r1-s0\.json: expected version 1, got 2; read it with the fscl that"
+    ):
         ledger.finished(CELL, quick())
 
 
 def test_what_the_study_says_is_read_back(ledger):
-    assert ledger.before() == {"settings": STUDY["settings"], "axes": STUDY["axes"]}
+    assert (ledger.before().settings, asdict(ledger.before().axes)) == (STUDY["settings"], STUDY["axes"])
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import pytest
 
 from fscl.experiments import cell
 from fscl.experiments import run as module
-from fscl.experiments.grid import Pair
+from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
-from fscl.formats.scan import scan
-from fscl.loading.loader import Regions
-from fscl.training.progress import Silent
+from fscl.loading.regions import Regions
+from fscl.progress import Silent
+from fscl.scanning.scan import scan
 
-FINE = Pair("fine", ("boar", "deer"), ("deer",))
+FINE = ClassSet("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "quiet": True}
 
 
@@ -26,7 +26,7 @@ def decoded(monkeypatch):
     read = Regions.read
 
     def counting(self, row, preprocessing):
-        seen[self.paths[row]] += 1
+        seen[self.photos[row]] += 1
         return read(self, row, preprocessing)
 
     monkeypatch.setattr(Regions, "read", counting)
@@ -74,7 +74,7 @@ def test_cells_decode_each_photo_once_and_find_the_same(tmp_path, photos, quick,
         configs = {method: quick(method, steps=3, **flags) for method in ("baseline", "fscl")}
         return compare(photos, configs, tmp_path / name, jobs=1, **AXES)
 
-    monkeypatch.setattr(cell, "similarity", lambda *_: None)  # which decodes the few photos that it shows
+    monkeypatch.setattr(cell, "cosine_matrices", lambda *_: None)  # which decodes the few photos that it shows
     stored = study("stored")
     assert set(decoded.values()) == {1}
     decoded.clear()

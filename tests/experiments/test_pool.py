@@ -14,10 +14,11 @@ import pytest
 from fscl.errors import OutputError
 from fscl.experiments import pool
 from fscl.experiments.cell import Task
-from fscl.experiments.grid import Cell, Pair
+from fscl.experiments.grid import ClassSet
 from fscl.experiments.ledger import Ledger
+from tests.experiments.records import done
 
-CELL = Cell(Pair("fine", ("boar", "deer"), ("deer",)), "fscl", 1.0, 0)
+CELL = ClassSet.parse("fine", "boar:deer").cell("fscl", 1.0, 0)
 
 IDLE = """
 import multiprocessing, sys, time
@@ -94,8 +95,7 @@ def test_a_process_killed_after_the_last_cell_loses_nothing(tmp_path, photos, qu
     config = quick()
 
     def write_and_die(*_, **__):
-        found = {"provenance": {"config_sha256": config.sha256()}}
-        Ledger(tmp_path).write(CELL, config.method, "done", **found)
+        Ledger(tmp_path).write(done(CELL, config))
         raise BrokenProcessPool
 
     monkeypatch.setattr(pool, "_run_pool", write_and_die)
@@ -109,3 +109,10 @@ def test_a_process_killed_alone_before_it_is_an_error(tmp_path, photos, quick, m
     monkeypatch.setattr(pool, "_run_pool", die)
     with pytest.raises(OutputError, match="a process was killed though it ran alone"):
         pool.run_at_once([Task(CELL, quick())], photos, tmp_path, jobs=2, quiet=True)
+
+
+@pytest.mark.parametrize(("accelerators", "threads"), [(0, 4), (2, 8), (32, 1)])
+def test_cells_share_the_cores(monkeypatch, accelerators, threads):
+    monkeypatch.setattr(pool, "cores", lambda: 16)
+    monkeypatch.setattr(pool.torch.cuda, "device_count", lambda: accelerators)
+    assert pool.threads_per_cell() == threads

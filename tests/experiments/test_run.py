@@ -10,23 +10,22 @@ from shutil import copytree
 
 import pandas as pd
 import pytest
-from pydantic import TypeAdapter
 
 from fscl.config import with_weight
 from fscl.errors import ConfigurationError, FsclError, OutputError, PhotosError
 from fscl.evaluation import evaluate_run
 from fscl.experiments import cell as cell_module
-from fscl.experiments.grid import Cell, Pair
+from fscl.experiments.grid import ClassSet
 from fscl.experiments.ledger import Ledger, curve
 from fscl.experiments.run import compare, failures, pairs_of
 from fscl.manifest.imbalance import profile_sizes
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
 from fscl.report import paired_frame, read_study
-from fscl.report.study import Curve
 from fscl.report.tables import figures_table, study_table
-from fscl.training.progress import Silent
+from tests.experiments.records import done
 
-FINE = Pair("fine", ("boar", "deer"), ("deer",))
+FINE = ClassSet("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "jobs": 1, "quiet": True}
 
 
@@ -101,9 +100,36 @@ def test_a_cell_is_evaluated_as_its_run_is(tmp_path, photos, quick):
     out = compare(photos, configs(quick, "baseline", **enough), tmp_path / "s", **AXES | {"ratios": [1.0]})
     [(name, record)] = records(out).items()
     own, alone = record["evaluations"]["last"], evaluate_run(out / "runs" / name)
-    assert own["threshold"]["value"] == pytest.approx(alone["threshold"]["value"])
-    assert own["counts"] == alone["counts"]
-    assert own["train_photos"] == record["train_counts"] == alone["train_photos"]
+    assert own["threshold"]["value"] == pytest.approx(alone.threshold.value)
+    assert own["counts"] == alone.counts
+    assert own["train_photos"] == record["train_counts"] == alone.train_photos
+
+
+def test_a_run_that_keeps_no_decisions_is_decided_on_validation(tmp_path, photos, quick, monkeypatch):
+    real, asked = cell_module.evaluate, []
+    monkeypatch.setattr(cell_module, "evaluate", lambda *given, **more: asked.append(given) or real(*given, **more))
+    compare(photos, configs(quick, "baseline"), tmp_path / "s", **AXES | {"ratios": [1.0]})
+    assert asked
+    for _, test, validation in asked:
+        assert set(test.rows["split"]) == {"test"}
+        assert set(validation.rows["split"]) == {"val"}
+
+
+def test_the_scores_of_a_cell_are_those_of_the_epoch_that_it_keeps(tmp_path, photos, quick, monkeypatch):
+    written = []
+    monkeypatch.setattr(Ledger, "write_scores", lambda ledger, cell, scores: written.append(scores))
+    enough = {"val_fraction": 0.7, "test_fraction": 0.1}  # of validation photos, for a best epoch
+    out = compare(photos, configs(quick, "baseline", **enough), tmp_path / "s", **AXES | {"ratios": [1.0]})
+    [record] = records(out).values()
+    assert list(record["evaluations"]) == ["last", "best"]
+    assert len(written) == 1
+
+
+def test_validation_is_thinned_in_all_cells_or_in_none(tmp_path, photos, quick):
+    axes = AXES | {"ratios": [1.0]}
+    out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **axes)
+    with pytest.raises(OutputError, match=r"other settings \(imbalance.thin_validation was True, is False"):
+        compare(photos, configs(quick, "fscl", thin_validation=False), out, **axes)
 
 
 def test_cells_of_other_seeds_train_otherwise(tmp_path, photos, quick):
@@ -199,14 +225,16 @@ def test_other_classes_photos_or_weights_are_refused(tmp_path, photos, quick):
     out = compare(photos, configs(quick, "fscl"), tmp_path / "s", **axes)
     before = records(out)
     with pytest.raises(OutputError, match=r"was run with other classes or settings|pair fine was"):
-        compare(photos, configs(quick, "fscl"), out, **axes | {"pairs": [Pair("fine", ("boar", "hare"), ("hare",))]})
+        compare(
+            photos, configs(quick, "fscl"), out, **axes | {"pairs": [ClassSet("fine", ("boar", "hare"), ("hare",))]}
+        )
     weighed = {"fscl": with_weight(quick("fscl", steps=3), 0.1)}
     with pytest.raises(OutputError, match="was run with other classes or settings"):
         compare(photos, weighed, out, **axes)
     fewer = Manifest(photos.rows.drop(index=[0, 1]).reset_index(drop=True), photos.root)
     with pytest.raises(OutputError, match="holds a study of other photos"):
         compare(fewer, configs(quick, "baseline"), out, **axes)
-    elsewhere = Manifest(photos.rows, copytree(photos.root, tmp_path / "copy"))
+    elsewhere = Manifest(photos.rows.assign(bytes=None), copytree(photos.root, tmp_path / "copy"))
     boxed = Manifest(photos.rows.assign(x=1.0, y=1.0, w=20.0, h=20.0), photos.root)
     for other, said in ((elsewhere, "the root was"), (boxed, r"boxes of \d+ regions")):
         with pytest.raises(OutputError, match=f"holds a study of other photos: {said}"):
@@ -299,7 +327,7 @@ def test_seeds_may_be_added_later(tmp_path, photos, quick):
 
 def test_photos_as_they_are(tmp_path, photos, quick):
     pairs = pairs_of(photos, fine=None, coarse=None, minority=("deer",), base=None)
-    assert pairs == [Pair("all", ("boar", "deer", "hare"), ("deer",))]
+    assert pairs == [ClassSet("all", ("boar", "deer", "hare"), ("deer",))]
     out = compare(photos, configs(quick, "fscl"), tmp_path / "s", **AXES | {"pairs": pairs, "ratios": None})
     (record,) = records(out).values()
     counts = record["train_counts"]
@@ -327,8 +355,8 @@ def test_a_pair_of_labels_with_colons(photos):
 
 
 def test_a_long_tail_over_all_classes(tmp_path, photos, quick):
-    pairs = pairs_of(photos, fine=None, coarse=None, minority=(), base=None, profile="exp")
-    axes = AXES | {"pairs": pairs, "ratios": None, "profile": "exp", "imbalances": [10, 2]}
+    pairs = pairs_of(photos, fine=None, coarse=None, minority=(), base=None, imbalances=[10, 2])
+    axes = AXES | {"pairs": pairs, "ratios": None, "imbalances": [10, 2]}
     out = compare(photos, configs(quick, "oversampling"), tmp_path / "s", **axes)
     found = records(out)
     assert list(found) == ["all-oversampling-exp10-s0", "all-oversampling-exp2-s0"]
@@ -353,11 +381,9 @@ def test_a_long_tail_over_all_classes(tmp_path, photos, quick):
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        ({"profile": "exp"}, "--profile exp --imbalance 100"),
-        ({"imbalances": [100]}, "--profile exp --imbalance 100"),
-        ({"profile": "exp", "imbalances": [10], "ratios": [0.1]}, "--ratios and --profile both"),
-        ({"profile": "exp", "imbalances": [0.1]}, "at least 1, got 0.1"),
-        ({"profile": "exp", "imbalances": [1000], "pairs": [replace(FINE, base=20)]}, "leaves none of 'deer'"),
+        ({"imbalances": [10], "ratios": [0.1]}, "--ratios and --imbalance both"),
+        ({"imbalances": [0.1]}, "at least 1, got 0.1"),
+        ({"imbalances": [1000], "pairs": [replace(FINE, base=20)]}, "leaves none of 'deer'"),
     ],
 )
 def test_a_long_tail_that_cannot_be_is_an_error_before_anything_is_written(tmp_path, photos, quick, axes, message):
@@ -409,8 +435,8 @@ def test_bad_pairs(photos):
         pairs_of(photos, fine=None, coarse=None, minority=("boar", "deer", "hare"), base=None)
     with pytest.raises(ConfigurationError, match="--minority is for all classes at once"):
         pairs_of(photos, fine="boar:deer", coarse=None, minority=("deer",), base=None)
-    with pytest.raises(ConfigurationError, match="--profile is for all classes at once and says which are rare"):
-        pairs_of(photos, fine="boar:deer", coarse=None, minority=(), base=None, profile="exp")
+    with pytest.raises(ConfigurationError, match="--imbalance is for all classes at once and says which are rare"):
+        pairs_of(photos, fine="boar:deer", coarse=None, minority=(), base=None, imbalances=[10])
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -456,15 +482,12 @@ def test_methods_that_split_photos_differently_are_refused(tmp_path, photos, qui
 def test_terms_of_a_stage_are_none_in_the_others():
     steps = [{"kind": "step", "step": 1, "loss": 1.0, "terms": {"supcon": 1.0}}]
     steps += [{"kind": "step", "step": 2, "loss": 2.0, "terms": {"cross_entropy": 2.0}}]
-    terms = curve(steps)["terms"]
-    assert terms == {"supcon": [1.0, None], "cross_entropy": [None, 2.0]}
-    assert TypeAdapter(Curve).validate_python({**curve(steps)}).terms == terms
+    assert curve(steps).terms == {"supcon": [1.0, None], "cross_entropy": [None, 2.0]}
 
 
 def test_no_cell_is_written_that_is_no_json(tmp_path, quick):
-    cell = Cell(FINE, "fscl", 1.0, 0)
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        Ledger(tmp_path).write(cell, quick("fscl").method, "done", seconds=float("nan"))
+    with pytest.raises(ValueError, match="finite number"):
+        Ledger(tmp_path).write(done(FINE.cell("fscl", 1.0, 0), quick("fscl"), seconds=float("nan")))
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -473,10 +496,10 @@ def test_the_curve_is_short_and_keeps_the_mean():
         {"kind": "step", "step": i + 1, "loss": float(i), "terms": {"cross_entropy": 2.0 * i}} for i in range(1000)
     ]
     short = curve(steps)
-    assert len(short["step"]) == len(short["loss"]) == 200
-    assert short["step"][-1] == 1000
-    assert sum(short["loss"]) / 200 == pytest.approx(499.5)
-    assert short["terms"]["cross_entropy"][0] == pytest.approx(4.0)
+    assert len(short.step) == len(short.loss) == 200
+    assert short.step[-1] == 1000
+    assert sum(short.loss) / 200 == pytest.approx(499.5)
+    assert short.terms["cross_entropy"][0] == pytest.approx(4.0)
 
 
 def test_a_damaged_cell_is_run_again(tmp_path, photos, quick):

@@ -5,6 +5,7 @@ import pytest
 
 from fscl import formats
 from fscl.errors import ConfigurationError, PhotosError
+from fscl.formats import FORMATS
 from fscl.formats.reading import Reading
 from fscl.images import read_size
 from fscl.manifest import Manifest
@@ -49,15 +50,35 @@ class TestReading:
             ("t.csv", {"zip_encoding": "cp850"}, "a table"),
             ("photos.parquet", {"box_frame": "upright"}, "a manifest"),
             ("TS_01.고라니", {"box_unit": "pixel"}, "AI Hub's wildlife set"),
+            ("fox.zip", {"date_order": "dmy"}, "class folders in a zip"),
         ],
     )
-    def test_what_is_without_effect_is_refused(self, draw, tmp_path, source, said, kind):
-        draw("photos/fox/1.jpg", "TS_01.고라니/1.jpg")
+    def test_what_is_without_effect_is_refused(self, draw, pack, tmp_path, source, said, kind):
+        draw("photos/fox/1.jpg", "TS_01.고라니/1.jpg", "fox/1.jpg")
+        pack(tmp_path / "fox", below="fox/")
         pd.DataFrame({"file": ["photos/fox/1.jpg"], "label": ["fox"]}).to_csv(tmp_path / "t.csv")
         formats.read(tmp_path / "t.csv").write(tmp_path / "photos.parquet")
         [flag] = (name.replace("_", "-") for name in said)
         with pytest.raises(ConfigurationError, match=f"--{flag} says nothing of {kind}: leave it out for .*{source}"):
             formats.read(tmp_path / source, Reading(**said))
+
+    def test_what_the_user_says_decides_between_formats(self, draw):
+        root = draw("TS_01.고라니/fox/1.jpg", "TS_01.고라니/hare/2.jpg")
+        with pytest.raises(PhotosError, match="label files"):
+            formats.read(root)
+        assert formats.read(root, Reading(layout="-/class")).rows["label"].tolist() == ["fox", "hare"]
+
+
+def test_a_source_is_in_one_format(draw, pack, tmp_path):
+    draw("photos/fox/1.jpg", "fox/1.jpg", "TS_01.고라니/1.jpg")
+    pd.DataFrame({"file": ["photos/fox/1.jpg"], "label": ["fox"]}).to_csv(tmp_path / "t.csv")
+    formats.read(tmp_path / "t.csv").write(tmp_path / "photos.parquet")
+    formats.read(tmp_path / "t.csv").rows[["path", "label"]].to_parquet(tmp_path / "t.parquet")
+    sources = {"photos": "class_folders", "t.csv": "table", "t.parquet": "table", "photos.parquet": "manifest"}
+    sources[pack(tmp_path / "fox", below="fox/").name] = "zip"
+    for source, name in sources.items():
+        assert [key for key, format in FORMATS.items() if format.recognises(tmp_path / source)] == [name]
+    assert next(key for key, format in FORMATS.items() if format.recognises(tmp_path / "TS_01.고라니")) == "aihub"
 
 
 class _Polish(ZipInfo):

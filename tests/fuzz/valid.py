@@ -10,12 +10,12 @@ from PIL import Image
 
 from fscl import methods
 from fscl.config import Config, resolve, settings
-from fscl.experiments.grid import Pair
+from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
-from fscl.formats.scan import scan
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
+from fscl.scanning.scan import scan
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
 from tests.fuzz import mutations
 
 QUICK = {"backbone": "test_resnet", "image_size": 32, "batch_size": 4, "workers": 0, "by": "photo"}
@@ -87,7 +87,7 @@ def prepare(ground: Path) -> None:
         name: resolve([(name, methods.read(name)), ("", settings(QUICK | {"steps": 1}))])
         for name in ("baseline", "fscl")
     }
-    pairs = [Pair("fine", ("boar", "deer"), ("deer",))]
+    pairs = [ClassSet("fine", ("boar", "deer"), ("deer",))]
     compare(
         photos, cells, ground / "study", pairs=pairs, ratios=[0.75], seeds=[0], title="photos", jobs=1, quiet=True
     )

@@ -6,7 +6,8 @@ from torchvision.transforms.v2 import functional
 
 from fscl.config import Augmentation, Preprocessing
 from fscl.loading import augment as module
-from fscl.loading.augment import RandomAugmentation, model_input
+from fscl.loading.augment import RandomAugmentation
+from fscl.loading.regions import model_input
 
 
 @pytest.fixture(scope="module")

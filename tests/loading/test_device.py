@@ -8,7 +8,8 @@ import torch
 
 from fscl.config import Augmentation, Preprocessing
 from fscl.loading.device import DevicePhotos
-from fscl.loading.loader import Regions, TrainingPhotos, training_loader
+from fscl.loading.loader import TrainingPhotos, training_loader
+from fscl.loading.regions import Regions
 from fscl.loading.samplers import Batches, OversamplingSampler
 from fscl.loading.store import PhotoStore
 
@@ -19,7 +20,7 @@ PREPROCESSING = Preprocessing(image_size=32)
 def regions(tmp_path, class_folders, photos):
     found = Regions.of(photos.rows, copytree(class_folders, tmp_path / "photos"), ["boar", "deer", "hare"])
     for row in (70, 71):
-        Path(found.paths[row]).write_bytes(b"")
+        Path(found.photos[row]).write_bytes(b"")
     return found
 
 
@@ -47,7 +48,7 @@ def test_batches_are_those_of_the_loader(regions, stored, resident, classes):
 
 
 def test_a_class_without_readable_photos_is_told(regions, tmp_path):
-    for path, label in zip(regions.paths, regions.labels, strict=True):
+    for path, label in zip(regions.photos, regions.labels, strict=True):
         if label == 1:
             Path(path).write_bytes(b"")
     stored = PhotoStore.build(regions, PREPROCESSING, tmp_path / "other").view(regions)

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from fscl.config import Augmentation, Preprocessing
-from fscl.loading.loader import Regions, TrainingPhotos, inference_loader, training_loader
-from fscl.loading.samplers import Batches, Draw, NaturalSampler
+from fscl.loading.loader import TrainingPhotos, inference_loader, training_loader
+from fscl.loading.regions import Regions
+from fscl.loading.samplers import Batches, NaturalSampler, Sample
 
 PREPROCESSING = Preprocessing(image_size=32)
 PLAIN = Augmentation(flip=0, randaugment_operations=0, jitter=(0, 0, 0, 0))
@@ -35,9 +36,9 @@ def test_drawing_photos_leaves_the_global_generator_alone(regions):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_draw_seed_decides_the_augmentation(regions):
+def test_the_seed_decides_the_augmentation(regions):
     photos = TrainingPhotos(regions, PREPROCESSING, Augmentation(), minority=[])
-    first, again, other = (photos[[Draw(3, seed)]].photos for seed in (7, 7, 8))
+    first, again, other = (photos[[Sample(3, seed)]].photos for seed in (7, 7, 8))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -47,37 +48,37 @@ def test_only_the_minority_is_augmented_on_request(regions):
     photos = TrainingPhotos(regions, PREPROCESSING, settings, minority=[1])
     plain = TrainingPhotos(regions, PREPROCESSING, PLAIN, minority=[1])
     boar, deer = (int(np.flatnonzero(regions.labels == label)[0]) for label in (0, 1))
-    some, none = photos[[Draw(boar, 1), Draw(deer, 1)]], plain[[Draw(boar, 1), Draw(deer, 1)]]
+    some, none = photos[[Sample(boar, 1), Sample(deer, 1)]], plain[[Sample(boar, 1), Sample(deer, 1)]]
     assert torch.equal(some.photos[0], none.photos[0])
     assert not torch.equal(some.photos[1], none.photos[1])
-    alone = photos[[Draw(deer, 1)]]
+    alone = photos[[Sample(deer, 1)]]
     assert torch.equal(some.photos[1:], alone.photos)
 
 
 def test_the_minority_of_a_batch_is_augmented_by_its_own_seeds(regions):
     photos = TrainingPhotos(regions, PREPROCESSING, Augmentation(classes="minority"), minority=[1])
     boar, deer = (int(np.flatnonzero(regions.labels == label)[0]) for label in (0, 1))
-    together = photos[[Draw(boar, 5), Draw(deer, 6), Draw(boar + 1, 7), Draw(deer + 1, 8)]].photos
-    assert torch.equal(together[1::2], photos[[Draw(deer, 6), Draw(deer + 1, 8)]].photos)
+    together = photos[[Sample(boar, 5), Sample(deer, 6), Sample(boar + 1, 7), Sample(deer + 1, 8)]].photos
+    assert torch.equal(together[1::2], photos[[Sample(deer, 6), Sample(deer + 1, 8)]].photos)
 
 
 def test_training_without_augmentation_sees_what_inference_sees(regions):
     plain = TrainingPhotos(regions, PREPROCESSING, PLAIN, minority=[])
     batch = next(iter(inference_loader(regions, PREPROCESSING, batch_size=4, workers=0)))
-    assert torch.equal(plain[[Draw(row, 0) for row in range(4)]].photos, batch.photos)
+    assert torch.equal(plain[[Sample(row, 0) for row in range(4)]].photos, batch.photos)
     assert batch.photos.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_an_unreadable_photo_is_replaced_by_one_of_its_class(regions, tmp_path):
     (tmp_path / "empty.jpg").touch()
-    paths = list(regions.paths)
-    row = int(np.flatnonzero(regions.labels == 1)[0])
+    paths = list(regions.photos)
+    row = int(np.flatnonzero(regions.labels == 1)[3])
     paths[row] = tmp_path / "empty.jpg"
     broken = Regions(paths, regions.boxes, regions.labels)
-    batch = TrainingPhotos(broken, PREPROCESSING, PLAIN, minority=[])[[Draw(row, 0)]]
+    batch = TrainingPhotos(broken, PREPROCESSING, PLAIN, minority=[])[[Sample(row, 0)]]
     assert (batch.labels.tolist(), batch.rows) == ([1], [row])
     assert batch.failures == [(row, "empty file")]
-    next_one = TrainingPhotos(regions, PREPROCESSING, PLAIN, minority=[])[[Draw(row + 1, 0)]]
+    next_one = TrainingPhotos(regions, PREPROCESSING, PLAIN, minority=[])[[Sample(row + 1, 0)]]
     assert torch.equal(batch.photos, next_one.photos)
     seen = next(iter(inference_loader(broken, PREPROCESSING, batch_size=200, workers=0)))
     assert row not in seen.rows
@@ -87,7 +88,7 @@ def test_an_unreadable_photo_is_replaced_by_one_of_its_class(regions, tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_class_without_any_readable_photo_is_told_with_the_batch(regions, tmp_path, workers):
-    paths = np.where(regions.labels == 1, tmp_path / "gone.jpg", np.array(regions.paths, dtype=object)).tolist()
+    paths = np.where(regions.labels == 1, tmp_path / "gone.jpg", np.array(regions.photos, dtype=object)).tolist()
     gone = TrainingPhotos(Regions(paths, regions.boxes, regions.labels), PREPROCESSING, PLAIN, minority=[])
     batches = Batches(NaturalSampler(regions.labels, 32, seed=0), start=0, stop=1)
     batch = next(iter(training_loader(gone, batches, workers=workers)))
@@ -102,7 +103,7 @@ def test_augmenting_leaves_the_generators_of_accelerators_alone(regions, monkeyp
         raise AssertionError("an accelerator was reseeded")
 
     monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded)
-    TrainingPhotos(regions, PREPROCESSING, Augmentation(), minority=[])[[Draw(3, 7)]]
+    TrainingPhotos(regions, PREPROCESSING, Augmentation(), minority=[])[[Sample(3, 7)]]
 
 
 def test_photos_are_resized_as_torchvision_resizes_them(regions):

@@ -117,3 +117,18 @@ def test_photos_of_a_camera_differ_from_pillows_by_rounding_alone(shared_data):
         apart = np.abs(found.astype(int) - expected)
         assert apart.max() <= tolerance, ours
         assert apart.mean() < 1.5
+
+
+@pytest.mark.parametrize("box", [(3, 2, 12, 20), (0, 0, 24, 31), (10, 20, 9, 11)])
+def test_a_zoom_is_torchvisions_resized_crop_inside_the_rim(photos, box):
+    """At the rim torchvision repeats the crop's last pixels, and a zoom looks at those beside it."""
+    top, left, height, width = box
+    expected = functional.resized_crop(photos, *box, list(photos.shape[2:]), antialias=False)
+    rows, columns = photos.shape[2:]
+    down, right = height / rows, width / columns
+    matrix = torch.tensor([[right, 0, left + width / 2 - columns / 2], [0, down, top + height / 2 - rows / 2]])
+    zoomed = operations.zoom(photos, matrix.expand(len(photos), -1, -1))
+    rim_y, rim_x = (int(np.ceil(0.5 / share)) for share in (down, right))
+    inner = (..., slice(rim_y, rows - rim_y), slice(rim_x, columns - rim_x))
+    assert (zoomed[inner].int() - expected[inner].int()).abs().max() <= 1
+    assert box != (0, 0, 24, 31) or torch.equal(zoomed, photos)

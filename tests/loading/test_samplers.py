@@ -173,7 +173,7 @@ def test_no_process_has_a_batch_of_one(photos, batch_size, world_size, views):
         with pytest.raises(ConfigurationError, match=rf"{world_size} processes need 2 photos .*got {smallest}"):
             Batches(sampler, **run)
         return
-    assert all(len(draws) >= 2 for rank in range(world_size) for draws in Batches(sampler, rank=rank, **run))
+    assert all(len(samples) >= 2 for rank in range(world_size) for samples in Batches(sampler, rank=rank, **run))
 
 
 @given(world_size=st.integers(1, 5), seed=st.integers(0, 5))
@@ -182,19 +182,19 @@ def test_processes_share_every_batch_without_overlap(world_size, seed):
     whole = list(Batches(sampler, start=2, stop=9))
     shards = [list(Batches(sampler, start=2, stop=9, rank=r, world_size=world_size)) for r in range(world_size)]
     for batch, *parts in zip(whole, *shards, strict=True):
-        assert sorted(draw for part in parts for draw in part) == sorted(batch)
+        assert sorted(sample for part in parts for sample in part) == sorted(batch)
         assert all(parts)
 
 
 def test_a_photo_drawn_twice_is_augmented_differently():
     batches = Batches(OversamplingSampler(labels_of([30, 2]), 16, 0), start=0, stop=20)
-    draws = [draw for batch in batches for draw in batch]
-    assert len({draw.seed for draw in draws}) == len(draws)
+    samples = [sample for batch in batches for sample in batch]
+    assert len({sample.seed for sample in samples}) == len(samples)
 
 
 def test_photos_are_augmented_otherwise_in_other_runs_and_epochs():
     runs = [Batches(NaturalSampler(labels_of([20, 12]), 16, seed), start=0, stop=4) for seed in range(3)]
-    seeds = [draw.seed for batches in runs for batch in batches for draw in batch]
+    seeds = [sample.seed for batches in runs for batch in batches for sample in batch]
     assert len(set(seeds)) == len(seeds) == 3 * 2 * 32
 
 

@@ -18,7 +18,8 @@ import torch
 from fscl.config import Augmentation, Preprocessing
 from fscl.errors import OutputError
 from fscl.images import UnreadableError
-from fscl.loading.loader import Regions, TrainingPhotos, inference_loader, training_loader
+from fscl.loading.loader import TrainingPhotos, inference_loader, training_loader
+from fscl.loading.regions import Regions
 from fscl.loading.samplers import Batches, NaturalSampler
 from fscl.loading.store import NoRoomError, PhotoStore
 
@@ -35,16 +36,16 @@ def regions(root, photos):
     """Return regions with a whole photo, two boxes of one photo, and a truncated photo among them."""
     found = Regions.of(photos.rows, root, ["boar", "deer", "hare"])
     found.boxes[1], found.boxes[2] = (4.0, 3.0, 20.0, 30.0), (0.0, 0.0, 9.5, 9.5)
-    paths = list(found.paths)
+    paths = list(found.photos)
     paths[2] = paths[1]
     broken = Path(paths[7])
     broken.write_bytes(broken.read_bytes()[:400])
-    return replace(found, paths=paths)
+    return replace(found, photos=paths)
 
 
 def test_it_gives_what_decoding_gives(regions, tmp_path):
     viewed = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").view(regions)
-    assert viewed.stored.has_all(PREPROCESSING)
+    assert viewed.all_stored(PREPROCESSING)
     for row in range(len(regions)):
         if row == 7:
             for source in (regions, viewed):
@@ -83,32 +84,32 @@ def test_it_reads_no_photo_again(regions, tmp_path, root):
 def test_thinned_rows_in_any_order_share_it(regions, tmp_path):
     store = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store")
     rows = [50, 2, 1, 90]
-    some = Regions([regions.paths[r] for r in rows], regions.boxes[rows], regions.labels[rows])
+    some = Regions([regions.photos[r] for r in rows], regions.boxes[rows], regions.labels[rows])
     viewed = store.view(some)
     for place, row in enumerate(rows):
         assert (viewed.resized(place, PREPROCESSING) == regions.resized(row, PREPROCESSING)).all()
 
 
 def test_what_it_does_not_have_is_decoded(regions, tmp_path):
-    few = Regions(regions.paths[:5], regions.boxes[:5], regions.labels[:5])
+    few = Regions(regions.photos[:5], regions.boxes[:5], regions.labels[:5])
     viewed = PhotoStore.build(few, PREPROCESSING, tmp_path / "store").view(regions)
-    assert not viewed.stored.has_all(PREPROCESSING)
+    assert not viewed.all_stored(PREPROCESSING)
     assert (viewed.resized(20, PREPROCESSING) == regions.resized(20, PREPROCESSING)).all()
     for other in (Preprocessing(image_size=16), Preprocessing(image_size=32, crop_margin=0.5)):
-        assert not viewed.stored.has_all(other)
+        assert not viewed.all_stored(other)
         assert (viewed.resized(1, other) == regions.resized(1, other)).all()
     assert viewed.resized(1, Preprocessing(image_size=16)).shape == (16, 16, 3)
 
 
 def test_it_travels_as_its_path(regions, tmp_path):
     viewed = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").view(regions)
-    sent = pickle.dumps(viewed.stored.store)
+    sent = pickle.dumps(viewed.store)
     assert len(sent) < 1000
-    assert (pickle.loads(sent)[5] == viewed.stored.store[5]).all()
+    assert (pickle.loads(sent)[5] == viewed.store[5]).all()
 
 
 def test_it_is_built_once(regions, tmp_path, monkeypatch):
-    readable = Regions(regions.paths[8:], regions.boxes[8:], regions.labels[8:])
+    readable = Regions(regions.photos[8:], regions.boxes[8:], regions.labels[8:])
     seen = []
     first = PhotoStore.build(readable, PREPROCESSING, tmp_path / "store", progress=lambda *done: seen.append(done))
     assert seen[-1] == (112, 112)
@@ -121,8 +122,8 @@ def test_it_is_built_once(regions, tmp_path, monkeypatch):
 def test_a_changed_photo_or_another_manifest_makes_another(regions, tmp_path):
     folder = tmp_path / "store"
     first = PhotoStore.build(regions, PREPROCESSING, folder)
-    photo = Path(regions.paths[3])
-    shutil.copyfile(regions.paths[100], photo)
+    photo = Path(regions.photos[3])
+    shutil.copyfile(regions.photos[100], photo)
     os.utime(photo, ns=(1, 1))
     second = PhotoStore.build(regions, PREPROCESSING, folder)
     assert second.folder != first.folder
@@ -133,7 +134,7 @@ def test_a_changed_photo_or_another_manifest_makes_another(regions, tmp_path):
 
 
 def test_a_photo_that_is_mended_is_stored_by_the_next_call(regions, tmp_path, class_folders):
-    folder, broken = tmp_path / "store", Path(regions.paths[7])
+    folder, broken = tmp_path / "store", Path(regions.photos[7])
     store = PhotoStore.build(regions, PREPROCESSING, folder)
     assert list(store.problems.values()) == ["truncated file"]
     stat = broken.stat()
@@ -152,10 +153,10 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from fscl.config import Preprocessing
-from fscl.loading import store
-from fscl.loading.loader import Regions
+from fscl.loading import store, store_files
+from fscl.loading.regions import Regions
 
-store.SECONDS_BETWEEN_FLUSHES = 0.0
+store_files.SECONDS_BETWEEN_FLUSHES = 0.0
 paths = sorted(Path(sys.argv[1]).glob("*/*.jpg"))
 regions = Regions(paths, np.full((len(paths), 4), np.nan), np.zeros(len(paths), dtype=np.int64))
 
@@ -258,7 +259,7 @@ def test_photos_in_an_archive_are_stored(class_folders, tmp_path):
     regions = Regions(paths, np.full((5, 4), np.nan), np.zeros(5, dtype=np.int64))
     viewed = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").view(regions)
     assert (viewed.resized(3, PREPROCESSING) == regions.resized(3, PREPROCESSING)).all()
-    before = viewed.stored.store.folder
+    before = viewed.store.folder
     os.utime(archive, ns=(1, 1))
     assert PhotoStore.build(regions, PREPROCESSING, tmp_path / "store").folder != before
 

@@ -4,13 +4,14 @@ import torch
 
 from fscl.losses import (
     ClassBalancedLoss,
+    CrossEntropyLoss,
     LabelAwareSmoothingLoss,
     LDAMLoss,
     LogitAdjustedLoss,
     ProCoLoss,
 )
 from fscl.losses.class_counts import counts, log_prior
-from fscl.models.heads import LinearMap, logit_adjustment
+from fscl.models.heads import LinearMap, LogitAdjustment
 
 WITHOUT = [310, 2489, 114, 17, 725]
 EMPTY = 4  # the place of a class without photos
@@ -71,9 +72,10 @@ def test_soft_labels_beside_a_class_without_photos_are_finite(make):
     assert torch.isfinite(logits.grad).all()
 
 
-def test_a_class_that_is_alone_is_not_smoothed():
+def test_a_class_that_is_alone_has_no_other_to_share_with():
+    logits, labels = torch.tensor([[0.5, 1.0, -2.0]]), torch.tensor([1])
     loss = LabelAwareSmoothingLoss([0, 40, 0], least=0.1)
-    assert loss.smoothing.tolist() == [0, 0, 0]
+    assert loss(logits, labels).item() == pytest.approx(CrossEntropyLoss(3)(logits, labels).item())
 
 
 def test_proco_gives_a_class_without_photos_no_share():
@@ -86,8 +88,8 @@ def test_an_adjusted_head_does_not_raise_a_class_without_photos():
     def flat(classes):
         return LinearMap(torch.zeros(classes, 2), torch.zeros(classes))
 
-    adjusted = logit_adjustment(flat(6), WITH).bias
+    adjusted = LogitAdjustment(WITH)(flat(6), flat(6)).bias
     assert adjusted[EMPTY] == 0
-    torch.testing.assert_close(adjusted[OTHERS], logit_adjustment(flat(5), WITHOUT).bias)
+    torch.testing.assert_close(adjusted[OTHERS], LogitAdjustment(WITHOUT)(flat(5), flat(5)).bias)
     with pytest.raises(ValueError, match="class_counts must be > 0 for a class at least"):
-        logit_adjustment(flat(2), [0, 0])
+        LogitAdjustment([0, 0])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fscl.losses import FeatureSimilarityLoss
+from fscl.losses import FeatureSimilarityLoss, study_loss
 
 
 def _load(name):
@@ -66,6 +66,20 @@ def test_without_options_it_is_the_studys_equation(n, dim, classes, seed):
     features, labels = batch(n, dim, classes, seed)
     value = FeatureSimilarityLoss(classes)(features, labels).item()
     assert value == pytest.approx(study(features, labels), abs=1e-10)
+
+
+@given(n=st.integers(1, 24), dims=st.lists(st.integers(1, 12), min_size=1, max_size=3), seed=st.integers(0, 999))
+def test_the_formula_as_code_is_the_studys_equation_and_the_loss(n, dims, seed):
+    """The numbers of `study` know nothing of either; the loss is also compared in its gradient."""
+    layers = [batch(n, dim, 3, seed + place)[0].requires_grad_() for place, dim in enumerate(dims)]
+    labels = batch(n, 1, 3, seed)[1]
+    formula, loss = study_loss(layers, labels), FeatureSimilarityLoss(3)(layers, labels)
+    assert formula.item() == pytest.approx(sum(study(layer, labels) for layer in layers), abs=1e-10)
+    assert loss.item() == pytest.approx(formula.item(), abs=1e-10)
+    expected, found = (torch.autograd.grad(value, layers) for value in (formula, loss))
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(other, one, rtol=0, atol=1e-10 * max(1, one.abs().max().item()))
+    assert study_loss(layers[0], labels).item() == study_loss(layers[:1], labels).item()
 
 
 @settings(max_examples=60)
@@ -145,6 +159,16 @@ def test_prototypes_are_those_of_before_the_batch_and_stay_in_evaluation():
     ).item()
     loss.eval()
     assert [loss(features, labels).item() for _ in range(2)] == pytest.approx([expected, expected], abs=1e-10)
+
+
+@pytest.mark.parametrize("options", [{"prototypes": True}, {"centring": "running"}])
+def test_evaluation_leaves_no_trace_in_what_is_remembered(options):
+    loss = FeatureSimilarityLoss(2, dims=[4], **options).double()
+    loss(*batch(6, 4, 2))
+    before = {name: value.clone() for name, value in loss.state_dict().items()}
+    loss.eval()(*batch(6, 4, 2, seed=1))
+    assert before
+    assert all(torch.equal(before[name], value) for name, value in loss.state_dict().items())
 
 
 def test_prototypes_are_in_the_state_and_options_are_not():

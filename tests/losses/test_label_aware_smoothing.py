@@ -11,7 +11,7 @@ CLASSES = [0, 1, 2, 2]
 
 
 def oracle(shares, most, least):
-    """Return the mean of Zhong et al. 2021, Sec. 3.2, with the concave form of ε."""
+    """Return the mean of Zhong et al. 2021, Sec. 3.2, with the concave form of ε, spread over all K classes."""
     epsilon = [
         least + (most - least) * sin(pi * (n - min(COUNTS)) / (2 * (max(COUNTS) - min(COUNTS)))) for n in COUNTS
     ]
@@ -20,7 +20,7 @@ def oracle(shares, most, least):
         log_p = [logit - log(sum(exp(other) for other in row)) for logit in row]
         for y, share in enumerate(of_photo):
             for j in range(len(row)):
-                total -= share * (1 - epsilon[y] if j == y else epsilon[y] / (len(row) - 1)) * log_p[j]
+                total -= share * ((1 - epsilon[y]) * (j == y) + epsilon[y] / len(row)) * log_p[j]
     return total / len(LOGITS)
 
 
@@ -46,3 +46,12 @@ def test_without_smoothing_or_imbalance_it_is_cross_entropy():
 def test_options_out_of_range(most, least):
     with pytest.raises(ValueError, match="expected 0 <= least <= most < 1"):
         LabelAwareSmoothingLoss(COUNTS, most=most, least=least)
+
+
+def test_the_boundary_between_two_classes_is_that_of_the_authors():
+    """A photo that is common with p = .588 gets even odds: .85 of a common label says common, none of a rare one."""
+    loss, p = LabelAwareSmoothingLoss([1000, 10], most=0.3), 0.5 / 0.85
+    logits = torch.zeros(1, 2, requires_grad=True)
+    (p * loss(logits, torch.tensor([0])) + (1 - p) * loss(logits, torch.tensor([1]))).backward()
+    assert logits.grad.abs().max().item() == pytest.approx(0, abs=1e-6)
+    assert p == pytest.approx(0.588, abs=5e-4)

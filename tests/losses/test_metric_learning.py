@@ -51,6 +51,16 @@ def test_references_are_compared_pair_by_pair(options):
     assert value.item() == pytest.approx(total.item(), abs=1e-6)
 
 
+def test_as_many_references_as_embeddings_are_still_references():
+    (embeddings, labels), (references, reference_labels) = batch(6), batch(6, seed=1)
+    similarity = FeatureSimilarityLoss(3)
+    value = FeatureSimilarityMetricLoss(similarity)(
+        embeddings, labels, ref_emb=references, ref_labels=reference_labels
+    )
+    assert value.item() == similarity.between(embeddings, labels, references, reference_labels).item()
+    assert value.item() != similarity(embeddings, labels).item()
+
+
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")  # their progress bar does
 def test_their_trainer_trains_with_it():
     torch.manual_seed(0)

@@ -72,10 +72,14 @@ def oracle(z, classes, seen, seen_classes, class_counts, temperature):
     return total / len(classes)
 
 
-def test_the_equation():
+@pytest.mark.parametrize("spread", [1.0, 0.2], ids=["wide", "tight"])
+def test_the_equation(spread):
     counts, width = [6, 3, 3], 64
     loss = ProCoLoss(3, [8], counts, width=width).double()
-    seen, seen_classes = unit(12, width, seed=0), [0] * 6 + [1] * 3 + [2] * 3
+    seen_classes = [0] * 6 + [1] * 3 + [2] * 3
+    seen = functional.normalize(
+        (1 - spread) * unit(3, width, seed=2)[seen_classes] + spread * unit(12, width, seed=0)
+    )
     z, classes = unit(5, width, seed=1), [0, 0, 1, 2, 2]
     loss.value(seen, torch.tensor(seen_classes))
     value = loss.value(z, torch.tensor(classes)).item()

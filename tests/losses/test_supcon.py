@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fscl.losses import SupConLoss
+from fscl.losses import BalancedSupConLoss, ProCoLoss, SupConLoss
 
 
 def directions(n, width=4, seed=0):
@@ -70,3 +70,26 @@ def test_the_last_of_several_layers_is_projected():
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         SupConLoss(2, [8], **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "layers"),
+    [
+        (lambda: SupConLoss(2, [64]), ["Linear 64 512", "ReLU", "Linear 512 128"]),
+        (lambda: BalancedSupConLoss(2, [64]), ["Linear 64 512", "BatchNorm1d 512", "ReLU", "Linear 512 128"]),
+        (lambda: ProCoLoss(2, [64], [9, 3]), ["Linear 64 512", "BatchNorm1d 512", "ReLU", "Linear 512 128"]),
+    ],
+)
+def test_projections_are_those_of_the_authors_code(make, layers):
+    def shape(layer):
+        sizes = [size for n in ("in_features", "out_features", "num_features") if (size := getattr(layer, n, None))]
+        return " ".join([type(layer).__name__, *map(str, sizes)])
+
+    assert [shape(layer) for layer in make().projection] == layers
+
+
+def test_one_photo_has_no_spread_to_normalise_by():
+    loss, one = BalancedSupConLoss(2, [8]), torch.randn(1, 8)
+    with pytest.raises(ValueError, match=r"features must be \(batch, dim\) with batch >= 2, got \(1, 8\)"):
+        loss(one, torch.tensor([0]))
+    assert loss.eval()(one, torch.tensor([0])).isfinite()

@@ -53,12 +53,22 @@ class TestDifferences:
         assert differences(Manifest(rows[2:], was.root), was) == ["2 regions new (0.jpg#0)"]
         assert differences(was, Manifest(rows[::-1], was.root)) == ["the order of the rows"]
         assert differences(was, Manifest(rows[::-1].reset_index(drop=True), was.root)) == ["the order of the rows"]
-        elsewhere = Manifest(rows, tmp_path / "copy")
-        assert differences(was, elsewhere) == [f"the root was {was.root}, is {tmp_path / 'copy'}"]
+
+    def test_photos_may_move_where_both_know_the_sizes_of_all_files(self, was, tmp_path):
+        elsewhere = Manifest(was.rows, tmp_path / "copy")
+        assert differences(was, elsewhere) == []
+        other = self.changed(elsewhere, bytes={1: 9})
+        assert differences(was, other) == ["1 photo was replaced: other size (1.jpg)"]
+        unknown = self.changed(elsewhere, bytes={1: None, 2: None})
+        said = f"the root was {was.root}, is {tmp_path / 'copy'}, and the sizes of 2 regions are not known"
+        assert (
+            differences(was, unknown) == differences(self.changed(was, bytes={1: None, 2: None}), elsewhere) == [said]
+        )
+        assert differences(was, Manifest(unknown.rows, was.root)) == []
 
     def test_written_and_read_again_nothing_differs(self, was, tmp_path):
         was.write(tmp_path / "photos.parquet")
-        assert differences(was, Manifest.read(tmp_path / "photos.parquet")) == []
+        assert differences(was, Manifest.read(tmp_path / "photos.parquet", anywhere=True)) == []
 
     def test_photos_that_moved_can_be_compared(self, was, tmp_path):
         moved = Manifest(was.rows, tmp_path / "gone")

@@ -340,6 +340,11 @@ def test_balance_report_counts_photos_and_says_what_is_wrong():
         assert sentence.startswith(f"{start} photo")
 
 
+def test_balance_report_counts_a_photo_of_two_classes_for_both():
+    report = balance_report(table(label=["boar", "deer", "boar"], photo_id=["a", "a", "b"], split=["train"] * 3))
+    assert report[["label", "train"]].values.tolist() == [["boar", 2], ["deer", 1]]
+
+
 def test_balance_report_does_not_miss_a_validation_that_nobody_wanted():
     assert balance_report(table(label=["boar"] * 2, split=["train", "test"]))["trouble"].isna().all()
 

@@ -6,7 +6,7 @@ from fscl.bundle import Bundle
 from fscl.errors import ConfigurationError
 from fscl.models import Classifier
 from fscl.models.cifar_resnet import CifarResNet32
-from fscl.models.classifier import read_weights
+from fscl.models.weights import read_weights
 from fscl.training.loop import fit
 
 PHOTOS = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -2,10 +2,12 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import nn
 
 from fscl.errors import BundleError, ConfigurationError
 from fscl.models import Classifier
-from fscl.models.classifier import read_weights
+from fscl.models.weights import read_weights
 
 
 @pytest.mark.parametrize(
@@ -83,17 +85,42 @@ def test_our_own_checkpoints_and_bundles_give_their_backbone(tmp_path):
         assert all(torch.equal(taken[n], w) for n, w in ours.items() if taken[n].shape == w.shape)
 
 
-def test_published_weights_that_cannot_be_fetched(monkeypatch):
+@pytest.mark.parametrize("backbone", ["resnet18", "hf-hub:timm/resnet18.a1_in1k"])
+def test_published_weights_that_cannot_be_fetched(monkeypatch, backbone):
     reason = "We could not reach the place that has the weights. " * 9
 
     def offline(*args, **kwargs):
         raise OSError(reason)
 
+    monkeypatch.setattr("fscl.models.classifier.require_hub", lambda origin: None)
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(ConfigurationError, match=r"model.safetensors of 'timm/resnet18.a1_in1k' elsewhere") as found:
-        Classifier("resnet18", 2, pretrained=True)
-    said = str(found.value).split("fetched (")[1].split(" …)")[0]
+    with pytest.raises(ConfigurationError, match=r"model.safetensors of 'timm/resnet18.a1_in1k' elsewhere") as caught:
+        Classifier(backbone, 2, pretrained=True)
+    said = str(caught.value).split("fetched (")[1].split(" …)")[0]
     assert reason.startswith(said + " ")
+
+
+def test_without_a_network_the_library_that_fetches_is_not_asked(monkeypatch):
+    """It would try again and again, for a minute."""
+
+    def no_network(*args, **kwargs):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr("fscl.models.weights.socket.create_connection", no_network)
+    monkeypatch.setattr("fscl.models.weights.getproxies", dict)
+    monkeypatch.setattr("fscl.models.weights.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("asked"))
+    for backbone in ("resnet18", "hf-hub:timm/resnet18.a1_in1k"):
+        with pytest.raises(ConfigurationError, match=r"could not be fetched \(Name or service.* with --weights FILE"):
+            Classifier(backbone, 2, pretrained=True)
+
+
+def test_an_unknown_backbone_names_five_at_most():
+    with pytest.raises(ConfigurationError, match=r"unknown backbone 'qqqq'; the nearest of \d+:") as caught:
+        Classifier("qqqq", 2)
+    assert len(str(caught.value).split(": ")[-1].split(", ")) == 5
+    with pytest.raises(ConfigurationError, match="did you mean 'resnet50'"):
+        Classifier("resnet5", 2)
 
 
 def test_a_backbone_without_published_weights():
@@ -130,3 +157,44 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     torch.save({"w": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(BundleError, match="not a plain file of weights"):
         read_weights(tmp_path / "evil.pth")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "shapes"),
+    [
+        ("resnet10t", 64, [(256, 4, 4), (512, 2, 2)]),
+        ("cifar_resnet32", 32, [(32, 16, 16), (64, 8, 8)]),
+        ("vit_tiny_patch16_224", 64, [(192, 4, 4), (192, 4, 4)]),
+    ],
+)
+def test_maps_still_say_where_and_pooled_they_are_the_outputs(backbone, size, shapes):
+    torch.manual_seed(0)
+    model = Classifier(backbone, num_classes=3, image_size=size).eval()
+    photos = torch.randn(2, 3, size, size)
+    maps, expected = model.maps(photos), model(photos)
+    assert [tuple(tapped.shape) for tapped in maps.tapped] == [(2, *shape) for shape in shapes]
+    pooled = model.pool(maps)
+    assert torch.equal(pooled.logits, expected.logits)
+    assert all(torch.equal(one, other) for one, other in zip(pooled.features, expected.features, strict=True))
+    [gradient] = torch.autograd.grad(pooled.logits[:, 0].sum(), maps.last)
+    assert gradient.abs().sum() > 0, "a heat map weighs the last map by it"
+
+
+@pytest.mark.parametrize("trainable", [("head",), ("backbone",), ("backbone", "head"), ("head", "norm_statistics")])
+def test_what_is_frozen_computes_as_in_evaluation(trainable):
+    model = Classifier("resnet10t", num_classes=2)
+    model.train_only(trainable)
+    for _ in range(2):  # `train` says the same again after an evaluation
+        for name, module in model.backbone.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.training == ("norm_statistics" in trainable), name
+            elif module is model.head:
+                assert module.training, name
+            else:
+                assert module.training == ("backbone" in trainable), name
+        model.eval().train()
+
+
+def test_the_normalisation_is_that_of_the_published_weights():
+    model = Classifier("resnet10t", num_classes=2)
+    assert model.normalisation == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)

@@ -5,17 +5,24 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from fscl.report.architecture import BATCH, DARK, DIRECTIONS, SIMILARITY, architecture_svg, draw_architecture
-from fscl.report.drawing import INK
+from fscl.report.charts.drawing import INK
+from fscl.report.page import ARCHITECTURE, draw_architecture
 from fscl.report.study import read_study
 
-COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "architecture.svg"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "architecture.svg"  # which the README shows
+DARK = {INK: "#e7eaee", MUTED: "#a0a9b4", GRID: "#323941", CARD: "#181c21"}  # the page's dark colours
+SIMILARITY = "#d55e00"
+SPECIES = "aaaabbbb"  # of the photos of the batch
+DIRECTIONS = {  # degrees at which the photos' features point
+    "layer4": (4, 12, 0, 18, 70, 82, 76, 90),
+    "layer3": (14, 30, 20, 38, 48, 62, 55, 74),
+}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
 def root():
-    return ElementTree.fromstring(architecture_svg())
+    return ElementTree.parse(ARCHITECTURE).getroot()
 
 
 def test_every_part_is_named(root):
@@ -54,7 +61,7 @@ def test_everything_lies_inside_the_frame(root):
 def test_the_matrices_show_the_cosines_of_the_directions_beside_the_species(root):
     cells = [e for e in root.iter(f"{SVG}rect") if e.get("fill") == SIMILARITY and e.get("width") == "8"]
     shades = np.array([float(cell.get("fill-opacity")) for cell in cells]).reshape(2, 2, 8, 8)
-    same = [[a == b for b in BATCH] for a in BATCH]
+    same = [[a == b for b in SPECIES] for a in SPECIES]
     for (cosines, target), degrees in zip(shades, (DIRECTIONS["layer4"], DIRECTIONS["layer3"]), strict=True):
         expected = [[cos(radians(a - b)) for b in degrees] for a in degrees]
         np.testing.assert_allclose(cosines, 0.05 + 0.95 * np.array(expected), atol=0.006)
@@ -65,16 +72,16 @@ def test_it_follows_dark_mode_with_the_pages_colours():
     css = (Path(__file__).resolve().parents[2] / "fscl" / "report" / "templates" / "style.css").read_text("utf-8")
     dark = css[css.index("prefers-color-scheme: dark") :].split("}")[0]
     assert all(colour in dark for colour in DARK.values())
-    assert f'[fill="{INK}"] {{ fill: {DARK[INK]} }}' in architecture_svg()
+    assert f'[fill="{INK}"] {{ fill: {DARK[INK]} }}' in ARCHITECTURE.read_text(encoding="utf-8")
 
 
 def test_it_stands_only_where_a_method_has_the_similarity_term(write_study):
     one = {"pairs": {"fine": ["a", "b"]}, "ratios": (0.01,), "seeds": (0,)}
-    assert draw_architecture(read_study(write_study(**one, methods=("baseline", "oversampling")))) is None
-    drawing = draw_architecture(read_study(write_study(**one, methods=("baseline", "contrastive"))))
-    assert drawing.svg == architecture_svg()
+    assert draw_architecture(read_study(write_study(**one, methods=("baseline", "oversampling")))) == []
+    [drawing] = draw_architecture(read_study(write_study(**one, methods=("baseline", "contrastive"))))
+    assert drawing.svg == ARCHITECTURE.read_text(encoding="utf-8")
+    assert drawing.description.startswith("A sampler fills each batch")
 
 
-def test_the_committed_drawing_is_the_functions():
-    again = "write fscl.report.architecture.architecture_svg() to docs/architecture.svg again"
-    assert COMMITTED.read_text(encoding="utf-8") == architecture_svg(), again
+def test_the_readme_shows_the_drawing_of_the_page():
+    assert DOCUMENT.read_bytes() == ARCHITECTURE.read_bytes(), f"copy {ARCHITECTURE} to {DOCUMENT}"

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from fscl.report.figures import draw_figures
+from fscl.report.charts.recall import draw_charts
 from fscl.report.page import write_report
 from fscl.report.published import RECALLS, is_published, published_recalls
 from fscl.report.study import read_study
@@ -41,7 +41,7 @@ def test_generated_photos_of_the_species_and_other_ratios_have_none(write_study)
 def test_nothing_published_stands_beside_other_animals(write_study, ratios):
     folder = write_study(**{**OPTIONS, "ratios": ratios}, pairs={"fine": ["deer", "horse"]})
     study = read_study(folder)
-    recall = draw_figures(study)[0]
+    recall = draw_charts(study)[0]
     assert "published" not in recall.svg + recall.description
     assert not any("published" in e.detail for e in study_table(study, "fine").sections[0].rows[0].entries)
     console = Console(width=100, file=io.StringIO(), record=True)

@@ -47,3 +47,8 @@ def test_gaps_of_one_bin_cancel_but_those_of_two_do_not():
 
 def test_undefined_without_photos():
     assert expected_calibration_error(np.zeros((0, 2)), np.zeros(0, dtype=int)) is None
+
+
+def test_there_are_fifteen_bins_as_in_the_paper():
+    probabilities = np.array([[0.61, 0.39], [0.69, 0.31]])  # together in one of 10 bins
+    assert expected_calibration_error(probabilities, np.array([1, 0])) == pytest.approx((0.61 + 0.31) / 2)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from fscl.scoring.chance import above_chance, auroc_noise, balanced_accuracy_noise
 from fscl.scoring.metrics import auroc
@@ -46,3 +47,12 @@ def test_a_few_photos_all_found_are_no_proof():
 def test_what_is_exactly_chance_is_not_above_it():
     always_boar = balanced_accuracy_noise({"boar": 1.0, "deer": 0.0}, {"boar": 500, "deer": 500})
     assert not above_chance([0.5] * 5, [always_boar] * 5, 0.5)
+
+
+def test_the_margin_is_that_of_seeds_and_of_photos():
+    values, noise = np.array([0.6, 0.7, 0.85]), [0.001, 0.002, 0.003]
+    of_seeds = np.square(values - values.mean()).sum() / 2 / 3
+    variance = of_seeds + 0.002
+    margin = stats.t.ppf(0.975, 2 * (variance / of_seeds) ** 2) * np.sqrt(variance)
+    assert above_chance(values, noise, values.mean() - 1.001 * margin)
+    assert not above_chance(values, noise, values.mean() - 0.999 * margin)

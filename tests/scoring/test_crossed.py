@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from fscl.errors import ConfigurationError
 from fscl.scoring.crossed import crossed_t, photo_parts
@@ -73,6 +74,45 @@ def test_photos_of_a_burst_count_once():
     assert copied == pytest.approx(alone)
     as_if_new = crossed_t([0.1, 0.11, 0.09], np.repeat(few, 8, axis=1), np.repeat(labels, 8), np.arange(400))
     assert as_if_new.p < alone.p
+
+
+def by_hand(differences, parts, labels, bursts):
+    """Return the three candidates for the variance and the degrees of freedom, as the docstring has them."""
+    seeds, classes = len(differences), np.unique(labels)
+
+    def of_photos(values):
+        by_class = []
+        for label in classes:
+            own, in_bursts = values[labels == label], bursts[labels == label]
+            x = (own - own.mean()) / len(own)
+            sums = [x[in_bursts == burst].sum() for burst in np.unique(in_bursts)]
+            by_class.append(np.square(sums).sum() * len(sums) / (len(sums) - 1))
+        return by_class
+
+    by_class = of_photos(parts.mean(axis=0))
+    photos, spread = sum(by_class), np.var(differences, ddof=1) / seeds
+    noise = (np.mean([sum(of_photos(own)) for own in parts]) - photos) / (seeds - 1)
+    candidates = {"sum": photos + spread - noise, "photos": photos, "seeds": spread}
+    numbers = [len(np.unique(bursts[labels == label])) for label in classes]
+    uncertainty = spread**2 / (seeds - 1) + sum(v**2 / (n - 1) for v, n in zip(by_class, numbers, strict=True))
+    return candidates, max(candidates.values()) ** 2 / uncertainty
+
+
+@pytest.mark.parametrize(
+    ("largest", "spread", "photo", "noise"),
+    [("sum", 0.3, 1.0, 0.3), ("photos", 0.001, 0.1, 2.0), ("seeds", 0.3, 0.0, 2.0)],
+)
+def test_the_variance_is_that_of_the_docstring(largest, spread, photo, noise):
+    generator = np.random.default_rng(0)
+    labels, bursts = np.repeat([0, 1], [12, 9]), np.repeat(np.arange(7), 3)
+    own = noise * generator.normal(size=(3, 21))
+    parts = photo * generator.normal(size=21) + own - (own.mean(axis=0) if largest == "seeds" else 0)
+    differences = list(0.1 + spread * generator.normal(size=3))
+    candidates, freedom = by_hand(differences, parts, labels, bursts)
+    assert max(candidates, key=candidates.get) == largest
+    found = crossed_t(differences, parts, labels, bursts)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(candidates[largest])
+    assert (found.high - found.difference, found.difference - found.low) == pytest.approx((half, half))
 
 
 def test_photos_of_a_single_burst_say_nothing_of_others():

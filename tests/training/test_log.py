@@ -3,10 +3,11 @@ import json
 import pytest
 
 from fscl.experiments.ledger import curve, validation_curve
+from fscl.progress import Silent
+from fscl.records import Curve
 from fscl.training.log import MetricsLog, read_metrics
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
-from fscl.training.summary import run_summary
+from fscl.training.run_summary import run_summary
 
 VALIDATION = {
     **dict.fromkeys(("minority_recall", "majority_recall", "balanced_accuracy", "balanced_log_loss"), 0.5),
@@ -80,8 +81,8 @@ def test_a_line_that_a_kill_cut_is_no_damage(tmp_path):
 
 
 def test_without_lines_the_curves_are_empty():
-    assert curve([]) == {"step": [], "loss": [], "terms": {}}
-    assert validation_curve([])["epoch"] == []
+    assert curve([]) == Curve(step=[], loss=[], terms={})
+    assert validation_curve([]).epoch == []
 
 
 class Stopper(Silent):
@@ -123,3 +124,10 @@ def test_a_finished_run_sums_up_without_its_log(tmp_path, photos, quick, content
     said = run_summary(out)
     assert "its epochs are not known; kept epoch 1" in said
     assert "next: fscl evaluate" in said
+
+
+def test_a_photo_that_cannot_be_read_is_noted_once_in_each_split(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl", flush_every=1)
+    for split in ("train", "val", "train"):
+        log.problem(1, split, "boar/001.jpg", "empty file")
+    assert [line["split"] for line in read_metrics(tmp_path / "metrics.jsonl")] == ["train", "val"]

@@ -13,15 +13,15 @@ from safetensors.torch import load_file
 from fscl.bundle import Bundle
 from fscl.errors import BundleError, ConfigurationError, DivergenceError, PhotosError
 from fscl.experiments.ledger import validation_curve
-from fscl.formats.scan import scan
 from fscl.manifest.splits import assign_splits
 from fscl.manifest.table import Manifest
-from fscl.training import descent, log, loop
+from fscl.progress import Silent
+from fscl.scanning.scan import scan
+from fscl.training import log, loop, optimization
 from fscl.training.log import read_metrics
 from fscl.training.loop import MIN_VALIDATION_PHOTOS, fit
-from fscl.training.progress import Silent
+from fscl.training.run_summary import run_summary
 from fscl.training.subset import subset
-from fscl.training.summary import run_summary
 
 
 def steps_of(out):
@@ -162,7 +162,7 @@ def test_what_validation_lacks_is_said_and_gives_no_balanced_figure(tmp_path, ph
     over_all = ("balanced_accuracy", "macro_f1", "balanced_log_loss")
     assert {last["validation"][name] for name in over_all} == {None}
     assert last["validation"]["majority_recall"] is not None
-    assert validation_curve(read_metrics(out / "metrics.jsonl"))["lacking"] == ["hare"]
+    assert validation_curve(read_metrics(out / "metrics.jsonl")).lacking == ["hare"]
     summary = run_summary(out)
     assert "balanced accuracy –\nvalidation lacks hare: " in summary
     whole = Told()
@@ -219,7 +219,7 @@ def late_looks(monkeypatch):
 
 def spoil_the_weights(monkeypatch, at):
     """Make a weight infinite after the optimizer's step `at`."""
-    step = descent.Adam.step
+    step = optimization.Adam.step
 
     def spoiling(self, *arguments, **options):
         step(self, *arguments, **options)
@@ -227,7 +227,7 @@ def spoil_the_weights(monkeypatch, at):
         if self.state[weight]["step"] == at:
             weight.data.fill_(torch.inf)
 
-    monkeypatch.setattr(descent.Adam, "step", spoiling)
+    monkeypatch.setattr(optimization.Adam, "step", spoiling)
 
 
 def test_training_goes_on_from_the_weights_of_the_last_checkpoint(tmp_path, photos, quick, monkeypatch):
@@ -451,14 +451,14 @@ def test_photos_are_normalised_as_the_weights_that_training_starts_from_expect(t
         found = loop.untrained(config, subset(photos, config), loop.Runtime.start(0))
         return found.preprocessing.mean, found.preprocessing.std
 
-    plain, own = quick(steps=1), ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    plain, own = quick(steps=1, backbone="resnet18"), ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     changed = plain.preprocessing.model_copy(update=dict(zip(("mean", "std"), own, strict=True)))
     first = fit(plain.model_copy(update={"preprocessing": changed}), photos, tmp_path / "first")
     assert normalisation(plain) == (plain.preprocessing.mean, plain.preprocessing.std)
-    assert normalisation(quick(bundle=str(first))) == own
+    assert normalisation(quick(backbone="resnet18", bundle=str(first))) == own
     published = Bundle.open(first).classifier.normalisation
-    assert published != own
-    weights = quick(weights=str(first / "weights.safetensors"))
+    assert published[0] != published[1]
+    weights = quick(backbone="resnet18", weights=str(first / "weights.safetensors"))
     weights = weights.model_copy(update={"preprocessing": changed})
     assert normalisation(weights) == published
 
@@ -503,3 +503,11 @@ def test_the_split_does_not_depend_on_the_run_seed(photos, quick):
 def test_unused_manifest_columns_do_no_harm(tmp_path, photos, quick):
     rows = photos.rows.assign(observer="x")
     fit(quick(steps=1), replace(photos, rows=rows), tmp_path / "run")
+
+
+def test_a_run_in_several_processes_is_refused(tmp_path, photos, quick, monkeypatch):
+    """Each of them would train on its share of every batch, and none hear of the others' gradients."""
+    runtime = loop.Runtime(torch.device("cpu"), 0, rank=1, world_size=2)
+    monkeypatch.setattr(loop.Runtime, "start", lambda workers: runtime)
+    with pytest.raises(ConfigurationError, match=r"takes one process, got 2 .*; start it without torchrun"):
+        fit(quick(), photos, tmp_path / "run")

@@ -11,9 +11,9 @@ import pytest
 from fscl.errors import BundleError, OutputError
 from fscl.evaluation import evaluate_run
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
 
 KILLED = """
 import os, signal, sys
@@ -23,7 +23,7 @@ from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
+from fscl.progress import Silent
 
 photos, settings, out, at = sys.argv[1:]
 
@@ -114,10 +114,15 @@ def test_other_photos_are_not_trained_on_by_resuming(unfinished, photos, columns
     assert contents(out) == before
 
 
-def test_photos_of_the_same_names_elsewhere_are_others(unfinished, photos, class_folders, tmp_path):
+def test_photos_may_move_while_a_run_is_unfinished(unfinished, photos, class_folders, tmp_path):
     out, config = unfinished
-    with pytest.raises(OutputError, match=f"the root was {photos.root}, is {tmp_path / 'copy'}"):
-        fit(config, Manifest(photos.rows, copytree(class_folders, tmp_path / "copy")), out, resume=True)
+    moved = Manifest(photos.rows, copytree(class_folders, tmp_path / "copy"))
+    unknown = Manifest(moved.rows.assign(bytes=None), moved.root)
+    with pytest.raises(OutputError, match=f"the root was {photos.root}, is {moved.root}, and the sizes of"):
+        fit(config, unknown, out, resume=True)
+    fit(config, moved, out, resume=True)
+    assert Manifest.read(out / "photos.parquet").root == moved.root
+    assert not (out / "checkpoint.pt").exists()
 
 
 def test_a_run_whose_photos_are_not_known_is_not_resumed(unfinished, photos):

@@ -1,21 +1,26 @@
 """Recipes of several stages: what each of them may move, and where it begins."""
 
 import os
+import re
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+import fscl
+from fscl import methods
 from fscl.bundle import Bundle
 from fscl.config import resolve
 from fscl.errors import ConfigurationError
 from fscl.losses import CrossEntropyLoss
 from fscl.models.heads import BRANCH_PHOTOS
+from fscl.progress import Silent
+from fscl.runtime import Runtime
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
 from fscl.training.plan import Plan
-from fscl.training.progress import Silent
-from fscl.training.runtime import Runtime
 from fscl.training.subset import subset
 
 PLAIN = {"loss": [{"name": "cross_entropy"}]}
@@ -125,9 +130,12 @@ def test_branches_keep_the_former_head_of_common_classes(tmp_path, photos, first
     assert counts["boar"] > counts["deer"] == counts["hare"]
     monkeypatch.setattr("fscl.models.heads.BRANCH_PHOTOS", counts["boar"])
     run = fit(recipe(PLAIN, RETRAINED_HEAD, posthoc={"name": "branches"}), photos, tmp_path / "run")
-    before, after = first_stage["backbone.fc.weight"], weights(run)["backbone.fc.weight"]
-    assert torch.equal(before[0], after[0])
-    assert not torch.isclose(before[1:], after[1:]).any()
+    before, after = first_stage["backbone.fc.weight"], weights(run)
+    assert torch.equal(before, after["backbone.fc.common.weight"])
+    assert not torch.isclose(before, after["backbone.fc.rare.weight"]).any()
+    assert after["backbone.fc.is_common"].tolist() == [True, False, False]
+    predicted = fscl.load(run).predict([photos.root / path for path in photos.rows["path"][::30]])
+    assert predicted["probability"].between(1 / 3, 1).all()
     assert BRANCH_PHOTOS == 1000
 
 
@@ -283,6 +291,47 @@ def test_the_best_epoch_is_of_the_last_stage(tmp_path, photos):
     run = fit(config, photos, tmp_path / "run")
     bundles = [Bundle.open(run), *(Bundle.open(run / name) for name in ("last", "best") if (run / name).exists())]
     assert all(bundle.step > 9 for bundle in bundles)
+
+
+def test_a_loss_of_torch_is_a_term(tmp_path, photos):
+    torchs = [{"name": "torch.nn:CrossEntropyLoss", "options": {"label_smoothing": 0.0}}]
+    ours = weights(fit(recipe(PLAIN), photos, tmp_path / "ours"))
+    theirs = weights(fit(recipe({"loss": torchs}), photos, tmp_path / "theirs"))
+    assert all(torch.allclose(theirs[name], weight, atol=1e-5) for name, weight in ours.items())
+
+
+def test_a_loss_that_returns_no_single_number_is_an_error(tmp_path, photos):
+    each = {"loss": [{"name": "torch.nn:CrossEntropyLoss", "options": {"reduction": "none"}}]}
+    with pytest.raises(ValueError, match="CrossEntropyLoss must return one number, got"):
+        fit(recipe(each), photos, tmp_path / "run")
+
+
+def test_parts_beside_the_recipe_are_found_from_anywhere(tmp_path, photos, monkeypatch):
+    """The loss and the sampler of the guide, in a file beside the recipe that is given from another folder."""
+    lab = tmp_path / "recipes"
+    lab.mkdir()
+    guide = Path(__file__).parents[2] / "docs" / "recipes.md"
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), flags=re.DOTALL)
+    (lab / "lab_of_the_guide.py").write_text("\n".join(blocks))
+    (lab / "mine.toml").write_text(
+        '[method]\nname = "mine"\ntitle = "Mine"\nsummary = "s"\nsource = "o"\n'
+        '[[stage]]\nsampler = { name = "lab_of_the_guide:RareTwice", options = { times = 3 } }\n'
+        'loss = [{ name = "lab_of_the_guide:Mine", options = { margin = 0.1 } }]\n'
+    )
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    small = {"model": {"backbone": "test_resnet"}, "preprocessing": {"image_size": 32}, "training": {"steps": 2}}
+    run = fit(resolve([("recipe", methods.read("recipes/mine.toml")), ("test", small)]), photos, tmp_path / "run")
+    assert (run / "bundle.json").exists()
+
+
+def test_a_shipped_recipe_adds_no_folder_to_the_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = list(sys.path)
+    (tmp_path / "plain.toml").write_text('[[stage]]\nloss = [{ name = "cross_entropy" }]\n')
+    methods.read(str(tmp_path / "plain.toml"))
+    methods.read("fscl")
+    assert sys.path == before
 
 
 def test_an_earlier_stage_gives_no_best_epoch_however_good_it_is(tmp_path, photos):

@@ -11,10 +11,10 @@ from fscl.config import Split
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.evaluation import evaluate_run, table
 from fscl.manifest.table import Manifest
+from fscl.progress import Silent
 from fscl.training.loop import fit
-from fscl.training.progress import Silent
+from fscl.training.run_summary import run_summary
 from fscl.training.subset import balance_table, split_notes, split_photos, subset, tail
-from fscl.training.summary import run_summary
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ def test_validation_is_thinned_unless_it_is_to_stay(photos, quick):
 
     assert validation(ratio=0.5, thin_validation=False) == validation()
     assert validation(ratio=0.5) < validation()
-    assert validation(profile="exp", imbalance=5, thin_validation=False) == validation()
-    assert validation(profile="exp", imbalance=5) < validation()
+    assert validation(imbalance=5, thin_validation=False) == validation()
+    assert validation(imbalance=5) < validation()
 
 
 def test_a_profile_falls_over_the_classes_in_the_order_given(photos, quick):
-    found = subset(photos, quick(profile="exp", imbalance=5, base=20, classes=("hare", "boar", "deer")))
+    found = subset(photos, quick(imbalance=5, base=20, classes=("hare", "boar", "deer")))
     assert found.train_counts == {"boar": 8, "deer": 4, "hare": 20}
     assert found.classes == ("boar", "deer", "hare")
     assert found.minority == ("boar", "deer")  # few-shot, both
-    by_name = subset(photos, quick(profile="exp", imbalance=5, base=20))
+    by_name = subset(photos, quick(imbalance=5, base=20))
     assert by_name.train_counts == {"boar": 20, "deer": 8, "hare": 4}
-    assert subset(photos, quick(profile="exp", imbalance=5, minority=("deer",))).minority == ("deer",)
+    assert subset(photos, quick(imbalance=5, minority=("deer",))).minority == ("deer",)
 
 
 def test_the_tail_is_the_few_shot_classes_or_else_the_rarer_half():
@@ -188,10 +188,10 @@ class TestRare:
         assert "2 classes have the fewest photos (21 each: deer, hare), so that none is the rare one" in text
         assert "recall of" not in text
         record = evaluate_run(run)
-        assert record["minority"] == []
-        assert record["threshold"] is None
-        assert record["figures"]["minority_recall"] is None
-        assert record["figures"]["balanced_accuracy"] is not None
+        assert record.minority == []
+        assert record.threshold is None
+        assert record.figures.minority_recall is None
+        assert record.figures.balanced_accuracy is not None
         console = Console(file=io.StringIO(), width=160)
         console.print(table(record))
         assert "(rare)" not in console.file.getvalue()

@@ -1,0 +1,310 @@
+"""Everything that can be set, in sections, with the defaults: one frozen `Config`. Validation touches no disk."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from fscl.errors import shown
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Strength = Annotated[float, Field(ge=0)]
+Triple = tuple[float, float, float]
+# More than these is a slip of the keyboard, and ends in a lack of memory or in numbers that no array holds.
+MOST_PX, MOST_PHOTOS, MOST_STEPS, MOST_WORKERS, MOST_SEED = 4096, 10**6, 10**9, 256, 2**63 - 1
+IMAGENET_MEAN: Triple = (
+    0.485,
+    0.456,
+    0.406,
+)  # what timm's and torchvision's ImageNet weights were trained with
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+STUDY_EPOCHS = 100
+SIMILARITY = "feature_similarity"  # the study's term, which --weight is about
+BOOKKEEPING = {"workers", "store", "checkpoint_seconds", "tensorboard"}  # settings that do not change the weights
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Method(Section):
+    """What a recipe is called and where it comes from."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    title: str
+    summary: str
+    source: str
+
+
+class Component(Section):
+    """An entry of a table (`LOSSES`, `SAMPLERS`) with its options; `MODULE:NAME` is one of the user's own."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    @field_validator("options")
+    @classmethod
+    def _finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name, value in options.items():
+            for one in _leaves(value):
+                if isinstance(one, float) and not isfinite(one):
+                    raise ValueError(f"{name} must be a finite number, got {one}")
+                if not isinstance(one, str | int | float):
+                    raise ValueError(f"{name} must be a number, a text, true or false, got {shown(one)}")
+        return options
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The values in lists and tables, at any depth."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else None
+    if inner is None:
+        yield value
+    else:
+        for one in inner:
+            yield from _leaves(one)
+
+
+class LossTerm(Component):
+    """One term of the objective: weight · loss."""
+
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    ramp: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the stage in which the weight climbs from 0
+
+
+class Mixing(Component):
+    """How photos of a batch are mixed with others: those of the batch itself, shuffled, or drawn for it."""
+
+    partners: Component | None = None  # the sampler of those others
+    start: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the stage: before this share of it nothing is mixed
+    stop: Share = 1.0  # nor after this one
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Mixing":
+        if self.start >= self.stop:
+            raise ValueError(f"start must be before stop, got {self.start} and {self.stop}")
+        return self
+
+
+Part = Literal["backbone", "head", "norm_statistics"]
+
+
+class Stage(Section):
+    """A stretch of training with its own objective and sampler."""
+
+    loss: Annotated[tuple[LossTerm, ...], Field(min_length=1)]
+    sampler: Component = Component(name="natural")
+    mixing: Mixing | None = None
+    views: Annotated[int, Field(ge=1, le=16)] = 1  # of each drawn photo, augmented one by one
+    share: Annotated[float, Field(gt=0)] = 1.0  # of the run's steps, relative to the other stages
+    trainable: Annotated[tuple[Part, ...], Field(min_length=1)] = ("backbone", "head", "norm_statistics")
+    head: Literal["keep", "fresh"] = "keep"
+    schedule: Literal["continue", "restart"] = "continue"  # of the learning rate, and the optimizer's memory
+
+    @model_validator(mode="after")
+    def _every_loss_once(self) -> "Stage":
+        names = [term.name for term in self.loss]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"has the loss '{twice}' {names.count(twice)} times; expected it once: sum the weights")
+        return self
+
+    @field_validator("trainable")
+    @classmethod
+    def _something_learns(cls, trainable: tuple[Part, ...]) -> tuple[Part, ...]:
+        if not {"backbone", "head"} & set(trainable):
+            raise ValueError("needs 'backbone' or 'head': running statistics alone learn nothing")
+        return trainable
+
+
+class Model(Section):
+    """The backbone, where its weights come from, and the layers whose features the losses see."""
+
+    backbone: str = "resnet18"
+    head: Component | None = None  # None: the linear layer that the backbone comes with
+    layers: Annotated[tuple[int | str, ...], Field(min_length=1)] = (-2, -1)
+    pretrained: bool = False
+    weights: str | None = None  # a local file of backbone weights
+    bundle: str | None = None  # an earlier run's folder to start from
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Model":
+        origins = [name for name in ("pretrained", "weights", "bundle") if getattr(self, name)]
+        if len(origins) > 1:
+            raise ValueError(f"the weights can start from one place, got {' and '.join(origins)}")
+        return self
+
+
+class Preprocessing(Section):
+    """What turns a photo into the model's input: the same in training, evaluation and prediction."""
+
+    image_size: Annotated[int, Field(ge=16, le=MOST_PX)] = 224  # px, both sides: the region is resized to a square
+    crop_margin: Annotated[float, Field(ge=0, le=2)] = 0.1  # of the box's longer side, added on each side
+    mean: Triple = IMAGENET_MEAN
+    std: tuple[Positive, Positive, Positive] = IMAGENET_STD
+
+
+class PaddedCrop(Section):
+    """The photo moved by up to `padding` of its side in each direction, black where nothing is (He et al. 2016)."""
+
+    name: Literal["padded"]
+    padding: Annotated[float, Field(gt=0, le=1)] = 0.125  # 4 of 32 px
+
+
+class ResizedCrop(Section):
+    """A part of the photo, enlarged to the whole: Inception's random resized crop."""
+
+    name: Literal["resized"]
+    scale: tuple[Share, Share] = (0.2, 1.0)  # least and greatest share of the photo's area
+    ratio: Annotated[float, Field(ge=1, le=4)] = 4 / 3  # of width to height at most, and of height to width
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "ResizedCrop":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale goes from the least to the greatest share, got {self.scale[0]}, {self.scale[1]}")
+        return self
+
+
+class Augmentation(Section):
+    """Crop, RandAugment, flip and colour jitter of training photos; the study has all but the crop."""
+
+    crop: Annotated[PaddedCrop | ResizedCrop, Field(discriminator="name")] | None = None
+    classes: Literal["all", "minority"] = "all"
+    flip: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability
+    randaugment_operations: Annotated[int, Field(ge=0, le=100)] = 2  # N of Cubuk et al. 2020; 0 turns it off
+    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # M of Cubuk et al. 2020
+    jitter: tuple[Strength, Strength, Strength, Annotated[float, Field(ge=0, le=0.5)]] = (0.4, 0.4, 0.4, 0.1)
+    """Of brightness, contrast and saturation (a factor of 1 ± strength) and hue (a shift, of the colour circle)."""
+
+
+class Split(Section):
+    """How photos are divided into train, val and test where the source does not say."""
+
+    by: Literal["photo", "sequence", "site"] | None = None  # None: by sequence where known, else by photo
+    val_fraction: Fraction = 0.15
+    test_fraction: Fraction = 0.15
+    strict: bool = False  # a class that cannot be split is an error, not "not evaluable"
+
+
+class Imbalance(Section):
+    """Who is rare, and thinning: to majority : minority = 1 : ratio, to a long tail, or not at all."""
+
+    minority: tuple[str, ...] = ()  # empty: the class with the fewest training regions, or a long tail's end
+    ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    """Of a long tail (exponential, Cao et al. 2019): largest class : smallest class."""
+    base: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
+    """Training regions of a majority class, or of a long tail's first."""
+    thin_validation: bool = True
+
+    @model_validator(mode="after")
+    def _one_thinning(self) -> "Imbalance":
+        if self.imbalance is not None and self.ratio is not None:
+            raise ValueError("a ratio and an imbalance both say how photos are thinned: give one of them")
+        if self.base is not None and self.ratio is None and self.imbalance is None:
+            raise ValueError("base is for thinning: give a ratio with it, e.g. 0.1, or an imbalance, e.g. 100")
+        return self
+
+
+class Optimizer(Section):
+    """Adam, AdamW (its decay apart from the gradient) or SGD with momentum."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: Fraction | None = None  # of SGD; 0.9 where it is left out
+    nesterov: bool = False  # SGD's
+
+    @model_validator(mode="after")
+    def _of_sgd(self) -> "Optimizer":
+        if self.name != "sgd" and (self.momentum is not None or self.nesterov):
+            raise ValueError(f"momentum and nesterov are options of sgd, not of {self.name}")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum > 0, e.g. 0.9")
+        return self
+
+
+class Schedule(Section):
+    """How the learning rate goes over the run, or from one restart to the next: shares of that stretch."""
+
+    name: Literal["cosine", "step", "constant"] = "cosine"
+    warmup: Fraction = 0.0  # the share in which it climbs from 0, of the first stretch
+    at: tuple[Share, ...] = (0.8, 0.9)  # of step: where it drops
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of step: what each drop multiplies it by
+
+
+class Training(Section):
+    """Length, optimizer and bookkeeping of the loop."""
+
+    epochs: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None  # 100 where steps are not given either
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
+    batch_size: Annotated[int, Field(ge=2, le=MOST_PHOTOS)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    keep: Literal["last", "best"] = "last"  # epoch; best = lowest balanced log-loss on validation
+    workers: Annotated[int, Field(ge=0, le=MOST_WORKERS)] | None = (
+        None  # that read photos; None: as the machine has it
+    )
+    store: bool | None = None  # decode photos once, onto the disk; None: where they are read more than once
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+    tensorboard: bool = False
+
+    def length(self, batches_per_epoch: int) -> int:
+        """Return the steps of a run: as given, or those of the epochs, 100 by default as in the study."""
+        return self.steps or (self.epochs or STUDY_EPOCHS) * batches_per_epoch
+
+
+class Config(Section):
+    """Everything that decides a run besides the photos."""
+
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
+    classes: tuple[str, ...] = ()  # those to tell apart; empty: all that the photos show
+    method: Method
+    stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    posthoc: Component | None = None  # what is done to the head when training is over
+    model: Model = Model()
+    preprocessing: Preprocessing = Preprocessing()
+    augmentation: Augmentation = Augmentation()
+    split: Split = Split()
+    imbalance: Imbalance = Imbalance()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _posthoc_keeps_last(self) -> "Config":
+        if self.posthoc is not None and self.training.keep != "last":
+            raise ValueError(f"posthoc '{self.posthoc.name}' corrects the last epoch: set training.keep = \"last\"")
+        if self.posthoc is not None and self.posthoc.name == "branches" and len(self.stage) < 2:
+            raise ValueError("posthoc 'branches' joins the heads of two stages: give a second [[stage]]")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> "Config":
+        try:
+            json.dumps(self.record(), ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            letters = shown(error.object[error.start : error.end])
+            raise ValueError(f"a name is not UTF-8, it has {letters}: rename it") from None
+        return self
+
+    def toml(self) -> str:
+        """Return the configuration as TOML: `resolve` of it gives the same configuration again."""
+        return tomli_w.dumps(self.record())
+
+    def record(self) -> dict[str, Any]:
+        """Return the configuration as JSON types, unset entries left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def sha256(self) -> str:
+        """Return a fingerprint of what decides the outcome, 64 hexadecimal digits; `BOOKKEEPING` is left out."""
+        outcome = self.record()
+        outcome["training"] = {k: v for k, v in outcome["training"].items() if k not in BOOKKEEPING}
+        if self.imbalance.imbalance is not None:  # as in fingerprints of earlier releases, which studies hold
+            outcome["imbalance"]["profile"] = "exp"
+        return hashlib.sha256(json.dumps(outcome, sort_keys=True).encode()).hexdigest()

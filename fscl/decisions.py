@@ -1,0 +1,102 @@
+"""From logits to an answer: what was chosen on validation, saved with the model and used wherever it decides."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from fscl.config import Section
+from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
+
+
+class MinorityThreshold(Section):
+    """Of two classes: a photo shows the rare one where its logit exceeds the other's by more than `margin`."""
+
+    minority: str
+    margin: float
+
+    @property
+    def value(self) -> float:
+        """The same as a probability of the rare class, in [0, 1]."""
+        return float(expit(self.margin))
+
+
+class Decisions(Section):
+    """How the logits of a model become an answer; `decisions` of a bundle.
+
+    Each part is a key of its own, and a part that is not there changes nothing: others can be added to it.
+
+    Attributes:
+        threshold: of the rare one of two classes; None where none was chosen.
+        no_threshold: why none was chosen; None where there is one, and where there are more than two classes.
+        note: what the choice had to leave out.
+    """
+
+    threshold: MinorityThreshold | None = None
+    no_threshold: str | None = None
+    note: str | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        logits: NDArray[np.floating],
+        labels: NDArray[np.integer],
+        *,
+        classes: Sequence[str],
+        minority: Sequence[str],
+        photos: Mapping[str, int],
+    ) -> "Decisions":
+        """Choose on validation, where it has enough photos.
+
+        Args:
+            logits: (regions, classes).
+            labels: (regions,), index into `classes`.
+            classes: names, in the order of the logits.
+            minority: the rare ones among them.
+            photos: class → validation photos; boxes of one photo count once.
+
+        >>> logits, labels = np.array([[0.0, -3.0], [0.0, -1.0]] * 20), np.array([0, 1] * 20)
+        >>> given = {"classes": ["boar", "bear"], "minority": ["bear"]}
+        >>> decisions = Decisions.fit(logits, labels, photos={"boar": 20, "bear": 20}, **given)
+        >>> decisions.threshold.margin, decisions.apply(logits[:2], ["boar", "bear"])
+        (-2.0, array([0, 1]))
+        """
+        reason = why_no_threshold(classes, minority, photos)
+        if len(classes) != 2 or reason:
+            return cls(no_threshold=reason)
+        if not np.isfinite(logits).all():
+            return cls(no_threshold="scores of validation photos are not finite")
+        rare = classes.index(minority[0])
+        margins = logits[:, rare].astype(np.float64) - logits[:, 1 - rare]
+        margin = choose_threshold(margins, labels == rare)
+        assert margin is not None, "both classes have validation photos"
+        return cls(threshold=MinorityThreshold(minority=minority[0], margin=margin))
+
+    def shifted(self, logits: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return logits whose argmax is the decision; the ranking of photos within a class stays as it is."""
+        shifted: NDArray[np.float64] = logits.astype(np.float64)
+        if self.threshold is not None:
+            shifted[:, classes.index(self.threshold.minority)] -= self.threshold.margin
+        return shifted
+
+    def apply(self, logits: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.intp]:
+        """Return the class decided for, (photos,), index into `classes`; the argmax where nothing was chosen."""
+        decided: NDArray[np.intp] = self.shifted(logits, classes).argmax(axis=1)
+        return decided
+
+
+def why_no_threshold(classes: Sequence[str], minority: Sequence[str], photos: Mapping[str, int]) -> str | None:
+    """Say why no threshold can be chosen for two classes; None where one can, and for more classes.
+
+    >>> why_no_threshold(["boar", "bear"], ["bear"], {"boar": 30, "bear": 7})
+    'it takes 20 validation photos of each class, and there are 30 of boar and 7 of bear'
+    """
+    if len(classes) != 2:
+        return None
+    if len(minority) != 1:
+        return "neither class is the rare one"
+    if min(photos.values()) >= MIN_VALIDATION_PHOTOS:
+        return None
+    has = " and ".join(f"{photos[name]} of {name}" for name in classes)
+    return f"it takes {MIN_VALIDATION_PHOTOS} validation photos of each class, and there are {has}"

@@ -1,0 +1,139 @@
+"""The bundle of a run folder, evaluated on photos that it was neither trained nor validated on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fscl.bundle import Bundle
+from fscl.errors import PhotosError
+from fscl.evaluation.evaluate import amounts, evaluate, photos_in
+from fscl.lock import held
+from fscl.manifest.table import Manifest, counts_by_class
+from fscl.records import Evaluation, write_record
+from fscl.run_folder import RunFolder
+from fscl.scanning.copies import seen_before
+
+
+def evaluate_run(
+    run: Path,
+    photos: Manifest | None = None,
+    *,
+    root: Path | None = None,
+    batch_size: int = 64,
+    workers: int | None = None,
+) -> Evaluation:
+    """Evaluate the bundle of a run folder and write `evaluation.json` into it.
+
+    Args:
+        run: the folder.
+        photos: labelled photos, of which the test split is used where they have one, else all; those that
+            the run was trained or validated on are left out. By default the run's own test photos.
+        root: the folder that the run's own photos are in now; where photos are given, if they are nowhere else.
+        batch_size: photos per forward pass.
+        workers: processes that read photos; by default chosen by the machine.
+
+    Raises:
+        PhotosError: nothing to evaluate on, or classes that the bundle does not know.
+        BundleError: no bundle in the folder, or a damaged one.
+        OutputError: the run is being trained, or evaluated by another process.
+        ConfigurationError: a negative number of workers.
+    """
+    folder = RunFolder(run)
+    if not (folder.lock.exists() or folder.record.exists()):  # no run, whose folder is left alone
+        Bundle.open(run)
+    with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
+        return _evaluated(run, photos, root, batch_size=batch_size, workers=workers)
+
+
+def _evaluated(
+    run: Path, photos: Manifest | None, root: Path | None, *, batch_size: int, workers: int | None
+) -> Evaluation:
+    bundle = Bundle.open(run)
+    own, gone = _photos_of(run, [root] if photos is None else list(dict.fromkeys([None, root])))
+    test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
+    validation = None if own is None or gone else _part(own, "val")
+    evaluation, _ = evaluate(
+        bundle, test.photos, validation, split=test.split, batch_size=batch_size, workers=workers
+    )
+    evaluation = replace(
+        evaluation,
+        left_out={kind: count for kind, count in test.left_out.items() if count},
+        given=amounts((photos or test.photos).rows),
+        train_photos=None if own is None else counts_by_class(_part(own, "train").rows, bundle.classes)["photos"],
+        note=_unknown_photos(gone, own, bundle) if gone else evaluation.note,
+    )
+    write_record(RunFolder(run).evaluation, evaluation)
+    return evaluation
+
+
+def _unknown_photos(gone: str, own: Manifest | None, bundle: Bundle) -> str:
+    told = "none was left out for being trained on"
+    if own is not None:
+        told = "those that it was trained on are told by known hashes, else by name and size"
+    choice = ", and no threshold was chosen" if bundle.decisions is None else ""
+    return f"the photos of the run are not known ({gone}): {told}{choice}"
+
+
+class _Test(NamedTuple):
+    """What is evaluated, what it is called, and how many photos were dropped from it."""
+
+    photos: Manifest
+    split: str
+    left_out: Mapping[str, int]
+
+
+def _photos_of(run: Path, roots: Sequence[Path | None]) -> tuple[Manifest | None, str]:
+    """Return what is known of the photos of a run, and why they are in none of the roots, if so."""
+    path = RunFolder(run).photos
+    if not path.exists():
+        return None, f"{path} does not exist"
+    reasons = []
+    for root in roots:
+        try:
+            return Manifest.read(path, root=root), ""
+        except PhotosError as error:
+            reasons.append(str(error).split(";")[0])
+    gone = reasons[0]
+    try:
+        return Manifest.read(path, anywhere=True), gone
+    except PhotosError:
+        return None, gone
+
+
+def _own_test(run: Path, own: Manifest | None, gone: str) -> _Test:
+    fix = f"give photos: fscl evaluate {run} PHOTOS"
+    if own is None or gone:
+        moved = "" if own is None else f"say where they are now: fscl evaluate {run} --root FOLDER, or "
+        raise PhotosError(f"expected the photos of the run, but {gone}; {moved}{fix}")
+    test = _part(own, "test")
+    if test.rows.empty:
+        raise PhotosError(f"{run}: has no test photos of its own; {fix}")
+    return _Test(test, "test", {})
+
+
+def _others_test(photos: Manifest, own: Manifest | None) -> _Test:
+    """Take the new ones of the photos, their test split if they have one; the unusable rows stay, to be counted."""
+    usable = photos.usable
+    split = "test" if (photos.rows["split"] == "test").any() else "all"
+    chosen = usable if split == "all" else usable[usable["split"] == "test"]
+    used = None if own is None else Manifest(own.rows[own.rows["split"].isin(["train", "val"])], own.root)
+    seen = [False] * len(chosen) if used is None else seen_before(Manifest(chosen, photos.root), used)
+    new = chosen[~np.array(seen, dtype=bool)]
+    if len(chosen) and new.empty:
+        raise PhotosError(
+            f"expected photos that are new to the model, but it was trained or validated on all {photos_in(chosen)}; "
+            "give others, or none for the run's own test photos"
+        )
+    left_out = {
+        "training photos": photos_in(chosen) - photos_in(new),
+        "other splits": photos_in(usable.drop(chosen.index)),
+    }
+    rows = photos.rows.drop(index=usable.index.difference(new.index))
+    return _Test(Manifest(rows, photos.root), split, left_out)
+
+
+def _part(photos: Manifest, split: str) -> Manifest:
+    return Manifest(photos.rows[photos.rows["split"] == split], photos.root)

@@ -1,0 +1,157 @@
+"""Settings that the command line may set, and the defaults that help shows beside them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+if TYPE_CHECKING:
+    from fscl.config import Config
+    from fscl.formats.reading import Reading
+
+Several = Parameter(consume_multiple=True, negative=())
+On = Parameter(negative=())  # a switch without a --no- form
+Jobs = Annotated[int | None, Parameter(validator=Number(gte=1))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))]
+By = Literal["photo", "sequence", "site"]
+Gap = Annotated[float | None, Parameter(show_default=lambda _: _usual_gap())]
+
+
+def default_of(name: str) -> Parameter:
+    """Let help show what the configuration holds where the flag is not given; read when help is asked for."""
+
+    def shown(_: object) -> str:
+        from fscl.config import default
+
+        value = default(name)
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+    return Parameter(show_default=shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    """Settings that override the recipe and --config; those not given stay as they are.
+
+    Attributes:
+        config: a TOML file of settings; flags override it
+        epochs: passes over the training photos
+        steps: training steps, in place of epochs
+        batch_size: photos per step
+        learning_rate: of Adam, falling along a cosine
+        weight_decay: of Adam
+        image_size: px, both sides
+        crop_margin: around a box, as a fraction of its longer side
+        backbone: a timm model name, or cifar_resnet32
+        layers: stages whose features the similarity term sees, indices or names: --layers=-2,-1
+        weight: of the similarity term
+        pretrained: start from timm's published weights; needs the network once
+        weights: start from a local file of backbone weights
+        base: training regions (boxes, or photos without) of each common class, or of a long tail's first class
+        by: what never crosses from training to test: photo, sequence or site
+        val_fraction: of each class for validation, where the photos have no split
+        test_fraction: of each class for test, where the photos have no split
+        strict: a class that cannot be split is an error
+        keep: the epoch to keep, last or best on validation
+        workers: processes that read photos
+        store: decode photos once, onto the disk (where they are read more than once)
+        thin_validation: thin validation photos like training photos
+        tensorboard: write TensorBoard files too
+    """
+
+    config: Path | None = None
+    epochs: Annotated[int | None, default_of("epochs")] = None
+    steps: int | None = None
+    batch_size: Annotated[int | None, default_of("batch_size")] = None
+    learning_rate: Annotated[float | None, default_of("learning_rate")] = None
+    weight_decay: Annotated[float | None, default_of("weight_decay")] = None
+    image_size: Annotated[int | None, default_of("image_size")] = None
+    crop_margin: Annotated[float | None, default_of("crop_margin")] = None
+    backbone: Annotated[str | None, default_of("backbone")] = None
+    layers: Annotated[str | None, Parameter(allow_leading_hyphen=True), default_of("layers")] = None
+    weight: Annotated[float | None, default_of("weight")] = None
+    pretrained: Annotated[bool | None, On] = None
+    weights: str | None = None
+    base: int | None = None
+    by: By | None = None
+    val_fraction: Annotated[float | None, default_of("val_fraction")] = None
+    test_fraction: Annotated[float | None, default_of("test_fraction")] = None
+    strict: Annotated[bool | None, On] = None
+    keep: Annotated[Literal["last", "best"] | None, default_of("keep")] = None
+    workers: int | None = None
+    store: bool | None = None
+    thin_validation: Annotated[bool | None, default_of("thin_validation")] = None
+    tensorboard: Annotated[bool | None, On] = None
+
+    def resolve(self, method: str, **more: Any) -> "Config":
+        """Return the configuration of a method under these flags, and `more` of them."""
+        from fscl import config, methods
+
+        flags = {k: v for k, v in asdict(self).items() if k not in ("config", "weight", "layers")} | more
+        if self.layers is not None:
+            flags["layers"] = [_stage(name.strip()) for name in self.layers.split(",")]
+        layers = [(f"recipe '{method}'", methods.read(method))]
+        if self.config is not None:
+            layers.append((str(self.config), methods.read_toml(self.config)))
+        resolved = config.resolve([*layers, ("command line", config.settings(flags))])
+        return resolved if self.weight is None else config.with_weight(resolved, self.weight)
+
+    def resolve_all(self, methods: Sequence[str]) -> dict[str, "Config"]:
+        """Return the configurations of several methods, by the names that their recipes give."""
+        from fscl import config
+
+        common = replace(self, weight=None, base=None)  # the weight not of every method, the base of the cells
+        return config.alongside([common.resolve(name) for name in methods], self.weight)
+
+
+Settings = Annotated[Flags, Parameter(name="*")]
+NO_SETTINGS = Flags()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingFlags:
+    """What a source does not say itself.
+
+    Attributes:
+        root: folder that the photos of a manifest or table are in now, if they have moved
+        layout: what the folders from the source on mean: class, site/class, split/site/class; - is any folder
+        box_unit: of the boxes of a table (pixels, or fractions where nearly all are)
+        box_frame: boxes were drawn on the pixels as stored, or on the photo upright as EXIF turns it (stored)
+        date_order: of dates in a table that do not begin with the year, which are left out otherwise
+        zip_encoding: of names in zips that do not say theirs, e.g. cp949 (what suits all of them best)
+    """
+
+    root: Path | None = None
+    layout: str | None = None
+    box_unit: Literal["pixel", "fraction", "percent"] | None = None
+    box_frame: Literal["stored", "upright"] | None = None
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
+    zip_encoding: str | None = None
+
+    def reading(self) -> "Reading":
+        """Return what the readers of formats are told."""
+        from fscl.formats.reading import Reading
+
+        return Reading(**asdict(self))
+
+
+Source = Annotated[ReadingFlags, Parameter(name="*")]
+NOTHING_SAID = ReadingFlags()
+
+
+def _usual_gap() -> str:
+    from fscl.scanning.sequences import GAP_S
+
+    return f"{GAP_S:g}"
+
+
+def _stage(name: str) -> int | str:
+    try:
+        return int(name)
+    except ValueError:
+        return name

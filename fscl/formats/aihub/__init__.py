@@ -1,0 +1,1 @@
+"""AI Hub's wildlife set (dataSetSn 645) as it ships."""

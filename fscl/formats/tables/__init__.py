@@ -1,0 +1,1 @@
+"""Tables of photos: CSV and its like, and Parquet."""

@@ -1,0 +1,66 @@
+"""Paths of photos as tables write them become relative to one root: the folder of the table, or what they share."""
+
+import os
+import re
+from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
+
+import pandas as pd
+
+from fscl.errors import PhotosError
+
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+FIXES = {
+    "a web address, not a file": "download the photos, and give the paths of the files",
+    "a path of Windows": "make the paths relative to the folder of the table, and put it beside the photos",
+    "a zero byte in its name": "mend the paths",
+}
+"""Why a path leads to no file of this machine → what helps."""
+
+
+class Placed(NamedTuple):
+    """Paths relative to a root, with forward slashes, and why some of them lead to no file here."""
+
+    paths: pd.Series
+    root: Path
+    problems: pd.Series
+
+
+def place_paths(paths: pd.Series, table: Path, start: Path) -> Placed:
+    """Find out where the photos of a table are.
+
+    Args:
+        paths: as the table writes them.
+        table: for messages.
+        start: the folder that relative paths start at.
+
+    Raises:
+        PhotosError: none of the paths is of this machine; photos on several drives.
+    """
+    folder = start.resolve()
+    foreign = {path: why for path in paths.unique() if (why := _foreign(path)) is not None}
+    files = {
+        path: os.path.normpath(folder / path.replace("\\", "/")) for path in paths.unique() if path not in foreign
+    }
+    if not files:
+        path, why = next(iter(foreign.items()))
+        raise PhotosError(f"{table}: expected files of this machine, got {path}: {why}; {FIXES[why]}")
+    try:
+        holding = os.path.commonpath([Path(file).parent for file in files.values()])
+        root = str(folder) if Path(holding).is_relative_to(folder) else holding
+    except ValueError:
+        raise PhotosError(f"{table}: expected photos on one drive, got several; make a table for each") from None
+    placed = {path: os.path.relpath(file, root).replace(os.sep, "/") for path, file in files.items()}
+    placed |= {path: path.replace("\\", "/").replace("\0", "\\0") for path in foreign}
+    problems = {path: f"unreadable: {why}" for path, why in foreign.items()}
+    return Placed(paths.map(placed), Path(root), paths.map(problems).astype("str"))
+
+
+def _foreign(path: str) -> str | None:
+    """Say why a path leads to no file of this machine, None where it may."""
+    if URL.match(path):
+        return "a web address, not a file"
+    if "\0" in path:
+        return "a zero byte in its name"
+    of_windows = PureWindowsPath(path).is_absolute() and not path.startswith("/")
+    return "a path of Windows" if of_windows and os.name != "nt" else None

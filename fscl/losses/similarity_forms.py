@@ -1,0 +1,182 @@
+"""The similarity loss as an N×N expression and as sums over photos: one value, two ways to compute it.
+
+    L = Σ_ij w_i w_j (S_ij − T_ij)²,   S_ij = h_i·h_j / (|h_i||h_j|),   T = Y A Yᵀ,   Σ_i w_i = 1
+
+Both start from rows r_i = √w_i h_i/|h_i|. The weights stay inside of every sum, so that nothing grows with the batch.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fscl.losses.full_precision import full_product, gram, product
+from fscl.losses.labels import Labels, class_overlap, class_sums, own_targets, targets
+from fscl.losses.weighted_rows import Total, of_this_process
+
+ZERO_NORM = 1e-12  # a feature vector that is no longer than this has no direction; the bound of functional.normalize
+LEAST_OTHERS = 1e-6  # Σ_{i≠j} w_i w_j of two photos is above it, of a single one below: there it is rounding
+
+
+def no_direction(received: torch.dtype) -> float:
+    """Return the length up to which a feature vector counts as zero, by the type in which it came.
+
+    In float16 the gradient, at most 4 over the length, must stay below 65,504. (Of each |∂L/∂ĥ_i| ≤ 8 w_i (1 − w_i),
+    and `exclude_self` divides by at least 2 w_i (1 − w_i).)
+    """
+    return max(ZERO_NORM, 2 * torch.finfo(received).smallest_normal)
+
+
+def rows_of_length(
+    features: Float[Tensor, "batch dim"],
+    lengths: Float[Tensor, "batch"],
+    shortest: float | Float[Tensor, ""] = ZERO_NORM,
+) -> Float[Tensor, "batch dim"]:
+    """Return the features scaled to `lengths`; one no longer than `shortest` becomes zero and gets no gradient."""
+    return RowsOfLength.apply(features, lengths, shortest)  # type: ignore[no-any-return]
+
+
+class RowsOfLength(torch.autograd.Function):
+    """features · lengths / |features|; written out, the backward pass would take three times the memory traffic."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, lengths: Tensor, shortest: float | Tensor) -> Tensor:
+        """Return the rows."""
+        inverse = _inverse_norms(features, shortest)
+        ctx.save_for_backward(features, lengths, inverse)
+        ctx.shortest = shortest
+        return features * (lengths * inverse)[:, None]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient of the features: what of it is across their direction, scaled like them."""
+        features, lengths, inverse = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted, in which what was kept would be a constant
+            inverse = _inverse_norms(features, ctx.shortest)
+        along = (gradient * features).sum(dim=1) * inverse.square()
+        across = torch.addcmul(gradient, features, along[:, None], value=-1)
+        return across.mul_((lengths * inverse)[:, None]), None, None
+
+
+def _inverse_norms(features: Tensor, shortest: float | Tensor) -> Float[Tensor, "batch"]:
+    norms = torch.linalg.vector_norm(features, dim=1)
+    inverse: Tensor = (norms > shortest) / norms.clamp(min=ZERO_NORM)
+    return inverse
+
+
+def pairwise_form(
+    rows: Float[Tensor, "batch dim"],
+    roots: Float[Tensor, "batch"],
+    labels: Labels,
+    affinity: Float[Tensor, "classes classes"],
+    *,
+    exclude_self: bool = False,
+) -> Float[Tensor, ""]:
+    """Return L from N×N matrices, in O(N²·D) time: the cheaper form while N ≤ D.
+
+    Args:
+        rows: of length √w.
+        roots: √w.
+        labels: of the rows.
+        affinity: A, the similarity that two classes shall have.
+        exclude_self: leave out the pairs i = j and let the weights of the others sum to 1.
+    """
+    weighted_targets = targets(labels, affinity) * (roots[:, None] * roots)
+    value: Tensor = PairwiseDifference.apply(rows, weighted_targets)
+    if exclude_self:
+        return not_below_zero(without_own_pairs(value, own_pairs(rows, roots, labels, affinity)))
+    return value
+
+
+class PairwiseDifference(torch.autograd.Function):
+    """‖rows · rowsᵀ − targets‖²; its gradient takes one product where that of the same written out takes two."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weighted_targets: Tensor) -> Tensor:
+        """Return the sum of squares."""
+        differences = full_product(rows, rows.T) - weighted_targets
+        ctx.save_for_backward(rows, weighted_targets, differences)
+        return differences.square().sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the rows."""
+        rows, weighted_targets, differences = ctx.saved_tensors
+        if torch.is_grad_enabled():  # as above
+            differences = full_product(rows, rows.T) - weighted_targets
+        return full_product(differences * (4 * gradient), rows), None
+
+
+def sum_form(
+    rows: Float[Tensor, "batch dim"],
+    roots: Float[Tensor, "batch"],
+    labels: Labels,
+    affinity: Float[Tensor, "classes classes"],
+    *,
+    exclude_self: bool = False,
+    total: Total = of_this_process,
+) -> Float[Tensor, ""]:
+    """Return L without an N×N matrix, in O(N·D²) time and O(N·D + D² + K·D + K²) memory.
+
+    Args as `pairwise_form`; `total` sums over the processes, each of which gives its own rows.
+    """
+    own = own_pairs(rows, roots, labels, affinity) if exclude_self else rows.new_zeros(2)
+    *reduced, own = total(*sums_of(rows, roots, labels, len(affinity)), own)
+    value = squared_difference(Sums(*reduced), Sums(*reduced), affinity)
+    return not_below_zero(without_own_pairs(value, own) if exclude_self else value)
+
+
+class Sums(NamedTuple):
+    """What the loss needs to know of any number of photos; that of two sets together is the sum of theirs."""
+
+    moments: Float[Tensor, "dim dim"]  # M = Rᵀ R = Σ_i w_i ĥ_i ĥ_iᵀ
+    class_sums: Float[Tensor, "classes dim"]  # G = Yᵀ diag(√w) R
+    overlap: Float[Tensor, "classes classes"] | Float[Tensor, "classes"]  # P = Yᵀ diag(w) Y, or its diagonal
+
+
+def sums_of(
+    rows: Float[Tensor, "batch dim"], roots: Float[Tensor, "batch"], labels: Labels, num_classes: int
+) -> Sums:
+    """Return M, G and P of rows of length √w."""
+    return Sums(
+        gram(rows),
+        class_sums(labels, rows, num_classes, roots),
+        class_overlap(labels, roots.square(), num_classes),
+    )
+
+
+def squared_difference(photos: Sums, others: Sums, affinity: Float[Tensor, "classes classes"]) -> Float[Tensor, ""]:
+    """Return Σ_ij w_i v_j (S_ij − T_ij)² over photos i and others j: ⟨M, M'⟩ − 2⟨A G, G'⟩ + ⟨A P A, P'⟩."""
+    if photos.overlap.ndim == 1:
+        constant = (affinity.square() * photos.overlap[:, None] * others.overlap).sum()
+    else:
+        constant = (product(product(affinity, photos.overlap), affinity) * others.overlap).sum()
+    cross = (product(affinity, photos.class_sums) * others.class_sums).sum()
+    return (photos.moments * others.moments).sum() - 2 * cross + constant
+
+
+def not_below_zero(value: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """Return the value, or 0 where the differences above cancel and rounding leaves less than nothing.
+
+    The gradient stays: a plain clamp would take it away with the rounding.
+    """
+    return value - value.detach().clamp(max=0)
+
+
+def own_pairs(
+    rows: Float[Tensor, "batch dim"],
+    roots: Float[Tensor, "batch"],
+    labels: Labels,
+    affinity: Float[Tensor, "classes classes"],
+) -> Float[Tensor, "2"]:
+    """Return Σ_i w_i² (S_ii − T_ii)², a constant, and Σ_i w_i²."""
+    weights = roots.square()
+    own = torch.linalg.vector_norm(rows.detach(), dim=1).square() - weights * own_targets(labels, affinity)
+    return torch.stack([own.square().sum(), weights.square().sum()])
+
+
+def without_own_pairs(value: Float[Tensor, ""], own: Float[Tensor, "2"]) -> Float[Tensor, ""]:
+    """Return the mean over pairs i ≠ j from the one over all pairs; 0 for a single photo, which has no pair."""
+    others = 1 - own[1]
+    return (value - own[0]) * (others > LEAST_OTHERS) / others.clamp(min=LEAST_OTHERS)

@@ -1,0 +1,36 @@
+"""What is written and read back, as docs/schema.md says: evaluations, cells, `study.json`. One definition of each.
+
+Who writes builds these objects, who reads parses them; both check every value. Nothing here imports torch or pandas.
+"""
+
+from fscl.records.cell import CellKey, CellRecord, CosineMatrices, Curve, Provenance, ValidationCurve
+from fscl.records.evaluation import Amounts, Evaluation, Failed, Metrics, Reason, Threshold, Unusable
+from fscl.records.files import DamagedError, read_cell, read_header, write_record
+from fscl.records.study import Axes, StudyHeader
+from fscl.records.values import PAIRS, VERSION, Epoch, Pair
+
+__all__ = [
+    "PAIRS",
+    "VERSION",
+    "Amounts",
+    "Axes",
+    "CellKey",
+    "CellRecord",
+    "CosineMatrices",
+    "Curve",
+    "DamagedError",
+    "Epoch",
+    "Evaluation",
+    "Failed",
+    "Metrics",
+    "Pair",
+    "Provenance",
+    "Reason",
+    "StudyHeader",
+    "Threshold",
+    "Unusable",
+    "ValidationCurve",
+    "read_cell",
+    "read_header",
+    "write_record",
+]

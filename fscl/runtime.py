@@ -1,0 +1,87 @@
+"""Where a run computes: device, precision, threads and reading processes."""
+
+import os
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from fscl.config import MOST_WORKERS
+from fscl.errors import ConfigurationError
+
+MAX_WORKERS = 8  # more processes than this rarely read faster than one accelerator trains
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The device of a run, how many processes read photos for it, and which of its training processes this is.
+
+    `rank` is 0 … `world_size` − 1, of torch.distributed's default group where there is one.
+    """
+
+    device: torch.device
+    workers: int
+    rank: int = 0
+    world_size: int = 1
+
+    @classmethod
+    def start(cls, workers: int | None = None) -> "Runtime":
+        """Choose the device: CUDA, Apple's MPS, else CPU; and the reading processes where not given.
+
+        On a CPU this process reads: training keeps every core busy, and a reader would fight it for one.
+
+        Raises:
+            ConfigurationError: a number of workers that cannot be.
+        """
+        if workers is not None and not 0 <= workers <= MOST_WORKERS:
+            bounds = ">= 0" if workers < 0 else f"at most {MOST_WORKERS}"
+            raise ConfigurationError(f"--workers must be {bounds}, got {workers}; 0 reads photos in the main process")
+        if torch.cuda.is_available():
+            device = torch.device("cuda")
+            torch.backends.cudnn.benchmark = True
+        elif torch.backends.mps.is_available():
+            device = torch.device("mps")
+        else:
+            device = torch.device("cpu")
+        idle_cores = 0 if device.type == "cpu" else cores() - 1
+        workers = min(idle_cores, MAX_WORKERS) if workers is None else workers
+        if dist.is_available() and dist.is_initialized():
+            return cls(device, workers, dist.get_rank(), dist.get_world_size())
+        return cls(device, workers)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """bfloat16 on CUDA; full precision elsewhere, where most processors compute bfloat16 more slowly."""
+        if self.device.type == "cuda":
+            return torch.autocast("cuda", dtype=torch.bfloat16)
+        return nullcontext()
+
+    @property
+    def waits_on_read(self) -> bool:
+        """Whether reading a value off the device stalls it."""
+        return self.device.type != "cpu"
+
+
+def cores() -> int:
+    """Return how many cores this process may use: SLURM, `taskset` and containers may lend it a few of all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def machine() -> dict[str, str | int | None]:
+    """Return what computed: processor, cores, accelerator."""
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:  # noqa: PTH123 - Linux only, absent elsewhere
+            return next(line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

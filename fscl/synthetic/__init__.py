@@ -1,0 +1,1 @@
+"""Generated wildlife: photos for whoever has none at hand, the same for the same seed. No torch."""
