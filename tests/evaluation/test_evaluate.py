@@ -105,10 +105,22 @@ def test_a_few_validation_photos_choose_no_threshold_and_that_is_said(pair, unre
     assert enough.no_threshold is None
 
 
+def test_a_threshold_makes_up_for_a_class_that_all_logits_favour(pair):
+    records = []
+    for offset in (0.0, 3.0):
+        bundle = undecided(pair)
+        bundle.classifier.head.bias.data[bundle.classes.index("deer")] += offset
+        records.append(evaluate(bundle, split_of(pair, "test"), split_of(pair, "val"))[0])
+    plain, favoured = (record.threshold.figures for record in records)
+    for name in ("minority_recall", "majority_recall", "log_loss", "ece"):
+        assert getattr(favoured, name) == pytest.approx(getattr(plain, name), abs=1e-5), name
+    assert records[1].figures.majority_recall < plain.majority_recall
+
+
 @pytest.mark.parametrize("split", ["test", "val"])
 def test_photos_that_cannot_be_read_are_as_if_they_were_not_there(pair, split):
     parts = {name: split_of(pair, name) for name in ("test", "val")}
-    rows = parts[split].rows
+    rows = parts[split].rows.sample(frac=1, random_state=0)
     first = rows.index.isin(rows.index[rows["label"] == "boar"][:4])
     records = []
     for changed in (rows[~first], rows.assign(path=rows["path"].mask(first, "gone.jpg"))):
@@ -124,7 +136,8 @@ def test_boxes_of_a_photo_are_one_validation_photo(pair, monkeypatch):
     validation = split_of(pair, "val")
     rows = pd.concat([validation.rows.query("label == 'boar'"), *[validation.rows.query("label == 'deer'")[:10]] * 2])
     boxed = Manifest.build(
-        rows.drop(columns="region_id").assign(x=range(len(rows)), y=0.0, w=20.0, h=20.0), validation.root
+        rows.drop(columns="region_id").assign(x=[n % 20 for n in range(len(rows))], y=0.0, w=20.0, h=20.0),
+        validation.root,
     )
     record, _ = evaluate(undecided(pair), split_of(pair, "test"), boxed)
     assert record.threshold is None

@@ -341,6 +341,7 @@ def test_an_earlier_stage_gives_no_best_epoch_however_good_it_is(tmp_path, photo
     run = fit(config, photos, tmp_path / "run")
     epochs = [line for line in read_metrics(run / "metrics.jsonl") if line["kind"] == "epoch"]
     assert min(epochs, key=lambda line: line["validation"]["balanced_log_loss"])["step"] <= 25
+    assert (run / "last").exists()  # so there is a best epoch, too
     assert Bundle.open(run).step > 25
 
 
