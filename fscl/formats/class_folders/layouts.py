@@ -94,7 +94,7 @@ def guess(root: Path, folders: Collection[Folders]) -> Layout:
     _ask(root, words, [names for names in inner if names])
     tops = sorted({names[0] for names in inner if names})
     if len(tops) > 1 and all(map(_is_of_cameras, tops)):
-        remarks.append(f"the class folders are called as cameras are ({_listed(tops)}): are these the classes?")
+        remarks.append(f"the class folders have names like cameras ({_listed(tops)}): are these the classes?")
     return Layout((*words, "class"), tuple(remarks))
 
 
@@ -180,30 +180,62 @@ def _holds_inner(inner: Sequence[Folders], folders: Collection[Folders], above: 
 
 def _ask(root: Path, above: Sequence[str], inner: Collection[Folders]) -> None:
     """Stop where top folders hold folders of the same names: sites of species, or species at sites."""
-    held: dict[str, set[str]] = defaultdict(set)
-    for names in inner:
-        held[names[0]] |= {name for name in names[1:2] if not NO_NAME.fullmatch(name)}
+    between = _between(inner)
+    held = _held(inner, 1 + len(between))
     shared = _shared(held)
+    if not shared:
+        between, held = (), _held(inner, 1)
+        shared = _shared(held)
     places = all(map(PLACE.fullmatch, held)) and all(held.values())
     if not held or not (shared or places):
         return
     tops, below = sorted(held), shared or sorted(set().union(*held.values()))
+    site_class, class_site = "/".join(["site", *between, "class"]), "/".join(["class", *between, "site"])
+    classes = "class/split" if between[:1] == ("split",) else "class"
     readings = {
-        "site/class": f"classes such as {_listed(below)}, at the sites {_listed(tops)}",
-        "class/site": f"classes {_listed(tops)}, at sites such as {_listed(below)}",
-        "class": f"classes {_listed(tops)}; the folders in them mean nothing",
+        site_class: f"classes such as {_listed(below)}, at the sites {_listed(tops)}",
+        class_site: f"classes {_listed(tops)}, at sites such as {_listed(below)}",
+        classes: f"classes {_listed(tops)}; the other folders in them mean nothing",
     }
     if all(map(_is_split, below)):
         readings = {"class/split": f"classes {_listed(tops)}, each with its splits"} | readings
         del readings["site/class"], readings["class/site"]
     elif sum(bool(PLACE.fullmatch(name)) for name in below) > len(below) / 2:
-        readings = {word: readings[word] for word in ("class/site", "site/class", "class")}
-    options = [f"--layout {'/'.join([*above, layout])}: {meaning}" for layout, meaning in readings.items()]
-    why = "hold folders of the same names" if shared else "are called as cameras are, and hold folders"
+        readings = {word: readings[word] for word in (class_site, site_class, classes)}
+    options = [f"{_flag('/'.join([*above, layout]))}: {meaning}" for layout, meaning in readings.items()]
+    why = "hold folders of the same names" if shared else "have names like cameras, and hold folders"
     raise PhotosError(
         f"{root}: the folders {_listed(tops)} {why} ({_listed(below)}), so that either may be the classes; "
         f"say which: fscl scan {root}\n  " + "\n  ".join(options)
     )
+
+
+def _flag(layout: str) -> str:
+    return f"--layout={layout}" if layout.startswith("-") else f"--layout {layout}"  # "-/class" looks like a flag
+
+
+def _between(inner: Collection[Folders]) -> tuple[str, ...]:
+    """Return what lies between the top folders and those with names: splits, dates, one folder in all of them."""
+    between: list[str] = []
+    while True:
+        depth = 1 + len(between)
+        here = {names[depth] for names in inner if len(names) > depth}
+        if not any(len(names) > depth + 1 for names in inner):
+            return tuple(between)
+        if all(map(_is_split, here)) and "split" not in between:
+            between.append("split")
+        elif len(here) == 1 or all(map(NO_NAME.fullmatch, here)):
+            between.append("-")
+        else:
+            return tuple(between)
+
+
+def _held(inner: Collection[Folders], depth: int) -> dict[str, set[str]]:
+    """Return top folder → the names below it at a depth, without those that cameras give."""
+    held: dict[str, set[str]] = defaultdict(set)
+    for names in inner:
+        held[names[0]] |= {name for name in names[depth : depth + 1] if not NO_NAME.fullmatch(name)}
+    return held
 
 
 def _shared(held: Mapping[str, set[str]]) -> list[str]:

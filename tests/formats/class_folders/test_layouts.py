@@ -88,7 +88,7 @@ def test_what_folders_mean(paths, expected):
 def test_folders_that_may_be_either_are_a_question(paths, options):
     text = question(*paths)
     assert [line.split(":")[0].strip() for line in text.splitlines()[1:]][: len(options)] == [
-        f"--layout {option}" for option in options
+        f"--layout{'=' if option.startswith('-') else ' '}{option}" for option in options
     ]
     assert "say which: fscl scan mine" in text
 
@@ -120,7 +120,7 @@ def test_folders_that_hold_all_and_classes_called_as_cameras_are_said():
         [remark] = layouts.guess(ROOT, [("a", name, "deep") for name in folders_in_it]).remarks
         assert remark == f"a/ holds all photos: the folders in it are the {what}"
     [remark] = layouts.guess(ROOT, [path[1:] for path in paths]).remarks
-    assert remark == "the class folders are called as cameras are (cam01, cam02): are these the classes?"
+    assert remark == "the class folders have names like cameras (cam01, cam02): are these the classes?"
     for names in (["camel", "cat"], ["siteless", "stationary"], ["plover", "ct"]):
         assert layouts.guess(ROOT, [(name,) for name in names]).remarks == ()
 
@@ -147,7 +147,7 @@ class TestGiven:
 
     def test_in_archives(self, draw, pack):
         archive = pack(draw("mine/cam01/fox/1.jpg", "mine/cam02/fox/1.jpg") / "mine", below="set/")
-        with pytest.raises(PhotosError, match="--layout -/site/class"):
+        with pytest.raises(PhotosError, match="--layout=-/site/class"):
             reader.read(archive)
         assert placed(reader.read(archive, Reading(layout="-/site/class"))) == [
             ("fox", "cam01", ""),
@@ -239,3 +239,23 @@ def test_real_stations(shared_data):
 def test_every_name_of_validation_is_validation(draw, name):
     root = draw("train/fox/1.jpg", "train/hare/2.jpg", f"{name}/fox/3.jpg", f"{name}/hare/4.jpg")
     assert {split for _, _, split in placed(reader.read(root))} == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    ("between", "word"),
+    [("DCIM", "-"), ("2021-05-01", "-"), ("sorted", "-"), ("train", "split"), ("DCIM/100RECNX", "-/-")],
+)
+@pytest.mark.parametrize("sites", [("Nordwald", "Suedwald"), ("cam01", "cam02")])
+def test_sites_with_a_folder_between_them_and_the_species_are_asked_about(between, word, sites):
+    folders = [(site, *between.split("/"), name) for site in sites for name in ("fox", "hare")]
+    with pytest.raises(PhotosError, match="so that either may be the classes") as caught:
+        layouts.guess(Path("photos"), folders)
+    answer = f"--layout site/{word}/class: classes such as fox, hare, at the sites {', '.join(sites)}"
+    assert answer in str(caught.value)
+
+
+def test_folders_of_cameras_in_class_folders_are_no_question():
+    folders = [(name, "DCIM", f"10{i}RECNX") for name in ("fox", "hare") for i in range(3)]
+    assert layouts.guess(Path("photos"), folders).words == ("class",)
+    burst = [(name, "sorted", f"{name}{i}") for name in ("fox", "hare") for i in range(3)]
+    assert layouts.guess(Path("photos"), burst).words == ("class",)
