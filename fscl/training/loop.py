@@ -91,6 +91,11 @@ def fit(
                 listener.note(caution)
             store = store or _own_store(config, plan, photos, folder, listener)
             _train(bundle, plan, optimization, folder, listener, store)
+            if config.training.keep == "best" and not RunFolder(folder.best).record.exists():
+                listener.note(
+                    f'keep = "best": no epoch could be chosen, which takes {MIN_VALIDATION_PHOTOS} validation photos '
+                    "of each class; the last one is kept"
+                )
             bundle = optimization.corrected()
             regions = plan.validation if store is None else store.view(plan.validation)
             decide = partial(_decided, rows=photos.rows("val"), regions=regions, workers=runtime.workers)

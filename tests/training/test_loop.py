@@ -121,7 +121,9 @@ def test_last_and_best_are_both_kept_where_validation_can_be_trusted(tmp_path, p
     best = min(epochs, key=lambda line: line["validation"]["balanced_log_loss"])
     assert Bundle.open(out).step == best["step"]
     assert Bundle.open(out / "last").step == 12
-    few = fit(quick(steps=12, keep="best"), photos, tmp_path / "last")
+    told = Told()
+    few = fit(quick(steps=12, keep="best"), photos, tmp_path / "last", listener=told)
+    assert [note.split(":")[0] for note in told.notes] == ['keep = "best"'], "it is said where none can be chosen"
     assert Bundle.open(few).step == 12
     assert not (few / "best").exists()
 
