@@ -115,8 +115,8 @@ def _unknown_photos(gone: str, own: Manifest | None, bundle: Bundle) -> str:
     told = "none was left out for being trained on"
     if own is not None:
         told = (
-            "those that it was trained on are told by known hashes, else by name and size; copies under other names may "
-            "be among these"
+            "those that it was trained on are told by known hashes, else by name and size; copies under other "
+            "names may be among these"
         )
     choice = ", and no threshold was chosen" if bundle.decisions is None else ""
     return f"the photos of the run are not known ({gone}): {told}{choice}"
