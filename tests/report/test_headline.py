@@ -45,7 +45,7 @@ def test_chance_is_judged_by_the_cell_with_the_fewest_rare_test_photos(write_stu
         return cell
 
     study = write_study(**PAIR, methods=("baseline", "fscl"), seeds=(0,), ratios=(0.02,), change=change)
-    assert "on 100 rare test photos, differences below 14 points" in headline(read_study(study))[-1]
+    assert "With 100 rare test photos, differences below 14 percentage points" in headline(read_study(study))[-1]
 
 
 def test_a_lost_proposal_is_said_to_lose(tell):
