@@ -112,7 +112,7 @@ class TerminalProgress:
 
     def prepare(self, done: int, photos: int) -> None:
         """Move the bar, or print a line every half minute."""
-        self.show(done, photos, "photos decoded", "into the store", unit="photo")
+        self.show(done, photos, "photos decoded into the store", unit="photo")
 
     def note(self, text: str) -> None:
         """Print it."""

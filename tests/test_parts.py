@@ -8,6 +8,10 @@ from rich.console import Console
 from fscl import parts
 from fscl.models.heads import HEADS, POSTHOC
 from fscl.registry import OF_THE_RUN, build
+from fscl.runtime import Runtime
+from fscl.training.loop import untrained
+from fscl.training.plan import Plan
+from fscl.training.subset import subset
 
 
 def shown(width):
@@ -40,3 +44,19 @@ def test_on_a_narrow_terminal_no_name_is_cut():
     assert "label_aware_smoothing" in text
     assert "tau_normalisation" in text
     assert "…" not in text
+
+
+def test_what_a_run_tells_its_parts_is_no_option(monkeypatch, photos, quick):
+    """The table of what a run tells is what a plan gives."""
+    told = {}
+
+    def recording(table, kind, name, context, options, **more):
+        told[kind] = set(context)
+        return build(table, kind, name, context, options, **more)
+
+    config, runtime = quick("cmo"), Runtime.start(0)
+    chosen = subset(photos, config)
+    bundle = untrained(config, chosen, runtime)
+    monkeypatch.setattr("fscl.training.plan.build", recording)
+    Plan(config, bundle, chosen, runtime)
+    assert told == {kind: set(OF_THE_RUN[kind]) for kind in ("loss", "sampler", "mixing")}

@@ -12,7 +12,7 @@ from fscl.config import Component
 from fscl.errors import BundleError, ConfigurationError, did_you_mean, first_line
 from fscl.models.cifar_resnet import CifarResNet32
 from fscl.models.heads import HEADS
-from fscl.models.weights import Fit, fit, require_hub
+from fscl.models.weights import fit, require_hub
 from fscl.registry import build
 
 # What building a backbone raises where name, size or weights do not fit: timm has no error of its own.
@@ -147,13 +147,10 @@ class Classifier(nn.Module):
         settings = self.backbone.pretrained_cfg
         return tuple(settings["mean"]), tuple(settings["std"])
 
-    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> Fit:
+    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
         """Start from `weights` of the same backbone, under any prefix, or of a whole classifier of ours.
 
         The head is taken over where it fits ours.
-
-        Returns:
-            What was taken, what the file lacks and what is left over.
 
         Raises:
             BundleError: a weight of the backbone is missing or has another shape.
@@ -167,7 +164,6 @@ class Classifier(nn.Module):
                 f"another shape, first '{lacking[0]}'; name the backbone they are from with --backbone"
             )
         self.backbone.load_state_dict(own | taken.weights)
-        return taken
 
 
 def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bool) -> Any:

