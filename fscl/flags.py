@@ -55,8 +55,8 @@ class Flags:
         epochs: passes over the training photos
         steps: training steps, in place of epochs
         batch_size: photos per step
-        learning_rate: of Adam, falling along a cosine
-        weight_decay: of Adam
+        learning_rate: at its highest; it falls along a cosine unless a recipe or --config has another schedule
+        weight_decay: of the optimizer, Adam unless a recipe or --config names another
         image_size: px, both sides
         crop_margin: around a box, as a fraction of its longer side
         backbone: a timm model name, or cifar_resnet32

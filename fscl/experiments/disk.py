@@ -11,7 +11,7 @@ from fscl.experiments.cell import Task
 from fscl.models import Classifier
 
 BYTES = 4  # of a weight, float32
-SAID_FROM = 0.1  # GB: less than this is no news
+SAID_FROM = 1.0  # GB: less than this is no news, if it is free
 
 
 def disk_note(tasks: Sequence[Task], out: Path) -> str | None:
@@ -26,12 +26,12 @@ def disk_note(tasks: Sequence[Task], out: Path) -> str | None:
     gigabytes = 2 * sum(sizes[_network(task)] for task in kept)  # of the last epoch and often of the best
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free / 1e9
-    if gigabytes < SAID_FROM:
+    if not kept or gigabytes < min(SAID_FROM, free):
         return None
     short = f"; only {free:.1f} GB are free there" if free < gigabytes else ""
     return (
-        f"weights of {len(kept)} cells: up to {gigabytes:.1f} GB in {out}{short} (--no-keep-weights drops those of "
-        "finished cells; figures and scores stay)"
+        f"weights of {len(kept)} cells: up to {gigabytes:.1f} GB in {out}{short} (fscl compare --no-keep-weights "
+        "drops those of finished cells; figures and scores stay)"
     )
 
 

@@ -32,6 +32,8 @@ def test_what_cells_take_is_twice_their_weights(quick, tmp_path):
 def test_too_little_room_is_said(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda place: SimpleNamespace(free=1.23e9))
     assert "; only 1.2 GB are free there" in str(disk_note(tasks(quick, 20), tmp_path))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda place: SimpleNamespace(free=0.03e9))
+    assert "; only 0.0 GB are free there" in str(disk_note(tasks(quick, 1), tmp_path))
 
 
 def test_little_is_not_worth_a_word(quick, tmp_path):
