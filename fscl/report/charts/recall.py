@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
@@ -115,16 +116,10 @@ def _tradeoff_chart(study: Study, pair: Pair) -> Drawing:
         axes.plot(means[:, 0], means[:, 1], color=colour, marker=marker, ms=6, mec=CARD, mew=0.8, lw=1, alpha=0.9)
         if len(ratios) > 1:
             axes.plot(*means[-1], "o", ms=12, mfc="none", mec=colour, mew=1.2)
-    margin: dict[str, Any] = {
-        "color": MUTED,
-        "fontsize": 8,
-        "va": "center",
-        "transform": axes.get_yaxis_transform(),
-    }
-    for balanced in (0.5, 0.6, 0.7, 0.8, 0.9):
-        axes.plot([2 * balanced - 1, 1], [1, 2 * balanced - 1], color=GRID, lw=1, zorder=0)
-        axes.text(1.015, 2 * balanced - 1, f"{balanced:.1f}", **margin)
-    axes.text(1.07, 0.5, "balanced accuracy", rotation=90, **margin)
+    shares = {len(cell.cell.minority) / len(cell.cell.classes) for cell in study.select(pair)}
+    one_share = len(shares) == 1  # in a long tail the rare classes can be others at each imbalance
+    if one_share:
+        _draw_equal_balance(axes, shares.pop())
     axes.grid(False)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.set(xlim=(left - 0.01, 1.01), ylim=(-0.03, 1.03), xlabel="majority recall", ylabel="minority recall")
@@ -136,8 +131,39 @@ def _tradeoff_chart(study: Study, pair: Pair) -> Drawing:
         pair_title(study, pair),
         "Up: more of the rare class found; right: more of the common class named rightly; the upper right corner is "
         "best. Large markers: means over seeds, joined from 1:1 to the rarest ratio, which has a ring; small points: "
-        "single seeds; grey lines: equal balanced accuracy.",
+        f"single seeds{'; grey lines: equal balanced accuracy' if one_share else ''}.",
     )
+
+
+def _draw_equal_balance(axes: Axes, rare_share: float) -> None:
+    """Draw lines on which balanced accuracy is the same, each with its value at the right edge."""
+    margin: dict[str, Any] = {
+        "color": MUTED,
+        "fontsize": 8,
+        "va": "center",
+        "transform": axes.get_yaxis_transform(),
+    }
+    for balanced in np.arange(1, 10) / 10:
+        majority, minority = equal_balance(balanced, rare_share)
+        if minority[1] >= 0:
+            axes.plot(majority, minority, color=GRID, lw=1, zorder=0)
+            axes.text(1.015, minority[1], f"{balanced:.1f}", **margin)
+    axes.text(1.07, 0.5, "balanced accuracy", rotation=90, **margin)
+
+
+def equal_balance(balanced: float, rare_share: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return majority and minority recall at both ends of the line of a balanced accuracy, the mean over all classes.
+
+    Args:
+        balanced: the balanced accuracy.
+        rare_share: of the classes, those that are rare; in (0, 1).
+
+    >>> equal_balance(0.75, rare_share=0.5)
+    ((0.5, 1.0), (1.0, 0.5))
+    """
+    common_share = 1 - rare_share
+    at_full_recall = (balanced - rare_share) / common_share  # of the rare classes
+    return (at_full_recall, 1.0), (1.0, (balanced - common_share) / rare_share)
 
 
 def _seeds(study: Study, pair: Pair, method: str, *figures: str) -> list[tuple[float, ...]]:

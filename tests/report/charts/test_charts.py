@@ -6,7 +6,7 @@ import pytest
 
 from fscl.report.charts.drawing import METHOD_STYLES, OTHER_STYLES, method_styles
 from fscl.report.charts.panels import _mean_curve, validation_note
-from fscl.report.charts.recall import draw_charts
+from fscl.report.charts.recall import draw_charts, equal_balance
 from fscl.report.study import read_study
 
 SMALL = {"methods": ("baseline", "fscl"), "pairs": {"fine": ["water_deer", "roe_deer"]}, "seeds": (0, 1)}
@@ -156,3 +156,13 @@ def test_charts_carry_no_date_and_no_address(drawings):
         assert not re.search(r"(href|src)=\"http", drawing.svg)
         assert "<dc:date>" not in drawing.svg
         assert "matplotlib.org" not in drawing.svg
+
+
+@pytest.mark.parametrize(("rare", "classes"), [(1, 2), (1, 3), (2, 3), (5, 10)])
+def test_lines_of_equal_balanced_accuracy_are_of_all_classes(rare, classes):
+    """Three classes, one of them rare: the two common ones count twice."""
+    for balanced in (0.4, 0.7, 0.9):
+        majority, minority = equal_balance(balanced, rare / classes)
+        for common_recall, rare_recall in zip(majority, minority, strict=True):
+            recalls = [rare_recall] * rare + [common_recall] * (classes - rare)
+            assert sum(recalls) / classes == pytest.approx(balanced)
