@@ -216,3 +216,12 @@ def test_the_example_for_long_tailed_cifar_suits_every_method():
         resolved = config.resolve([(name, methods.read(name)), ("cifar_lt.toml", settings)])
         assert resolved.training.optimizer.name == "sgd"
         assert resolved.augmentation.crop == config.PaddedCrop(name="padded")
+
+
+@pytest.mark.parametrize(
+    ("method", "fingerprint"),
+    [("baseline", "7c1d2072a1ef337d"), ("fscl", "c08bbf0a7cdeea66"), ("mixup", "0e86f8d38b3acc2b")],
+)
+def test_settings_that_came_later_leave_the_fingerprints_as_they_were(method, fingerprint):
+    """Studies hold them: with others, no finished cell would be known."""
+    assert config.resolve([(method, methods.read(method))]).sha256().startswith(fingerprint)

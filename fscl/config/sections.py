@@ -83,12 +83,12 @@ class Mixing(Component):
     """How photos of a batch are mixed with others: those of the batch itself, shuffled, or drawn for it."""
 
     partners: Component | None = None  # the sampler of those others
-    start: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of the stage: before this share of it nothing is mixed
-    stop: Share = 1.0  # nor after this one
+    start: Fraction | None = None  # of the stage: before this share of it nothing is mixed
+    stop: Share | None = None  # nor after this one
 
     @model_validator(mode="after")
     def _ordered(self) -> "Mixing":
-        if self.start >= self.stop:
+        if (self.start or 0) >= (self.stop or 1):
             raise ValueError(f"start must be before stop, got {self.start} and {self.stop}")
         return self
 
@@ -246,8 +246,8 @@ class Training(Section):
     batch_size: Annotated[int, Field(ge=2, le=MOST_PHOTOS)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
-    optimizer: Optimizer = Optimizer()
-    schedule: Schedule = Schedule()
+    optimizer: Optimizer | None = None  # None: Adam
+    schedule: Schedule | None = None  # None: a cosine from 1 to 0
     keep: Literal["last", "best"] = "last"  # epoch; best = lowest balanced log-loss on validation
     workers: Annotated[int, Field(ge=0, le=MOST_WORKERS)] | None = (
         None  # that read photos; None: as the machine has it

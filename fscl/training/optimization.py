@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from fscl.bundle import Bundle
 from fscl.config import Component, Config, Training
+from fscl.config import Optimizer as OptimizerSettings
 from fscl.errors import ConfigurationError, DivergenceError
 from fscl.losses.objective import LossValue
 from fscl.models.heads import HEADS, POSTHOC, HeadCorrection, LinearMap
@@ -101,7 +102,7 @@ class Optimization:
 
 def _optimizer(parameters: Iterator[nn.Parameter], training: Training) -> Optimizer:
     """Return the optimizer of the configuration; fused, one kernel steps all weights."""
-    settings = training.optimizer
+    settings = training.optimizer or OptimizerSettings()
     common: dict[str, Any] = {"lr": training.learning_rate, "weight_decay": training.weight_decay, "fused": True}
     if settings.name == "sgd":
         momentum = MOMENTUM if settings.momentum is None else settings.momentum

@@ -45,7 +45,7 @@ class RunStage:
     def mixes(self, step: int) -> bool:
         """Whether photos of this step, counted from 1, are mixed."""
         settings = self.settings.mixing
-        return settings is not None and settings.start <= self.progress(step) < settings.stop
+        return settings is not None and (settings.start or 0) <= self.progress(step) < (settings.stop or 1)
 
     def progress(self, step: int) -> float:
         """Return the share of the stage that is done before a step; steps are counted from 1."""
@@ -108,7 +108,7 @@ class Plan:
         self.minority = [bundle.classes.index(name) for name in bundle.minority]
         self.preprocessing, self.augmentation = bundle.preprocessing, config.augmentation
         self.batches_per_epoch = batches_per_epoch(len(self.train), config.training.batch_size)
-        self.schedule = config.training.schedule
+        self.schedule = config.training.schedule or Schedule()
         self.steps = config.training.length(self.batches_per_epoch)
         shares = list(accumulate((settings.share for settings in config.stage), initial=0.0))
         ends = [round(self.steps * share / shares[-1]) for share in shares]
