@@ -21,7 +21,7 @@ def sections() -> dict[str, dict[str, str]]:
         if line.startswith("## "):
             words[line.removeprefix("## ")] = {}
         elif entry := ENTRY.fullmatch(line):
-            words[list(words)[-1]][entry[1]] = entry[2]
+            words[list(words)[-1]][entry[1]] = entry[2].replace("`", "")
     return words
 
 
@@ -38,5 +38,5 @@ def table() -> Table:
     for title, words in sections().items():
         lines.add_row(Padding(Text(title, style="bold"), (1, 0, 0, 0)))
         for word, meaning in words.items():
-            lines.add_row(word, meaning.replace("`", ""))
+            lines.add_row(word, meaning)
     return lines
