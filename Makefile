@@ -13,7 +13,7 @@ demo: $(VENV)/installed
 test: lint
 	$(BIN)/pytest -n 2
 
-check: lint  ## what to run before each commit: under two minutes
+check: lint  ## what to run before each commit: about two minutes
 	$(BIN)/pytest -n 2 -m "not slow"
 
 lint: $(VENV)/installed-dev

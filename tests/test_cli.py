@@ -24,6 +24,7 @@ from fscl.manifest.table import Manifest
 QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
 
 
+@pytest.mark.slow
 def test_from_photos_to_report(fscl, class_folders, tmp_path):
     code, out, _ = fscl("scan", class_folders, "--out", "photos.parquet")
     assert code == 0
@@ -139,6 +140,7 @@ def test_photos_are_scanned_on_the_fly_and_unreadable_ones_are_no_end(fscl, clas
     assert "empty" in out
 
 
+@pytest.mark.slow
 def test_photos_may_stay_in_a_zip_and_species_have_any_name(fscl, class_folders, tmp_path):
     folders = {"boar": "wild_boar", "deer": "고라니", "hare": "korean_hare"}
     with ZipFile(tmp_path / "mine.zip", "w") as packed:
@@ -198,6 +200,7 @@ WRONG = [
 NO_TIME = "121 photos have no time and no sequence: bursts among such photos may cross from training to test"
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_photos_is_said_by_each_command_that_scans_them(fscl, stained):
     names = ["--classes", "boar", "deer", "--by", "photo"]
     code, _, err = fscl("train", "mine", "--out", "runs/x", *names, *QUICK)
@@ -457,6 +460,7 @@ def test_methods_are_listed(fscl):
     ]
 
 
+@pytest.mark.slow
 def test_the_demo_writes_its_page(fscl, monkeypatch, tmp_path):
     from fscl.experiments import demo
 
@@ -621,6 +625,7 @@ def interrupted(fscl, monkeypatch, *words):
 LONGER = ["--steps", "4", *QUICK[2:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -800,6 +805,7 @@ def test_a_strange_flag_of_a_comparison_is_a_clear_error(fscl, photos, words):
     assert "Traceback" not in out + err
 
 
+@pytest.mark.slow
 def test_names_that_steer_terminals_are_shown_and_do_nothing(fscl, class_folders, tmp_path):
     for name, label in (("boar", "\x1b[31mred"), ("deer", "a\rb"), ("hare", "bell\x07")):
         copytree(class_folders / name, tmp_path / "mine" / label)

@@ -8,6 +8,8 @@ import pytest
 
 from fscl.manifest.table import Manifest
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
 PAIR = ["--fine", "boar:deer", "--ratios", "1", "--jobs", "1"]
 

@@ -38,6 +38,7 @@ def photos_folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_commands_and_python_run(photos_folder, monkeypatch, capsys):
     monkeypatch.chdir(photos_folder)
     ran = []

@@ -42,6 +42,7 @@ def test_little_is_not_worth_a_word(quick, tmp_path):
     assert disk_note([], tmp_path) is None
 
 
+@pytest.mark.slow
 def test_without_weights_figures_and_report_are_the_same(quick, photos, tmp_path):
     axes = {"pairs": [ClassSet("fine", ("boar", "deer"), ("deer",))], "ratios": [1.0], "seeds": [0], "jobs": 1}
     configs = {"baseline": quick("baseline", steps=3)}

@@ -15,6 +15,8 @@ from fscl.loading.regions import Regions
 from fscl.progress import Silent
 from fscl.scanning.scan import scan
 
+pytestmark = pytest.mark.slow
+
 FINE = ClassSet("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "quiet": True}
 
@@ -86,7 +88,6 @@ def test_cells_decode_each_photo_once_and_find_the_same(tmp_path, photos, quick,
         pd.testing.assert_frame_equal(found, scores(plain)[name], check_exact=True)
 
 
-@pytest.mark.slow
 def test_processes_share_it(tmp_path, photos, quick):
     configs = {method: quick(method, steps=3) for method in ("baseline", "fscl")}
     at_once = compare(photos, configs, tmp_path / "at-once", jobs=2, **AXES)

@@ -25,6 +25,8 @@ from fscl.report import paired_frame, read_study
 from fscl.report.tables import figures_table, study_table
 from tests.experiments.records import done
 
+pytestmark = pytest.mark.slow
+
 FINE = ClassSet("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0, 0.25], "seeds": [0], "jobs": 1, "quiet": True}
 

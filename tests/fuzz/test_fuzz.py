@@ -8,6 +8,8 @@ import pytest
 from tests.fuzz.runner import KINDS, run
 from tests.fuzz.valid import prepare
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory):

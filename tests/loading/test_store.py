@@ -168,6 +168,7 @@ store.PhotoStore.build(regions, Preprocessing(image_size=32), Path(sys.argv[2]),
 """
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on(root, tmp_path, monkeypatch):
     killed = subprocess.run([sys.executable, "-c", KILLED, root, tmp_path / "store"], check=False)
     assert killed.returncode == -signal.SIGKILL

@@ -12,6 +12,8 @@ import torch
 from fscl.losses import FeatureSimilarityLoss
 from fscl.losses.across_processes import Group
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parent / "several_processes.py"
 FULL = {
     "affinity": "simplex",
@@ -60,7 +62,7 @@ def script_module():
 
 
 # Rows of 8 numbers are gathered at 10 photos; rows of 2 are summed: 4 + 2·3 + 3 numbers instead of 30.
-@pytest.mark.parametrize("sizes", [[7, 3], pytest.param([2, 1, 4, 3], marks=pytest.mark.slow)], ids=["2", "4"])
+@pytest.mark.parametrize("sizes", [[7, 3], [2, 1, 4, 3]], ids=["2", "4"])
 def test_several_processes_are_one(sizes, tmp_path):
     together = cases(sizes, dims=[8]) + cases(sizes, dims=[2])
     script = script_module()

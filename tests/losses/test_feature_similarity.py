@@ -373,6 +373,7 @@ def test_value_knows_the_perfect_and_the_collapsed_batch():
     assert collapsed == pytest.approx(2 * 63 / 64**2, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "soft"),
     [(8, False), pytest.param(64, True, marks=pytest.mark.slow)],

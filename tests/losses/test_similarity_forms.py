@@ -158,6 +158,7 @@ class Products(TorchDispatchMode):
         return function(*args, **kwargs or {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "dim", "most"), [(8192, 512, 8), (1000, 64, 8), (1001, 64, 12), (4096, 2048, 8)])
 def test_a_long_sum_takes_few_products(n, dim, most):  # each of them waits for its slowest thread
     with Products() as products:

@@ -85,6 +85,7 @@ def test_all_usable_rows_and_no_others_get_a_split(listed, by):
         pd.testing.assert_frame_equal(after[others], before[others])
 
 
+@pytest.mark.slow
 @quick
 @given(regions, ways, st.randoms(use_true_random=False), st.integers(0, 3))
 def test_row_order_plays_no_part(listed, by, shuffler, seed):
@@ -95,6 +96,7 @@ def test_row_order_plays_no_part(listed, by, shuffler, seed):
         pd.testing.assert_frame_equal(again.sort_index(), after)
 
 
+@pytest.mark.slow
 @quick
 @given(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 40), min_size=1), st.integers(0, 5))
 def test_photos_are_split_within_one_photo_of_the_shares(photos, seed):
@@ -112,6 +114,7 @@ def test_photos_are_split_within_one_photo_of_the_shares(photos, seed):
             assert got == pytest.approx([0.7 * count, 0.15 * count, 0.15 * count], abs=1)
 
 
+@pytest.mark.slow
 @quick
 @given(
     st.lists(st.sets(st.sampled_from("abcd"), min_size=1), min_size=3, max_size=6),

@@ -80,6 +80,7 @@ def test_written_and_read_it_is_the_same(manifest, tmp_path):
 text = st.text(st.characters(codec="utf-8"), max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)  # each writes to the disk and waits for it
 @given(labels=st.lists(st.none() | text, min_size=1, max_size=4), other=text)
 def test_any_text_survives(tmp_path_factory, labels, other):

@@ -17,6 +17,7 @@ def tiny(classes: int = 3) -> dict[str, torch.Tensor]:
 part = st.text("abz_019", min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @given(st.lists(part, max_size=3))
 def test_whatever_stands_before_the_names_the_backbone_is_found(parts):
     own, published = tiny(), tiny(classes=7)

@@ -186,6 +186,7 @@ def test_a_page_that_cannot_be_written_is_named(folder, tmp_path):
         write_report(folder, tmp_path / "file" / "report.html")
 
 
+@pytest.mark.slow
 def test_reporting_does_not_import_torch():
     code = "import sys, fscl.report; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     root = Path(__file__).resolve().parents[2]

@@ -71,6 +71,7 @@ def test_auroc_is_adjusted_for_all_its_tests_in_the_study_and_other_figures_for_
     assert "(Holm): 16 for AUROC, 48 for each other figure" in paired_table(study, "fine").caption
 
 
+@pytest.mark.slow
 def test_of_twenty_equal_methods_seldom_one_is_marked(study_of):
     methods = ("baseline", *(f"peer-{number}" for number in range(20)))
     marked = 0
@@ -183,6 +184,7 @@ def test_one_method_has_nothing_to_be_compared_with(study_of):
     assert (paired_table(study, "fine"), seeds_note(study, "fine")) == (None, "")
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_guide_test_as_the_report_does(write_study, tmp_path, monkeypatch, capsys):
     folder = write_study(folder=tmp_path / "runs/study", seeds=(0, 1, 2))
     write_report(folder)

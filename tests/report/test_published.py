@@ -37,6 +37,7 @@ def test_generated_photos_of_the_species_and_other_ratios_have_none(write_study)
     assert published_recalls(other, "fine") == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratios", [(0.01,), (1.0, 0.01)])
 def test_nothing_published_stands_beside_other_animals(write_study, ratios):
     folder = write_study(**{**OPTIONS, "ratios": ratios}, pairs={"fine": ["deer", "horse"]})

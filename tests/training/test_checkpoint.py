@@ -24,6 +24,7 @@ for write in (lambda: bundle.save(Path("copy")), lambda: Checkpoint(Path("a.pt")
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_of_the_disk_and_leaves_nothing(tmp_path, photos, quick):
     pytest.importorskip("resource", reason="limits on the size of a file are a thing of POSIX")
     from fscl.training.loop import fit

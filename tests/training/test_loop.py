@@ -114,6 +114,7 @@ def test_an_odd_number_of_photos_leaves_none_alone_with_batch_normalisation(tmp_
     assert len(steps_of(fit(config, few, tmp_path / "run"))) == 3 * 3  # an epoch is 3 + 2 + 2 photos
 
 
+@pytest.mark.slow
 def test_last_and_best_are_both_kept_where_validation_can_be_trusted(tmp_path, photos, quick):
     many = quick(steps=12, val_fraction=0.7, test_fraction=0.1, keep="best")
     out = fit(many, photos, tmp_path / "best")
@@ -282,6 +283,7 @@ def test_validation_that_is_not_finite_says_where_and_what_is_kept(tmp_path, pho
         fit(quick(steps=2, checkpoint_seconds=0.0), photos, tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_photos_that_vanish_end_the_run_after_a_checkpoint(tmp_path, class_folders, quick, workers):
     root = copytree(class_folders, tmp_path / "photos")

@@ -15,6 +15,8 @@ from fscl.progress import Silent
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
 
+pytestmark = pytest.mark.slow
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path

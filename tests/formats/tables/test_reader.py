@@ -333,6 +333,7 @@ class TestRealTables:
         assert rows[["x", "w", "problem", "split"]].isna().all(axis=None)
         assert {"source_w", "head_x0", "official_split"} <= set(rows.columns)
 
+    @pytest.mark.slow
     def test_tinyimagenet(self, shared_data):
         rows = reader.read(shared_data / "tinyimagenet-mammals" / "metadata.csv").rows
         assert rows["split"].value_counts().to_dict() == {"train": 12000, "val": 1200}

@@ -72,6 +72,7 @@ def test_confusions_of_many_classes_are_small_images(write_study, number, named)
     assert [text for text in texts(svg) if text.startswith("species")] == (order if named else [])
 
 
+@pytest.mark.slow
 def test_drawing_again_gives_the_same_bytes(write_study):
     study = read_study(write_study(**SMALL, ratios=(0.01,)))
     assert draw_charts(study) == draw_charts(study)
@@ -128,6 +129,7 @@ def lines_of_validation(study):
     return {text for text in texts(drawing.svg) if text.startswith("1:")} if drawing else None
 
 
+@pytest.mark.slow
 def test_validation_that_lacks_a_class_is_not_drawn_and_that_is_said(write_study):
     def without(names, curve):
         def change(cell):
