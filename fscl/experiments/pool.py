@@ -43,9 +43,9 @@ def default_jobs() -> int:
     return torch.cuda.device_count() or min(cores(), MAX_JOBS)
 
 
-def threads_per_cell() -> int:
-    """Return the threads that a cell computes with: the same however many run at once, for the same bits."""
-    return max(1, cores() // default_jobs())
+def threads_per_cell(jobs: int) -> int:
+    """Return the threads that a cell of `jobs` at once has: on a CPU the same for any number, for the same bits."""
+    return max(1, cores() // (jobs if torch.cuda.is_available() else default_jobs()))
 
 
 def run_at_once(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int, quiet: bool) -> None:
@@ -82,7 +82,7 @@ def _run_pool(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int,
     for place in range(jobs):
         places.put(place)
     title = f"{len(work)} cells, {jobs} at once"
-    start = (threads_per_cell(), places, reports, stop)
+    start = (threads_per_cell(jobs), places, reports, stop)
     with (
         nullcontext(None) if quiet else TerminalProgress(title) as progress,
         ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=start) as pool,

@@ -174,7 +174,7 @@ def pairs_of(
 
 def _run_in_turn(work: Sequence[Task], manifest: Manifest, out: Path, *, quiet: bool) -> None:
     threads, noted = torch.get_num_threads(), set[str]()
-    torch.set_num_threads(threads_per_cell())
+    torch.set_num_threads(threads_per_cell(jobs=1))
     try:
         for number, task in enumerate(work, start=1):
             title = f"[{number}/{len(work)}] {task.cell.name}"

@@ -49,6 +49,7 @@ def worker(monkeypatch):
     return stop
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the process in /proc")
 def test_an_idle_process_ends_when_its_parent_is_killed():
     with subprocess.Popen([sys.executable, "-c", IDLE], stdout=subprocess.PIPE, text=True) as parent:
@@ -111,8 +112,11 @@ def test_a_process_killed_alone_before_it_is_an_error(tmp_path, photos, quick, m
         pool.run_at_once([Task(CELL, quick())], photos, tmp_path, jobs=2, quiet=True)
 
 
-@pytest.mark.parametrize(("accelerators", "threads"), [(0, 4), (2, 8), (32, 1)])
-def test_cells_share_the_cores(monkeypatch, accelerators, threads):
+@pytest.mark.parametrize(
+    ("accelerators", "jobs", "threads"), [(0, 1, 4), (0, 4, 4), (2, 2, 8), (1, 14, 1), (1, 1, 16), (32, 32, 1)]
+)
+def test_cells_share_the_cores(monkeypatch, accelerators, jobs, threads):
     monkeypatch.setattr(pool, "cores", lambda: 16)
     monkeypatch.setattr(pool.torch.cuda, "device_count", lambda: accelerators)
-    assert pool.threads_per_cell() == threads
+    monkeypatch.setattr(pool.torch.cuda, "is_available", lambda: accelerators > 0)
+    assert pool.threads_per_cell(jobs) == threads
