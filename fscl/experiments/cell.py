@@ -73,7 +73,7 @@ def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
     train, validation, test = (_part(photos, split) for split in SPLITS)
     evaluations: dict[Epoch, Evaluation] = {}
     for name, bundle in bundles.items():
-        scored, logits = evaluate(bundle, test, validation, store=store)
+        scored, logits = evaluate(bundle, test, validation, store=store, workers=config.training.workers)
         trained_on = counts_by_class(train.rows, bundle.classes)["photos"]
         evaluations[name] = replace(scored, train_photos=trained_on)
         if name == kept:

@@ -112,10 +112,13 @@ class MetricsLog:
         """Write what is pending."""
         if not self._pending:
             return
-        values = torch.stack([entry[-1] for entry in self._pending]).tolist()
+        values = iter(
+            torch.cat([entry[-1] for entry in self._pending]).tolist()
+        )  # one read: the device is waited for
         lines, diverged = [], None
-        for (step, epoch, rate, names, _), (total, *parts) in zip(self._pending, values, strict=True):
-            terms = dict(zip(names, parts, strict=True))
+        for step, epoch, rate, names, _ in self._pending:
+            total = next(values)
+            terms = {name: next(values) for name in names}
             bad = [name for name, part in {**terms, "the sum": total}.items() if not math.isfinite(part)]
             if bad:
                 diverged = f"step {step}: {bad[0]} is {terms.get(bad[0], total)} at learning rate {rate:.3g}"

@@ -65,6 +65,18 @@ def test_every_cell_is_one_file_with_what_the_schema_says(study):
         assert record["evaluations"]["last"]["figures"]["minority_recall"] == pytest.approx(recall)
 
 
+def test_a_cell_is_evaluated_by_as_many_reading_processes_as_its_settings_say(tmp_path, photos, quick, monkeypatch):
+    asked, evaluate = [], cell_module.evaluate
+
+    def watched(*bundle_and_photos, **how):
+        asked.append(how["workers"])
+        return evaluate(*bundle_and_photos, **how)
+
+    monkeypatch.setattr(cell_module, "evaluate", watched)
+    compare(photos, configs(quick, "baseline", workers=1), tmp_path / "study", **AXES)
+    assert asked == [1, 1]
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_the_user_should_know_of_several_cells_is_said_once(tmp_path, photos, quick, capsys, jobs):
     augmented = {

@@ -1,8 +1,10 @@
 import json
 
 import pytest
+import torch
 
 from fscl.experiments.ledger import curve, validation_curve
+from fscl.losses.objective import LossValue
 from fscl.progress import Silent
 from fscl.records import Curve
 from fscl.training.log import MetricsLog, read_metrics
@@ -131,3 +133,17 @@ def test_a_photo_that_cannot_be_read_is_noted_once_in_each_split(tmp_path):
     for split in ("train", "val", "train"):
         log.problem(1, split, "boar/001.jpg", "empty file")
     assert [line["split"] for line in read_metrics(tmp_path / "metrics.jsonl")] == ["train", "val"]
+
+
+def test_steps_of_two_stages_may_wait_together(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl", flush_every=3)
+    one, other = torch.tensor(0.25), torch.tensor(0.5)
+    log.step(1, 0, 0.1, LossValue(one + other, {"cross_entropy": one, "feature_similarity": other}))
+    log.step(2, 0, 0.1, LossValue(one, {"cross_entropy": one}))
+    log.step(3, 0, 0.1, LossValue(other, {"cross_entropy": other}))
+    assert [line["terms"] for line in read_metrics(log.path)] == [
+        {"cross_entropy": 0.25, "feature_similarity": 0.5},
+        {"cross_entropy": 0.25},
+        {"cross_entropy": 0.5},
+    ]
+    assert [line["loss"] for line in read_metrics(log.path)] == [0.75, 0.25, 0.5]
