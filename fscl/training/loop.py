@@ -34,7 +34,7 @@ from fscl.training.log import MetricsLog, check_tensorboard
 from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
 from fscl.training.run import check_run, finish_run, start_run
-from fscl.training.start import untrained
+from fscl.training.start import start_note, untrained
 from fscl.training.subset import Subset, subset
 
 FLUSH_STEPS = 50  # between looks at the losses, where a look makes the device wait
@@ -86,8 +86,8 @@ def fit(
     with held(out, by="another run"):
         start_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
         if not folder.finished:
-            for caution in plan.cautions():
-                listener.note(caution)
+            for note in filter(None, [start_note(bundle), *plan.cautions()]):
+                listener.note(note)
             store = store or _own_store(config, plan, photos, folder, listener)
             _train(bundle, plan, optimization, folder, listener, store)
             if config.training.keep == "best" and not RunFolder(folder.best).record.exists():
@@ -160,7 +160,7 @@ def _own_store(
     if not wanted:
         return None
     rows = pd.concat([photos.rows("train"), photos.rows("val")])
-    return photo_store(rows, photos.manifest.root, config.preprocessing, folder.store, listener)
+    return photo_store(rows, photos.manifest.root, plan.preprocessing, folder.store, listener)
 
 
 class _Clock:
