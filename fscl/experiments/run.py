@@ -24,6 +24,7 @@ from fscl.manifest.table import Manifest, unit_of
 from fscl.progress import Listener, NotesOnce, Silent, TerminalProgress
 from fscl.records import VERSION, CellRecord, read_cell
 from fscl.run_folder import STORE
+from fscl.training.start import check_start
 from fscl.training.subset import rarest, source_record, split_photos, tie
 
 
@@ -82,7 +83,10 @@ def compare(
     study = plan.header(title=title or out.resolve().name, photos=photos, command=command, source=source)
     ledger.check(study, divided)
     usable = Manifest(divided.usable.reset_index(drop=True), divided.root)
-    check_photos(_missing(plan.tasks, ledger), usable)
+    missing = _missing(plan.tasks, ledger)
+    for name in {task.cell.method for task in missing}:
+        check_start(configs[name].model)
+    check_photos(missing, usable)
     with ledger.held():
         ledger.open(study, divided)
         tasks = [task._replace(keep_weights=keep_weights) for task in plan.tasks]

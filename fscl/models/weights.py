@@ -138,9 +138,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         BundleError: missing, damaged, or more than tensors.
     """
-    if not path.is_file():
-        known = f"; published ones have the names {', '.join(PACKAGES)}" if path.name == str(path) else ""
-        raise BundleError(f"{path}: no such weights file{known}")
+    require_file(path)
     weights = _read(path)
     if isinstance(weights, dict):
         holding = next((key for key in WRAPPINGS if isinstance(weights.get(key), dict)), None)
@@ -148,6 +146,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not isinstance(weights, dict) or not all(map(_is_weight, weights, weights.values())):
         raise BundleError(f"{path}: expected a state dict (name → tensor), got {type(weights).__name__}")
     return weights
+
+
+def require_file(path: Path) -> None:
+    """Raise BundleError where there is no such file."""
+    if not path.is_file():
+        known = f"; published ones have the names {', '.join(PACKAGES)}" if path.name == str(path) else ""
+        raise BundleError(f"{path}: no such weights file{known}")
 
 
 def why_unread(error: Exception) -> str:

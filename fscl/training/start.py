@@ -9,7 +9,7 @@ from fscl.bundle import Architecture, Bundle, Start, file_sha256
 from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, FsclError, first_line
 from fscl.models import Classifier
-from fscl.models.weights import Fit, listed, read_weights
+from fscl.models.weights import Fit, listed, read_weights, require_file
 from fscl.published import PACKAGES
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
@@ -42,6 +42,18 @@ def untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
         step=0,
         start=start,
     )
+
+
+def check_start(model: Model) -> None:
+    """Make sure that the weights that runs are to start from are there; whether they fit is known once they are read.
+
+    Raises:
+        FsclError: a package that is not installed, or a file that is not there.
+    """
+    if model.weights in PACKAGES:
+        PACKAGES[model.weights].path()
+    elif model.weights:
+        require_file(Path(model.weights))
 
 
 def start_note(bundle: Bundle) -> str | None:

@@ -29,6 +29,15 @@ def test_what_cells_take_is_twice_their_weights(quick, tmp_path):
     assert "only" not in note
 
 
+def test_methods_with_a_head_of_their_own_are_counted_by_network(quick, tmp_path):
+    cells = [
+        Task(PAIR.cell(name, 1.0, seed), quick(name, backbone="resnet18"))
+        for name in ("bcl", "ldam_drw", "fscl")
+        for seed in range(10)
+    ]
+    assert str(disk_note(cells, tmp_path)).startswith("weights of 30 cells: up to 2.7 GB in ")
+
+
 def test_too_little_room_is_said(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda place: SimpleNamespace(free=1.23e9))
     assert "; only 1.2 GB are free there" in str(disk_note(tasks(quick, 20), tmp_path))

@@ -118,7 +118,7 @@ def test_weights_of_another_architecture_say_what_fits_what_does_not_and_whose_t
     with pytest.raises(BundleError, match=r"w.pth: not the weights of this backbone, 'test_resnet': ") as caught:
         Classifier("test_resnet", num_classes=3).load_backbone(weights, "w.pth")
     said = str(caught.value)
-    assert "of 92 taken; missing or of another shape: " in said
+    assert " taken; missing or of another shape: " in said
     assert "left over: module." in said
     assert said.endswith("they fit --backbone resnet34")
     with pytest.raises(BundleError, match=r"missing or of another shape: none; left over: .*--backbone resnet34"):
