@@ -21,8 +21,7 @@ def disk_note(tasks: Sequence[Task], out: Path) -> str | None:
         out: the study folder, or where it will be.
     """
     kept = [task for task in tasks if task.keep_weights]
-    networks = {_network(task): task for task in kept}
-    sizes = {network: _gigabytes(task) for network, task in networks.items()}
+    sizes = {network: _gigabytes(task) for network, task in {_network(task): task for task in kept}.items()}
     gigabytes = 2 * sum(sizes[_network(task)] for task in kept)  # of the last epoch and often of the best
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free / 1e9
@@ -40,9 +39,7 @@ def _network(task: Task) -> tuple[str, int, int]:
 
 
 def _gigabytes(task: Task) -> float:
-    model, image_size = task.config.model, task.config.preprocessing.image_size
-    classifier = Classifier(
-        model.backbone, len(task.cell.classes), model.layers, image_size=image_size, head=model.head
-    )
+    model, size = task.config.model, task.config.preprocessing.image_size
+    classifier = Classifier(model.backbone, len(task.cell.classes), model.layers, image_size=size, head=model.head)
     weights: dict[str, Tensor] = classifier.state_dict()
     return BYTES * sum(weight.numel() for weight in weights.values()) / 1e9
