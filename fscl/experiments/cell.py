@@ -21,7 +21,8 @@ from fscl.records import VERSION, CellKey, CellRecord, Epoch, Evaluation, Proven
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime, machine
 from fscl.training.log import read_metrics
-from fscl.training.loop import fit, untrained
+from fscl.training.loop import fit
+from fscl.training.start import untrained
 from fscl.training.subset import Subset
 
 
