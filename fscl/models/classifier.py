@@ -176,6 +176,11 @@ class Classifier(nn.Module):
         settings = self.backbone.pretrained_cfg
         return tuple(settings["mean"]), tuple(settings["std"])
 
+    def backbone_weights(self) -> dict[str, Tensor]:
+        """Return the weights without those of the head, running statistics included, by name."""
+        head = _head_prefix(self.backbone)
+        return {name: weight for name, weight in self.backbone.state_dict().items() if not name.startswith(head)}
+
     def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
         """Start from `weights` of the same backbone, under any prefix, or of a whole classifier of ours.
 

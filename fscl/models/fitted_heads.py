@@ -45,9 +45,7 @@ class FittedLinear(nn.Linear, FittedHead):
             self.bias.copy_(torch.from_numpy(bias - weight @ mean))
 
     @abstractmethod
-    def solve(
-        self, x: NDArray[np.float64], y: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return W (classes, dim) and b (classes,) for features of mean 0 and spread 1."""
 
 
@@ -58,7 +56,7 @@ class LogisticHead(FittedLinear):
 
     Args:
         in_features, out_features: D and K.
-        strength: C > 0: the smaller, the simpler the model. 0.001 was best or near it for 4 to 4,500 photos of a class.
+        strength: C > 0: the smaller, the simpler the model; 0.001 was best or near it for 4 to 4,500 rare photos.
 
     Raises:
         ValueError: a strength that is not positive.
@@ -75,9 +73,7 @@ class LogisticHead(FittedLinear):
         super().__init__(in_features, out_features)
         self.strength = strength
 
-    def solve(
-        self, x: NDArray[np.float64], y: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """By scikit-learn's L-BFGS; of two classes it gives the margin, which is shared between both."""
         solver = LogisticRegression(C=self.strength, class_weight="balanced", max_iter=MOST_ITERATIONS)
         found: Any = solver.fit(x, y)
@@ -113,9 +109,7 @@ class LdaHead(FittedLinear):
         super().__init__(in_features, out_features)
         self.shrinkage = shrinkage
 
-    def solve(
-        self, x: NDArray[np.float64], y: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """By one system of D equations."""
         means = class_means(x, y, self.out_features)
         within = x - means[y]
@@ -123,14 +117,14 @@ class LdaHead(FittedLinear):
         level = np.trace(covariance) / len(covariance) or 1.0  # a photo of each class says nothing of how they vary
         shrunk = (1 - self.shrinkage) * covariance
         shrunk[np.diag_indices_from(shrunk)] += self.shrinkage * level
-        weight = np.linalg.solve(shrunk, means.T).T
+        weight = np.linalg.solve(shrunk, means.T).T.astype(np.float64)
         return weight, -0.5 * (weight * means).sum(axis=1)
 
 
 class RidgeHead(FittedLinear):
     """Least squares towards ±1, photos weighted so that every class has the same say.
 
-        min_W,b  Σ_i w_i |W x_i + b − t_i|² / n + α |W|²,   t_ic = 1 for the photo's class, else −1,   w_i = n / (K n_y)
+        min_W,b  Σ_i w_i |W x_i + b − t_i|² / n + α |W|²,   t_ic = 1 for its class, else −1,   w_i = n / (K n_y)
 
     Args:
         in_features, out_features: D and K.
@@ -151,9 +145,7 @@ class RidgeHead(FittedLinear):
         super().__init__(in_features, out_features)
         self.alpha = alpha
 
-    def solve(
-        self, x: NDArray[np.float64], y: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """By the normal equations, in as many unknowns as there are photos or features, whichever are fewer."""
         share = 1 / (self.out_features * np.bincount(y, minlength=self.out_features)[y])  # w_i / n, which sum to 1
         target = np.where(y[:, None] == np.arange(self.out_features), 1.0, -1.0)
@@ -164,7 +156,8 @@ class RidgeHead(FittedLinear):
             weight = (a.T @ np.linalg.solve(a @ a.T + self.alpha * np.eye(len(a)), t)).T
         else:
             weight = np.linalg.solve(a.T @ a + self.alpha * np.eye(a.shape[1]), a.T @ t).T
-        return weight, middle - weight @ centre
+        bias: NDArray[np.float64] = middle - weight @ centre
+        return weight, bias
 
 
 class AdapterHead(FittedHead):
@@ -195,9 +188,7 @@ class AdapterHead(FittedHead):
     spread: Tensor
     class_means: Tensor
 
-    def __init__(
-        self, in_features: int, out_features: int, *, scale: float = 30.0, trained: bool = True
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, *, scale: float = 30.0, trained: bool = True) -> None:
         super().__init__()
         if not 0 < scale < inf:
             raise ValueError(f"scale must be > 0, got {scale}; papers use 16–30")
