@@ -44,6 +44,7 @@ class Record(Section):
     version: Literal[1]
     image_size: Annotated[int, Field(ge=1)]
     crop_margin: Annotated[float, Field(ge=0)]
+    interpolation: Literal["bicubic"] | None = None  # absent: bilinear, as in stores of earlier releases
     problems: dict[int, str]
 
 
@@ -85,9 +86,10 @@ def write_store(
         version=VERSION,
         image_size=preprocessing.image_size,
         crop_margin=preprocessing.crop_margin,
+        interpolation="bicubic" if preprocessing.resampling == "bicubic" else None,
         problems=problems,
     )
-    write_text(own / RECORD, json.dumps(record.model_dump(), indent=1, ensure_ascii=False) + "\n")
+    write_text(own / RECORD, json.dumps(record.model_dump(exclude_none=True), indent=1, ensure_ascii=False) + "\n")
     return own
 
 
@@ -177,7 +179,8 @@ def photo_version(photo: Path) -> tuple[int, int]:
 
 
 def _prefix(preprocessing: Preprocessing) -> str:
-    return f"{preprocessing.image_size}px-margin{preprocessing.crop_margin:g}-"
+    kind = "" if preprocessing.resampling == "bilinear" else f"-{preprocessing.resampling}"
+    return f"{preprocessing.image_size}px{kind}-margin{preprocessing.crop_margin:g}-"
 
 
 def _fingerprint(index: pd.DataFrame) -> str:

@@ -37,7 +37,7 @@ from fscl.training.log import MetricsLog, check_tensorboard
 from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
 from fscl.training.run import check_run, finish_run, start_run
-from fscl.training.start import untrained
+from fscl.training.start import start_note, untrained
 from fscl.training.subset import Subset, subset
 
 Store = PhotoStore | FeatureStore | None
@@ -91,8 +91,8 @@ def fit(
     with held(out, by="another run"):
         start_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
         if not folder.finished:
-            for caution in plan.cautions():
-                listener.note(caution)
+            for note in filter(None, [start_note(bundle), *plan.cautions()]):
+                listener.note(note)
             store = store or _own_store(config, bundle, plan, photos, folder, listener)
             start = deepcopy(bundle)
             if not folder.checkpoint.exists():
@@ -189,7 +189,7 @@ def _own_store(
     wanted = config.training.store
     if wanted is None:
         wanted = plan.steps > plan.batches_per_epoch
-    return photo_store(rows, root, config.preprocessing, folder.store, listener) if wanted else None
+    return photo_store(rows, root, plan.preprocessing, folder.store, listener) if wanted else None
 
 
 class _Clock:

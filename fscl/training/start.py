@@ -1,14 +1,17 @@
 """What training starts from: the classifier, with fresh, published, local or earlier weights."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from fscl.bundle import Architecture, Bundle
+from fscl.bundle import Architecture, Bundle, Start, file_sha256
 from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, FsclError, first_line
 from fscl.models import Classifier
-from fscl.models.weights import read_weights
+from fscl.models.weights import Fit, listed, read_weights
+from fscl.published import PACKAGES
+from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
 from fscl.training.subset import Subset
 
@@ -24,28 +27,69 @@ def untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
     torch.manual_seed(config.seed)
     model = config.model
     classifier = _fresh(model, len(photos.classes), config.preprocessing.image_size)
-    preprocessing = config.preprocessing
-    if model.pretrained or model.weights:
-        mean, std = classifier.normalisation
-        preprocessing = preprocessing.model_copy(update={"mean": mean, "std": std})
-    if model.weights:
-        classifier.load_backbone(read_weights(Path(model.weights)), model.weights)
-    if model.bundle:
-        earlier = Bundle.open(Path(model.bundle))
-        classifier.load_backbone(earlier.classifier.backbone.state_dict(), model.bundle)
-        preprocessing = preprocessing.model_copy(
-            update={"mean": earlier.preprocessing.mean, "std": earlier.preprocessing.std}
-        )
+    start, expected = _started(classifier, model)
+    if config.preprocessing.interpolation is not None:
+        expected.pop("interpolation", None)
     return Bundle(
         classifier=classifier.to(runtime.device).to(memory_format=torch.channels_last),
         classes=photos.classes,
         minority=photos.minority,
         train_counts=photos.train_counts,
-        preprocessing=preprocessing,
+        preprocessing=config.preprocessing.model_copy(update=expected),
         architecture=Architecture(backbone=classifier.architecture, head=model.head, taps=tuple(classifier.layers)),
         config=config.record(),
         epoch=0,
         step=0,
+        start=start,
+    )
+
+
+def start_note(bundle: Bundle) -> str | None:
+    """Say which weights a run starts from, what of them was taken, and what they see; None: from scratch."""
+    start = bundle.start
+    if start is None:
+        return None
+    title = PACKAGES[start.origin].title if start.origin in PACKAGES else start.origin
+    order = " by their order" if start.by_order else ""
+    number = len(bundle.classifier.backbone.state_dict())
+    parts = [] if start.taken is None else [f"{start.taken} of {number} taken{order}"]
+    parts.append("the head is new" if start.new else "with the head")
+    beyond = len(start.left_over) > len(start.new)  # as many are the head of other classes
+    left = [f"left over: {listed(list(start.left_over))}"] if beyond else []
+    return f"weights: {title}: " + "; ".join([", ".join(parts), *left, bundle.preprocessing.inputs])
+
+
+def _started(classifier: Classifier, model: Model) -> tuple[Start | None, dict[str, Any]]:
+    """Load the weights that training starts from; return what is known of them, and the preprocessing they expect."""
+    mean, std = classifier.normalisation
+    published = {"mean": mean, "std": std}
+    if model.pretrained:
+        known = classifier.backbone.pretrained_cfg
+        origin = known.get("hf_hub_id") or known.get("url") or model.backbone
+        new = tuple(f"{known['classifier']}.{name}" for name in classifier.head.state_dict())
+        return Start(origin=origin, sha256=None, taken=None, new=new), published
+    if model.weights in PACKAGES:  # what goes with them is in the configuration
+        path = PACKAGES[model.weights].path()
+        return _start(model.weights, path, classifier.load_backbone(read_weights(path), model.weights)), {}
+    if model.weights:
+        path = Path(model.weights)
+        return _start(model.weights, path, classifier.load_backbone(read_weights(path), model.weights)), published
+    if model.bundle:
+        earlier = Bundle.open(Path(model.bundle))
+        taken = classifier.load_backbone(earlier.classifier.backbone.state_dict(), model.bundle)
+        seen = earlier.preprocessing.model_dump(include={"mean", "std", "interpolation"})
+        return _start(model.bundle, RunFolder(Path(model.bundle)).weights, taken), seen
+    return None, {}
+
+
+def _start(origin: str, path: Path, fit: Fit) -> Start:
+    return Start(
+        origin=origin,
+        sha256=file_sha256(path),
+        taken=len(fit.weights),
+        by_order=fit.by_order,
+        new=tuple(fit.lacking),
+        left_over=tuple(fit.left_over),
     )
 
 
