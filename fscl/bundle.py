@@ -78,6 +78,9 @@ class Record(Section):
         threshold = self.decisions and self.decisions.threshold
         if threshold and (len(self.classes) != 2 or threshold.minority not in names):
             raise ValueError("decisions.threshold: expected two classes, and the rare one of them")
+        bias = self.decisions and self.decisions.bias
+        if bias and set(bias.bias) != names:
+            raise ValueError("decisions.bias: expected a bias for each of the classes")
         if (self.version == 1) != ("decisions" not in self.model_fields_set):
             raise ValueError("decisions: expected in version 2, and not in version 1")
         if (self.version == 1) != ("head" not in self.model.model_fields_set):

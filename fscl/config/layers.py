@@ -61,9 +61,13 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
     if "imbalance" in merged:
         merged["imbalance"] = _without_profile(merged["imbalance"])
     try:
-        return Config.model_validate(merged)
+        config = Config.model_validate(merged)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_messages(error, layers))) from None
+    if not config.model.frozen:
+        return config
+    head_alone = [stage.model_copy(update={"trainable": ("head",)}) for stage in config.stage]
+    return config.model_copy(update={"stage": tuple(head_alone)})
 
 
 def settings(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,6 +129,7 @@ class Model(Section):
     pretrained: bool = False
     weights: str | None = None  # a name of `PACKAGES`, or a local file of backbone weights
     bundle: str | None = None  # an earlier run's folder to start from
+    frozen: bool | None = None  # the backbone stays as it is: only the head learns, on features computed once
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Model":
@@ -198,7 +199,7 @@ class Config(Section):
     seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
     classes: tuple[str, ...] = ()  # those to tell apart; empty: all that the photos show
     method: Method
-    stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    stage: tuple[Stage, ...] = ()  # none: the head is fitted at once
     posthoc: Component | None = None  # what is done to the head when training is over
     model: Model = Model()
     preprocessing: Preprocessing = Preprocessing()
@@ -223,6 +224,11 @@ class Config(Section):
             letters = shown(error.object[error.start : error.end])
             raise ValueError(f"a name is not UTF-8, it has {letters}: rename it") from None
         return self
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing of the backbone changes in any stage, so that a photo's features stay the same."""
+        return all(set(stage.trainable) == {"head"} for stage in self.stage)
 
     def toml(self) -> str:
         """Return the configuration as TOML: `resolve` of it gives the same configuration again."""

@@ -145,7 +145,7 @@ def _index(regions: Regions) -> tuple[pd.DataFrame, IntArray]:
     """The distinct regions, sorted, with size and time of their files; and which row each is taken from."""
     index = pd.DataFrame(keys(regions), columns=["path", *"xywh"])
     index = index.drop_duplicates().sort_values(["path", *"xywh"])
-    versions = {path: _version(Path(path)) for path in index["path"].unique()}
+    versions = {path: photo_version(Path(path)) for path in index["path"].unique()}
     index["bytes"], index["modified_ns"] = zip(*index["path"].map(versions), strict=True)
     return index.reset_index(drop=True), index.index.to_numpy()
 
@@ -165,7 +165,7 @@ def read_keys(index: Path) -> list[tuple[str, float, float, float, float]] | Non
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-def _version(photo: Path) -> tuple[int, int]:
+def photo_version(photo: Path) -> tuple[int, int]:
     """Size and time of a photo's file, or of the archive that it is in; (−1, −1) where there is none."""
     for path in (photo, *photo.parents):
         try:
