@@ -6,7 +6,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fscl.config import Model
 from fscl.experiments.cell import Task
 from fscl.models import Classifier
 
@@ -22,7 +21,7 @@ def disk_note(tasks: Sequence[Task], out: Path) -> str | None:
         out: the study folder, or where it will be.
     """
     kept = [task for task in tasks if task.keep_weights]
-    sizes = {key: _gigabytes(*key) for key in {_network(task) for task in kept}}
+    sizes = {network: _gigabytes(task) for network, task in {_network(task): task for task in kept}.items()}
     gigabytes = 2 * sum(sizes[_network(task)] for task in kept)  # of the last epoch and often of the best
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free / 1e9
@@ -35,11 +34,12 @@ def disk_note(tasks: Sequence[Task], out: Path) -> str | None:
     )
 
 
-def _network(task: Task) -> tuple[Model, int, int]:
-    return task.config.model, len(task.cell.classes), task.config.preprocessing.image_size
+def _network(task: Task) -> tuple[str, int, int]:
+    return task.config.model.model_dump_json(), len(task.cell.classes), task.config.preprocessing.image_size
 
 
-def _gigabytes(model: Model, num_classes: int, image_size: int) -> float:
-    classifier = Classifier(model.backbone, num_classes, model.layers, image_size=image_size, head=model.head)
+def _gigabytes(task: Task) -> float:
+    model, size = task.config.model, task.config.preprocessing.image_size
+    classifier = Classifier(model.backbone, len(task.cell.classes), model.layers, image_size=size, head=model.head)
     weights: dict[str, Tensor] = classifier.state_dict()
     return BYTES * sum(weight.numel() for weight in weights.values()) / 1e9
