@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fscl import methods
 from fscl.errors import BundleError
 from fscl.evaluation import evaluate_run
 from fscl.experiments import disk
@@ -27,6 +28,11 @@ def test_what_cells_take_is_twice_their_weights(quick, tmp_path):
     assert note is not None
     assert note.startswith("weights of 20 cells: up to 1.8 GB in ")
     assert "only" not in note
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_no_method_stands_in_its_way(method, quick, tmp_path):
+    assert disk_note([Task(PAIR.cell(method, 1.0, 0), quick(method))], tmp_path) is None
 
 
 def test_too_little_room_is_said(quick, tmp_path, monkeypatch):
