@@ -140,7 +140,7 @@ class FeatureCache:
         nowhere = (None, NOWHERE)
         found = [self.places.get(key, nowhere) for key in table["key"]]
         index = table[["path", *"xywh"]].assign(
-            file=pd.Categorical([file for file, _ in found]),
+            file=pd.array([file for file, _ in found], dtype="string"),
             row=[row for _, row in found],
             problem=table["key"].map(problems).astype("string"),
         )

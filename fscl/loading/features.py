@@ -49,10 +49,11 @@ class FeatureStore:
         self.index = index
         try:
             table = pd.read_parquet(index)
-            self._files = [np.load(index.parent / name, mmap_mode="r") for name in table["file"].cat.categories]
+            self._file, names = pd.factorize(table["file"])  # −1: none
+            self._files = [np.load(index.parent / name, mmap_mode="r") for name in names]
         except (OSError, ValueError, pa.ArrowException, AttributeError, LookupError) as error:
             raise OutputError(f"{index}: expected the features of photos ({error}); run the command again") from None
-        self._file, self._row = table["file"].cat.codes.to_numpy(), table["row"].to_numpy()
+        self._row = table["row"].to_numpy()
         self._places = {
             key: place for place, key in enumerate(zip(*(table[c] for c in ("path", *"xywh")), strict=True))
         }
@@ -109,7 +110,7 @@ class FeatureStore:
     def features(self, places: IntArray) -> FloatMatrix:
         """Return the features at places that have some: (places, dim) float32."""
         file, row = self._file[places], self._row[places]
-        found = np.empty((len(places), self._files[0].shape[1]), dtype=np.float32)
+        found = np.empty((len(places), self._files[0].shape[1] if self._files else 0), dtype=np.float32)
         for number in np.unique(file):
             here = file == number
             found[here] = self._files[number][row[here]]
