@@ -101,6 +101,7 @@ class Stage(Section):
     views: Annotated[int, Field(ge=1, le=16)] = 1  # of each drawn photo, augmented one by one
     share: Annotated[float, Field(gt=0)] = 1.0  # of the run's steps, relative to the other stages
     trainable: Annotated[tuple[Part, ...], Field(min_length=1)] = ("backbone", "head", "norm_statistics")
+    unfreeze: Annotated[int, Field(ge=1, le=1000)] | None = None  # of the backbone's stages, the last; None: all
     head: Literal["keep", "fresh"] = "keep"
     schedule: Literal["continue", "restart"] = "continue"  # of the learning rate, and the optimizer's memory
 
@@ -118,6 +119,15 @@ class Stage(Section):
         if not {"backbone", "head"} & set(trainable):
             raise ValueError("needs 'backbone' or 'head': running statistics alone learn nothing")
         return trainable
+
+    @model_validator(mode="after")
+    def _unfrozen_in_part(self) -> "Stage":
+        if self.unfreeze is not None and "backbone" not in self.trainable:
+            raise ValueError(
+                f"unfreeze = {self.unfreeze} lets the last stages of the backbone learn, and trainable is without "
+                "it: add 'backbone', or leave unfreeze out"
+            )
+        return self
 
 
 class Model(Section):
@@ -178,6 +188,8 @@ class Training(Section):
     batch_size: Annotated[int, Field(ge=2, le=MOST_PHOTOS)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    depth_decay: Share | None = None  # what each stage away from the head multiplies the learning rate by; None: 1
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None  # of the weights over steps: decay; None: no average
     optimizer: Optimizer | None = None  # None: Adam
     schedule: Schedule | None = None  # None: a cosine from 1 to 0
     keep: Literal["last", "best"] = "last"  # epoch; best = lowest balanced log-loss on validation

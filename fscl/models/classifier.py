@@ -1,6 +1,6 @@
 """Any timm backbone, its intermediate features tapped by stage, and a head for our classes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import timm
@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from fscl.config import Component
 from fscl.errors import BundleError, ConfigurationError, did_you_mean, first_line
 from fscl.models.cifar_resnet import CifarResNet32
+from fscl.models.depth import depths
 from fscl.models.heads import HEADS
 from fscl.models.weights import Fit, fit, likely_backbone, listed, require_hub
 from fscl.registry import build
@@ -84,6 +85,7 @@ class Classifier(nn.Module):
         self.architecture = backbone if not backbone.startswith(HUB) else self.backbone.pretrained_cfg["architecture"]
         self.num_classes = num_classes
         self.trainable: Collection[str] = PARTS
+        self.unfreeze: int | None = None
         self.layers = [_stage_index(layer, self.backbone) for layer in layers]
 
     def forward(self, photos: Float[Tensor, "batch 3 height width"] | Float[Tensor, "batch dim"]) -> Outputs:
@@ -149,16 +151,41 @@ class Classifier(nn.Module):
             return [self.head.class_means.shape[1]]
         return [self.backbone.feature_info[layer]["num_chs"] for layer in self.layers]
 
-    def train_only(self, trainable: Collection[str]) -> None:
+    @property
+    def stages(self) -> int:
+        """How many stages the backbone has."""
+        return len(list(self.backbone.feature_info))
+
+    def train_only(self, trainable: Collection[str], unfreeze: int | None = None) -> None:
         """Let `backbone`, `head` or `norm_statistics` learn and freeze the others; takes effect on `train()`, too.
 
-        A frozen backbone computes as it does in evaluation; `norm_statistics` are the running mean and
+        What is frozen of the backbone computes as it does in evaluation; `norm_statistics` are the running mean and
         variance of its batch normalisation, which may follow other batches all the same (Zhong et al. 2021).
+
+        Args:
+            trainable: the parts that learn.
+            unfreeze: of the backbone only the last stages, this many, learn; the earlier ones are frozen, their
+                `norm_statistics`, too. None: all learn.
         """
-        self.trainable = trainable
+        self.trainable, self.unfreeze = trainable, unfreeze
         self.requires_grad_("backbone" in trainable)
+        for module in self._frozen_stages():
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
         self.head.requires_grad_("head" in trainable)
         self.train()
+
+    def _frozen_stages(self) -> Iterator[nn.Module]:
+        """Yield the modules of the stages that do not learn, where others of the backbone do; each by itself."""
+        if self.unfreeze is not None:
+            depth = depths(self.backbone)
+            yield from (m for name, m in self.backbone.named_modules() if depth[name] > self.unfreeze)
+
+    def parameter_depths(self) -> dict[str, int]:
+        """Return how many stages each parameter is from the head, by its name: 0 of the head."""
+        depth = depths(self.backbone)
+        names = (name for name, _ in self.backbone.named_parameters())
+        return {f"backbone.{name}": depth[name.rpartition(".")[0]] for name in names}
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode where something may learn."""
@@ -170,6 +197,8 @@ class Classifier(nn.Module):
             for module in self.modules():
                 if isinstance(module, BatchNorm):
                     module.train("norm_statistics" in self.trainable)
+            for module in self._frozen_stages():
+                module.training = module is self.backbone  # which may drop features at random after the last stage
         return self
 
     @property

@@ -97,7 +97,7 @@ def fit(
             start = deepcopy(bundle)
             if not folder.checkpoint.exists():
                 _fit_head(bundle, plan, photos, store, listener)
-            _train(bundle, plan, optimization, folder, listener, store)
+            _train(plan, optimization, folder, listener, store)
             if config.training.keep == "best" and not RunFolder(folder.best).record.exists():
                 listener.note(
                     f'keep = "best": no epoch could be chosen, which takes {MIN_VALIDATION_PHOTOS} validation photos '
@@ -135,7 +135,6 @@ def _fit_head(bundle: Bundle, plan: Plan, photos: Subset, store: Store, listener
 
 
 def _train(
-    bundle: Bundle,
     plan: Plan,
     optimization: Optimization,
     folder: RunFolder,
@@ -165,18 +164,18 @@ def _train(
             listener.advance(number, plan.steps, clock.photos_per_second, log.latest)
 
             if plan.ends_epoch(number):
-                validated = _validated(number, bundle, validation, plan.runtime.workers, log, optimization)
+                validated = _validated(number, validation, plan.runtime.workers, log, optimization)
                 log.epoch(epoch, number, clock.photos_per_second, validated and validated.metrics)
                 if validated and _is_best(validated, number, optimization.config, plan, checkpoint):
                     checkpoint.best_log_loss = validated.metrics["balanced_log_loss"]
-                    bundle.at(epoch, number).save(folder.best)
+                    optimization.bundle.at(epoch, number).save(folder.best)
             stop = interrupt.requested
             if stop or checkpoint.age_seconds >= training.checkpoint_seconds:
                 _save(checkpoint, number, log, optimization)
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {number} of {plan.steps}")
         if not plan.steps:
-            validated = _validated(0, bundle, validation, plan.runtime.workers, log, optimization)
+            validated = _validated(0, validation, plan.runtime.workers, log, optimization)
             log.epoch(0, 0, 0.0, validated and validated.metrics)
 
 
@@ -241,12 +240,13 @@ class _Validation(NamedTuple):
 
 
 def _validated(
-    step: int, bundle: Bundle, validation: Regions, workers: int, log: MetricsLog, optimization: Optimization
+    step: int, validation: Regions, workers: int, log: MetricsLog, optimization: Optimization
 ) -> _Validation | None:
     """Return the metrics on the validation photos, None where there are none; note those that cannot be read.
 
     Losses and weights are looked at first: they name the step and the term that logits would not.
     """
+    bundle = optimization.bundle
     log.flush()
     optimization.require_finite(step)
     if not len(validation):

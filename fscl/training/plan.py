@@ -1,6 +1,6 @@
 """Which batches a run takes, and what is minimised on each: the stages of the recipe, one after another."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, repeat
 from math import cos, pi
@@ -22,6 +22,7 @@ from fscl.loading.regions import Failure, Regions
 from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
 from fscl.losses import LOSSES, Loss, Objective, Term, TorchLoss
+from fscl.models import Classifier
 from fscl.registry import build
 from fscl.runtime import Runtime
 from fscl.training.subset import Subset
@@ -156,8 +157,8 @@ class Plan:
             objective=_objective(
                 settings,
                 about_classes | about_model,
+                bundle.classifier,
                 frozen=config.frozen,
-                adapts=bundle.classifier.adapts,
             ).to(self.runtime.device),
             mixing=build(MIXINGS, "mixing", mixing.name, about_classes, mixing.options, own=Mixing)
             if mixing
@@ -242,6 +243,22 @@ def scheduled(schedule: Schedule, done: float) -> float:
     return 0.5 * (1 + cos(pi * done)) if schedule.name == "cosine" else 1.0
 
 
+def _check_unfrozen(settings: Stage, losses: Sequence[str], classifier: Classifier) -> None:
+    """Make sure that the backbone has the stages that are to learn, and that losses of features see one of them."""
+    unfreeze, stages = settings.unfreeze, classifier.stages
+    if unfreeze is None:
+        return
+    if unfreeze > stages:
+        raise ConfigurationError(
+            f"unfreeze must be 1 … {stages}, the stages of backbone '{classifier.architecture}', got {unfreeze}"
+        )
+    if losses and not classifier.adapts and all(stages - layer > unfreeze for layer in classifier.layers):
+        raise ConfigurationError(
+            f"loss '{losses[0]}' shapes features of stages that are frozen (unfreeze = {unfreeze}): unfreeze more, "
+            "or let it see later ones with --layers"
+        )
+
+
 def _check_frozen(settings: Stage, losses: Mapping[str, Loss], *, frozen: bool, adapts: bool) -> None:
     """Make sure that what the losses of a stage ask for can change."""
     of_features = [name for name, loss in losses.items() if loss.sees == "features"]
@@ -262,12 +279,13 @@ def _check_frozen(settings: Stage, losses: Mapping[str, Loss], *, frozen: bool, 
         )
 
 
-def _objective(settings: Stage, context: dict[str, Any], *, frozen: bool, adapts: bool) -> Objective:
+def _objective(settings: Stage, context: dict[str, Any], classifier: Classifier, *, frozen: bool) -> Objective:
     losses = {term.name: _loss(term, context) for term in settings.loss}
     for name, loss in losses.items():
         if getattr(loss, "sees", None) not in ("logits", "features"):
             raise ConfigurationError(f'loss \'{name}\' does not say what it sees: set sees = "logits" or "features"')
-    _check_frozen(settings, losses, frozen=frozen, adapts=adapts)
+    _check_frozen(settings, losses, frozen=frozen, adapts=classifier.adapts)
+    _check_unfrozen(settings, [name for name, loss in losses.items() if loss.sees == "features"], classifier)
     if settings.mixing is not None:
         for name, loss in losses.items():
             if not loss.takes_soft:
