@@ -148,3 +148,7 @@ def test_the_store_of_a_run_is_resized_as_its_model_wants(photos, quick, publish
     one, other = (load_file(tmp_path / f"stored {store}" / "weights.safetensors") for store in (True, False))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert Bundle.open(tmp_path / "stored True").preprocessing.interpolation == "bicubic"
+    own = quick(bundle=str(first))
+    set_so = own.preprocessing.model_copy(update={"interpolation": "bilinear"})
+    start_of = untrained(own.model_copy(update={"preprocessing": set_so}), subset(photos, own), Runtime.start(0))
+    assert start_of.preprocessing.interpolation == "bilinear", "what is set counts"
