@@ -660,6 +660,66 @@ def test_a_run_goes_on_by_its_folder_alone(fscl, class_folders, monkeypatch, tmp
     assert fscl("train", "--resume", "by_folder")[0] == 0, "a finished run has nothing left to do"
 
 
+LAB = """
+from torch.nn import functional
+
+from fscl.loading.samplers import NaturalSampler
+from fscl.losses import Loss
+
+
+class Mine(Loss):
+    sees = "logits"
+
+    def forward(self, logits, labels):
+        return functional.multi_margin_loss(logits, labels)
+
+
+class Order(NaturalSampler):
+    pass
+"""
+
+
+def test_a_run_remembers_where_parts_of_its_own_are(fscl, class_folders, monkeypatch, tmp_path):
+    lab, elsewhere = tmp_path / "recipes", tmp_path / "elsewhere"
+    lab.mkdir()
+    elsewhere.mkdir()
+    (lab / "lab_beside_recipe.py").write_text(LAB)
+    (lab / "mine.toml").write_text(
+        '[method]\nname = "mine"\ntitle = "Mine"\nsummary = ""\nsource = ""\n'
+        '[[stage]]\nloss = [{ name = "lab_beside_recipe:Mine" }]\nsampler = { name = "lab_beside_recipe:Order" }\n'
+    )
+
+    def new_process():
+        monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(lab)])
+        monkeypatch.delitem(sys.modules, "lab_beside_recipe", raising=False)
+
+    new_process()
+    interrupted(fscl, monkeypatch, class_folders, "--method", "recipes/mine.toml", "--out", "run", *LONGER)
+    assert json.loads(Path("run/photos.json").read_text())["modules"] == {"lab_beside_recipe": str(lab)}
+    run = str(tmp_path / "run")
+    monkeypatch.chdir(elsewhere)
+    lab.rename(tmp_path / "moved")
+    new_process()
+    code, _, err = fscl("train", "--resume", run)
+    assert code == 2
+    assert f"'lab_beside_recipe': expected it in {lab}, where it was when the run began, got no such folder" in err
+    lab.mkdir()
+    code, _, err = fscl("train", "--resume", run)
+    assert (code, "got a folder without lab_beside_recipe.py" in err) == (2, True)
+    lab.rmdir()
+    (tmp_path / "moved").rename(lab)
+    new_process()
+    monkeypatch.syspath_prepend(elsewhere)
+    (elsewhere / "lab_beside_recipe.py").write_text("another = 1")
+    code, _, err = fscl("train", "--resume", run)
+    assert (code, f"got another one of {elsewhere}" in err) == (2, True)
+    (elsewhere / "lab_beside_recipe.py").unlink()
+    new_process()
+    code, _, err = fscl("train", "--resume", run)
+    assert code == 0, err
+    assert fscl("evaluate", run)[0] == 0
+
+
 def test_a_run_whose_photos_are_gone_asks_for_their_root(fscl, class_folders, monkeypatch, tmp_path):
     copytree(class_folders, tmp_path / "photos")
     interrupted(fscl, monkeypatch, "photos", "--out", "run", *LONGER)
