@@ -660,6 +660,26 @@ def test_a_run_goes_on_by_its_folder_alone(fscl, class_folders, monkeypatch, tmp
     assert fscl("train", "--resume", "by_folder")[0] == 0, "a finished run has nothing left to do"
 
 
+@pytest.mark.slow
+def test_a_comparison_names_photos_that_could_not_be_read(fscl, class_folders, tmp_path):
+    copytree(class_folders, tmp_path / "photos")
+    assert fscl("split", "photos", "--by", "photo", "--out", "photos.parquet")[0] == 0
+    rows = Manifest.read(Path("photos.parquet")).rows
+    broken = [rows.loc[rows["split"] == part, "path"].iloc[0] for part in ("train", "val", "test")]
+    for path in broken:
+        photo = tmp_path / "photos" / path
+        photo.write_bytes(photo.read_bytes()[:-200] + bytes(200))
+    words = ["compare", "photos.parquet", "--minority", "deer", "--methods", "baseline", "--jobs", "1"]
+    code, out, err = fscl(*words, "--out", "study", *QUICK[2:], "--steps", "6")
+    assert code == 0, err
+    assert "3 photos could not be read in training, validation or test, e.g. " in out
+    cell = json.loads(next(Path("study/cells").glob("*.json")).read_text())
+    assert {photo["path"] for photo in cell["unreadable"]} == set(broken[:2])
+    assert [photo["path"] for photo in cell["evaluations"]["last"]["failed"]] == broken[2:]
+    page = Path("study/report.html").read_text(encoding="utf-8")
+    assert "photos that could not be read when cells were run: 3" in page
+
+
 LAB = """
 from torch.nn import functional
 
