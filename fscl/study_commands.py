@@ -91,6 +91,7 @@ def compare(
     for cell, reason in failed.items():
         print(printable(f"fscl: {cell} failed: {reason}"), file=sys.stderr)
     if failed:
+        print(printable(f"fscl: when that is mended, go on with: {shlex.join(again())}"), file=sys.stderr)
         sys.exit(1)
 
 

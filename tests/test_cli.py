@@ -405,6 +405,58 @@ def test_a_full_disk_keeps_what_was_done(fscl, photos, monkeypatch, tmp_path):
     assert code == 0, err
 
 
+def test_a_full_disk_in_a_comparison_is_told_as_in_a_run(fscl, photos, monkeypatch):
+    from fscl.experiments import cell
+
+    photos.write(Path("photos.parquet"))
+
+    def full(*_, **__):
+        error = OSError(errno.ENOSPC, "No space left on device", "study/runs/x/checkpoint.pt")
+        error.add_note("what was done is kept: a checkpoint of step 2")
+        raise error
+
+    monkeypatch.setattr(cell, "fit", full)
+    words = ["compare", "photos.parquet", "--minority", "deer", "--methods", "baseline", "--jobs", "1"]
+    code, _, err = fscl(*words, "--out", "study", *QUICK)
+    assert code == 1
+    *_, failed, goes_on = err.splitlines()
+    assert failed == (
+        "fscl: all-baseline-r0.667-s0 failed: No space left on device: study/runs/x/checkpoint.pt; what was done is "
+        "kept: a checkpoint of step 2; free some space on that disk first"
+    )
+    assert goes_on.startswith("fscl: when that is mended, go on with: fscl compare photos.parquet --minority deer")
+
+
+COMPARE = ["compare", "photos", "--minority", "deer", "--methods", "baseline", *QUICK]
+WITH_FILE_IN_THE_WAY = {
+    "scan": ["scan", "photos", "--out", "file/photos.parquet"],
+    "split": ["split", "photos", "--out", "file/below/photos.parquet"],
+    "train": ["train", "photos", *QUICK, "--out", "file"],
+    "train below": ["train", "photos", *QUICK, "--out", "file/run"],
+    "compare": [*COMPARE, "--out", "file"],
+    "compare anew": [*COMPARE, "--out", "file", "--overwrite"],
+    "compare below": [*COMPARE, "--out", "file/study"],
+    "demo": ["demo", "--out", "file"],
+    "demo below": ["demo", "--out", "file/demo", "--overwrite"],
+}
+
+
+@pytest.mark.parametrize("words", WITH_FILE_IN_THE_WAY.values(), ids=WITH_FILE_IN_THE_WAY)
+def test_a_file_where_a_folder_is_to_be_is_named(fscl, class_folders, tmp_path, words):
+    copytree(class_folders, tmp_path / "photos")
+    Path("file").write_text("mine")
+    code, _, err = fscl(*words)
+    assert code == 2
+    assert re.fullmatch(r"fscl: file: expected a folder.*, found a file; choose another --out", err.splitlines()[-1])
+    assert Path("file").read_text() == "mine"
+
+
+def test_a_file_in_place_of_a_run_is_named(fscl):
+    Path("file").write_text("mine")
+    said = "fscl: file: expected the folder of a run, found a file; fscl train makes one\n"
+    assert fscl("evaluate", "file") == (2, "", said)
+
+
 @pytest.mark.parametrize("command", ["demo", "scan", "split", "train", "evaluate", "compare", "report", "methods"])
 def test_every_command_has_help(fscl, command):
     code, out, _ = fscl(command, "--help")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from fscl.atomic import write_text
 from fscl.bundle import Bundle, versions
 from fscl.config import Config
-from fscl.errors import FsclError
+from fscl.errors import FsclError, of_system
 from fscl.evaluation import evaluate
 from fscl.experiments.cosine_matrices import cosine_matrices
 from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
@@ -56,7 +56,7 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
         if not keep_weights:
             _drop_weights(RunFolder(folder))
     except Exception as error:
-        reason = str(error)
+        reason = of_system(error) if isinstance(error, OSError) else str(error)
         if not isinstance(error, FsclError | OSError):
             reason = f"{type(error).__name__}: {error}"
             write_text(RunFolder(folder).fault, traceback.format_exc())
