@@ -20,7 +20,7 @@ from fscl.manifest import reasons
 from fscl.manifest.table import BOX, COLUMNS, Manifest
 from fscl.scanning import sequences
 from fscl.scanning.labels import apply_class_map, read_class_map
-from fscl.scanning.photo_times import taken
+from fscl.scanning.photo_times import taken, times_of_source
 from fscl.scanning.sequences import GAP_S
 from fscl.scanning.summary import Verify
 
@@ -89,12 +89,13 @@ def scan(
         )
     looked = rows[["path"]].join(looks, on="path")
     as_read = manifest.rows.loc[rows.index]  # with the labels that the folders have
+    times, notes = times_of_source(rows["datetime"])
     rows = rows.assign(
         **{column: looked[column].fillna(rows[column]) for column in ("bytes", "width", "height")},
-        datetime=rows["datetime"].fillna(looked["time"]),
+        datetime=times.fillna(looked["time"]),
         problem=reasons.added(rows["problem"], looked["problem"]),
         content_hash=rows["path"].map(hashes(manifest, _sharing(looks["bytes"]))),
-        note=reasons.added(rows.get("note", looked["note"]), looked["note"]),
+        note=reasons.added(reasons.added(rows.get("note", notes), notes), looked["note"]),
         clock=as_read["clock"].astype("str") if "clock" in as_read else sequences.clocks(as_read, looked),
     )
     rows = sequences.with_sequences(_clipped(rows), gap_s)
