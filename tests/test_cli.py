@@ -95,7 +95,7 @@ def test_a_scan_without_out_prints_and_writes_nothing(fscl, class_folders, tmp_p
     (tmp_path / "mine/fox/1.jpg").touch()
     code, out, err = fscl("scan", "mine")
     assert code == 2
-    assert "got none: --out photos.parquet writes of each of 1 rows why" in err
+    assert "got none: --out photos.parquet writes of each of 1 row why" in err
 
 
 @pytest.mark.parametrize(

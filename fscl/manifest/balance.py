@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from fscl.manifest.table import SPLITS, is_usable
+from fscl.printable import number_of
 
 PARTS = {"val": "validation", "test": "test"}
 
@@ -55,14 +56,14 @@ def filled_in(source: pd.DataFrame, divided: pd.DataFrame, shares: Mapping[str, 
     unmarked = marked.loc[marked["split"].isna(), "photo_id"].nunique()
     if unmarked:
         notes.append(
-            f"{unmarked:,} of {marked['photo_id'].nunique():,} photos have no split: they are training photos, but "
+            f"{number_of(unmarked, 'photo')} of {marked['photo_id'].nunique():,} without a split: for training, but "
             "for those of a photo, sequence or site that is held out"
         )
     lacking = [part for part, share in shares.items() if share > 0 and not (marked["split"] == part).any()]
     taken = [part for part in lacking if part in photos]
     if taken:
         said = [f"{100 * shares[p]:g} % of each class of the training photos are the {PARTS[p]}" for p in taken]
-        counts = [f" ({photos[part]:,} {'photo' if photos[part] == 1 else 'photos'})" for part in taken]
+        counts = [f" ({number_of(photos[part], 'photo')})" for part in taken]
         sentence = ", ".join(words + count for words, count in zip(said, counts, strict=True))
         notes.append(f"no photo is marked {' or '.join(taken)}: {sentence}")
     return notes

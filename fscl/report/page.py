@@ -11,7 +11,7 @@ from markupsafe import Markup
 from fscl.atomic import write_text
 from fscl.config import SIMILARITY
 from fscl.errors import OutputError
-from fscl.printable import printable
+from fscl.printable import number_of, printable
 from fscl.report.ablation import ablation_table
 from fscl.report.charts.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
 from fscl.report.charts.panels import validation_note
@@ -166,7 +166,7 @@ def _environment(html: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("fscl.report"), autoescape=html, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"inline": _inline, "plain": _plain}
+    environment.filters |= {"inline": _inline, "plain": _plain, "number_of": number_of}
     return environment
 
 

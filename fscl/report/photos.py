@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from fscl.printable import number_of
 from fscl.report.study import Study
 from fscl.report.tables import DASH, Entry, Row, Section, Table
 
@@ -40,9 +41,8 @@ def unreadable_line(unreadable: Mapping[str, str]) -> str | None:
     if not unreadable:
         return None
     path, reason = next(iter(unreadable.items()))
-    photos = "photo" if len(unreadable) == 1 else "photos"
     where = "could not be read in training, validation or test"
-    return f"{len(unreadable):,} {photos} {where}, e.g. {path}: {reason}"
+    return f"{number_of(len(unreadable), 'photo')} {where}, e.g. {path}: {reason}"
 
 
 def _row(reason: str, count: int, paths: list[str]) -> Row:

@@ -75,8 +75,12 @@ def times_of_source(times: pd.Series) -> tuple[pd.Series, pd.Series]:
     >>> times.isna().tolist(), notes[0]
     ([True, False], 'time left out, the clock was not set: 1970-01-01 00:00:05')
     """
-    said = {time: notes for time in times.dropna().unique() if _plausible(time, notes := []) is None}
-    return times.mask(times.isin(list(said))), times.map(lambda time: said.get(time, [None])[0]).astype("str")
+    said: dict[datetime, str] = {}
+    for time in times.dropna().unique():
+        notes: list[str] = []
+        if _plausible(time, notes) is None:
+            said[time] = notes[0]
+    return times.mask(times.isin(list(said))), times.map(said.get).astype("str")
 
 
 def _of_exif(exif: Mapping[int, Any], tag: int, subsecond: int, notes: list[str]) -> datetime | None:

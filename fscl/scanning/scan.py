@@ -18,6 +18,7 @@ from fscl.formats.walk import NOT_UTF8
 from fscl.images import UnreadableError, read_facts
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, COLUMNS, Manifest
+from fscl.printable import number_of
 from fscl.scanning import sequences
 from fscl.scanning.labels import apply_class_map, read_class_map
 from fscl.scanning.photo_times import taken, times_of_source
@@ -84,8 +85,9 @@ def scan(
     looks = _look_at_all(paths, manifest, verify, progress)
     if paths and looks["bytes"].isna().all():
         raise PhotosError(
-            f"{source}: none of its {len(paths)} photos can be opened, such as {manifest.photo(paths[0])} "
-            f"({looks['problem'].iloc[0]}); paths are relative to the folder of the table, or to --root FOLDER"
+            f"{source}: none of its {number_of(len(paths), 'photo')} can be opened, such as "
+            f"{manifest.photo(paths[0])} ({looks['problem'].iloc[0]}); paths are relative to the "
+            "folder of the table, or to --root FOLDER"
         )
     looked = rows[["path"]].join(looks, on="path")
     as_read = manifest.rows.loc[rows.index]  # with the labels that the folders have

@@ -9,6 +9,7 @@ from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats.class_folders.layouts import NO_NAME, split_of
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
+from fscl.printable import number_of
 
 GAP_S = 30.0
 """Photos of one camera at most so far apart are of one sequence."""
@@ -134,8 +135,8 @@ def remarks(rows: pd.DataFrame, gap_s: float) -> Iterator[str]:
     elif timed["sequence"].notna().any():
         sizes = timed["sequence"].value_counts()
         yield (
-            f"bursts: {_number(sizes.sum(), 'photo')} with a time are {_number(len(sizes), 'sequence')} (photos of "
-            f"one camera, each at most {gap_s:g} s after another: --gap)"
+            f"bursts: {number_of(sizes.sum(), 'photo')} with a time are {number_of(len(sizes), 'sequence')} "
+            f"(photos of one camera, each at most {gap_s:g} s after another: --gap)"
         )
         if sizes.iloc[0] > max(LARGE, LARGE_SHARE * len(ours)):
             yield (
@@ -165,9 +166,6 @@ def untimed(rows: pd.DataFrame) -> str | None:
     count = usable.loc[usable["sequence"].isna(), "path"].nunique()
     if not count:
         return None
-    has = "1 photo has" if count == 1 else f"{count:,} photos have"
-    return f"{has} no time and no sequence: bursts among such photos may cross from training to test"
-
-
-def _number(count: int, one: str) -> str:
-    return f"{count:,} {one}{'' if count == 1 else 's'}"
+    has = "has" if count == 1 else "have"
+    photos = number_of(count, "photo")
+    return f"{photos} {has} no time and no sequence: bursts among such photos may cross from training to test"

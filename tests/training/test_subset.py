@@ -106,8 +106,7 @@ def test_parts_that_the_source_lacks_are_said(tmp_path):
         "15 % of each class of the training photos are the test (6 photos)"
     ]
     assert notes(["test"] * 10 + [None] * 30, val_fraction=0.1) == [
-        "30 of 40 photos have no split: they are training photos, but for those of a photo, sequence or site that is "
-        "held out",
+        "30 photos of 40 without a split: for training, but for those of a photo, sequence or site that is held out",
         validation,
     ]
     assert notes(["train"] * 40, redraw=True) == notes([None] * 40) == []
