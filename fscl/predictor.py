@@ -107,8 +107,8 @@ class Predictor:
         broken = ~np.isfinite(read.logits).all(axis=1)
         if broken.any():
             raise DivergenceError(
-                f"expected finite scores, got others for {broken.sum()} of {number_of(len(read.rows), 'photo')}, such "
-                f"as {given[read.rows[broken.argmax()]].name}: the model's training diverged; train it again with a "
+                f"expected finite scores, got others for {broken.sum()} of {number_of(len(read.rows), 'photo')}, "
+                f"such as {given[read.rows[broken.argmax()]].name}: the model's training diverged; train it again with a "
                 "lower --learning-rate"
             )
         names = pd.Series([one.name for one in given], dtype="str")

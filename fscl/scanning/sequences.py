@@ -1,6 +1,7 @@
 """Bursts: photos of one camera, each shortly after the one before, are one sequence, which a split keeps together."""
 
 from collections.abc import Iterator
+from math import inf
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -121,9 +122,9 @@ def regrouped(rows: pd.DataFrame, gap_s: float) -> pd.DataFrame:
 
 
 def check_gap(gap_s: float) -> None:
-    """Raise ConfigurationError unless a gap is 0 seconds or more."""
-    if not gap_s >= 0:
-        raise ConfigurationError(f"--gap: expected seconds of 0 or more, got {gap_s:g}; {GAP_S:g} is usual")
+    """Raise ConfigurationError unless a gap is a number of seconds, 0 or more."""
+    if not 0 <= gap_s < inf:
+        raise ConfigurationError(f"--gap: expected a number of seconds, 0 or more, got {gap_s:g}; {GAP_S:g} is usual")
 
 
 def remarks(rows: pd.DataFrame, gap_s: float) -> Iterator[str]:

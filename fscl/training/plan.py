@@ -115,8 +115,8 @@ class Plan:
         ends = [round(self.steps * share / shares[-1]) for share in shares]
         if any(start == stop for start, stop in pairwise(ends)):
             raise ConfigurationError(
-                f"method '{config.method.name}' has {len(config.stage)} stages, a run of {number_of(self.steps, 'step')} "
-                "leaves one of them without any; raise --steps or --epochs"
+                f"method '{config.method.name}' has {len(config.stage)} stages, a run of "
+                f"{number_of(self.steps, 'step')} leaves one of them without any; raise --steps or --epochs"
             )
         self.stages = [
             self._stage(number, start, stop, config, bundle) for number, (start, stop) in enumerate(pairwise(ends))
