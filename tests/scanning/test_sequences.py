@@ -61,7 +61,7 @@ def test_the_gap_is_the_users(shoot, gap, count):
 @pytest.mark.parametrize("gap", [-1, float("nan")])
 def test_a_gap_that_is_none_is_refused(shoot, gap):
     root = shoot({"fox/1.jpg": "08:00:00"})
-    with pytest.raises(ConfigurationError, match="expected seconds of 0 or more"):
+    with pytest.raises(ConfigurationError, match="expected a number of seconds, 0 or more"):
         scan(root, gap_s=gap)
 
 

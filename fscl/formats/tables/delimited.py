@@ -12,6 +12,7 @@ import pandas as pd
 
 from fscl.code_pages import guess
 from fscl.errors import PhotosError
+from fscl.printable import number_of
 
 SEPARATORS = ",;\t|"
 SAMPLE = 100  # rows that tell the separator
@@ -66,8 +67,8 @@ def read(path: Path) -> Delimited:
     too_long = [record.line for record in records if any(record.cells[len(names) :])]
     if too_long:
         raise PhotosError(
-            f"{path}: rows have more than the {len(names)} fields of the header (line {_listed(too_long)}); name "
-            f"every column, and put texts that hold '{separator}' in quotation marks"
+            f"{path}: rows have more than the {number_of(len(names), 'field')} of the header "
+            f"(line {_listed(too_long)}); name every column, and put texts that hold '{separator}' in quotation marks"
         )
     if stray:
         records = [record._replace(cells=list(map(_without_closing_mark, record.cells))) for record in records]

@@ -8,6 +8,7 @@ import pandas as pd
 from fscl.formats.tables.cells import as_text, is_missing_word
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
+from fscl.printable import number_of
 
 NAMES = ("common name", "vernacular name", "scientific name")
 ONE_COLUMN = ("label", "species", *NAMES, "class", "category")
@@ -123,7 +124,9 @@ def _with_blanks(
     problems = reasons.where(doubtful, "said to be blank, and has a label")
     if not blank.any():
         return labels, problems, []
-    remark = f"{blank.sum()} rows without an animal are the class {BLANK}; a class map ({BLANK},) drops them"
+    are = "is" if blank.sum() == 1 else "are"
+    without = f"{number_of(blank.sum(), 'row')} without an animal"
+    remark = f"{without} {are} the class {BLANK}; a class map ({BLANK},) drops them"
     return labels.mask(blank, BLANK), problems, [remark]
 
 

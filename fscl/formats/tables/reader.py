@@ -23,6 +23,7 @@ from fscl.formats.walk import PHOTO_SUFFIXES
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
 from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest
+from fscl.printable import number_of
 
 NAMES = {
     "path": ("file path", "path", "file name", "file", "image path", "image", "photo"),
@@ -157,7 +158,7 @@ def _texts(source: pd.DataFrame, headings: Mapping[str, str | None]) -> tuple[pd
         if ours in ("site", "sequence", "split"):
             text = text.map(tidy, na_action="ignore").astype("str")
             for word, count in text[is_missing_word(text)].value_counts().items():
-                remarks.append(f"{theirs}: {count} cells of {word} are taken for empty ones")
+                remarks.append(f"{theirs}: {number_of(count, 'cell')} of {word} taken for empty")
             text = text.mask(is_missing_word(text) | (text == ""))
         columns[ours] = text
     return columns, remarks
@@ -168,12 +169,12 @@ def _check(columns: pd.DataFrame, table: Path) -> None:
     wrong = []
     pathless = columns.index[columns["path"].isna()]
     if len(pathless):
-        listed = ", ".join(str(row + 1) for row in pathless[:10])
-        wrong.append(f"{len(pathless)} rows name no photo: row {listed}{', …' if len(pathless) > 10 else ''}")
+        listed = ", ".join(str(row + 1) for row in pathless[:10]) + (", …" if len(pathless) > 10 else "")
+        wrong.append(f"no photo is named in {number_of(len(pathless), 'row')}: row {listed}")
     splits = columns["split"].dropna()
     strange = splits[~splits.str.lower().isin(SPLIT_NAMES)].value_counts()
     if len(strange):
-        listed = ", ".join(f"'{name}' ({count} rows)" for name, count in strange.head(10).items())
+        listed = ", ".join(f"'{name}' ({number_of(count, 'row')})" for name, count in strange.head(10).items())
         wrong.append(f"split: expected {', '.join(SPLIT_NAMES)} or nothing, got {listed}; rename or drop the column")
     if columns.empty:
         wrong.append("expected a row per photo, got none")

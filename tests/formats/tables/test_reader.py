@@ -88,9 +88,9 @@ class TestWordsForNothing:
             [None, "test", None],
         ]
         assert reader.read(table).remarks == (
-            "site: 2 cells of NA are taken for empty ones",
-            "sequence: 1 cells of null are taken for empty ones",
-            "split: 1 cells of - are taken for empty ones",
+            "site: 2 cells of NA taken for empty",
+            "sequence: 1 cell of null taken for empty",
+            "split: 1 cell of - taken for empty",
         )
 
     def test_in_columns_of_kind(self, tmp_path):
@@ -295,7 +295,7 @@ class TestRefused:
                 "0.jpg,fox\n1.jpg,hare\n",
                 r"its first row names a photo \(0\.jpg, fox\); add a row of headings, such as",
             ),
-            ("file,label\na.jpg,fox\n,hare\n", "1 rows name no photo: row 2"),
+            ("file,label\na.jpg,fox\n,hare\n", "no photo is named in 1 row: row 2"),
             ("file,label\n", "expected a row per photo, got none"),
             ("", "is empty; expected a header"),
             ("file,label\na.jpg,fox,1\nb.jpg,fox,1\n", r"more than the 2 fields of the header \(line 2, 3\)"),
@@ -311,7 +311,7 @@ class TestRefused:
 
     def test_all_is_said_at_once(self, csv):
         with pytest.raises(
-            PhotosError, match=r"(?s)1 rows name no photo.*split: expected train.*got 'maybe' \(2 rows\)"
+            PhotosError, match=r"(?s)no photo is named in 1 row.*split: expected train.*got 'maybe' \(2 rows\)"
         ):
             reader.read(csv("file,label,split\na.jpg,fox,maybe\n,fox,maybe\n"))
 
