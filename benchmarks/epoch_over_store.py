@@ -23,10 +23,10 @@ from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
 from fscl.runtime import Runtime
 from fscl.scanning.scan import scan
-from fscl.training import loop
 from fscl.training.log import MetricsLog
 from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
+from fscl.training.start import untrained
 from fscl.training.subset import subset
 
 
@@ -40,7 +40,7 @@ class Taken(NamedTuple):
 
 def measured(config: Config, manifest: Manifest, folder: Path, steps: int) -> list[Taken]:
     photos, runtime = subset(manifest, config), Runtime.start(0)
-    bundle = loop.untrained(config, photos, runtime)
+    bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
     optimization = Optimization(bundle, config, plan, runtime)
     log = MetricsLog(folder / "metrics.jsonl", flush_every=1)

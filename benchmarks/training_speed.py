@@ -28,9 +28,9 @@ from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.runtime import Runtime
 from fscl.scanning.scan import scan
-from fscl.training.loop import untrained
 from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
+from fscl.training.start import untrained
 from fscl.training.subset import subset
 
 WARM_UP = 10  # steps in which kernels are chosen and memory is taken

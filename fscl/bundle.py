@@ -36,6 +36,17 @@ class Architecture(Section):
     taps: tuple[int | str, ...]  # stages whose features the losses saw; in version 1 they may be names
 
 
+class Start(Section):
+    """Where the weights that training started from were from, and what of them was taken."""
+
+    origin: str  # a name of `PACKAGES`, a file, a folder of a run, a model on timm's hub
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None  # of the file; None: fetched by timm
+    taken: Count | None  # weights, by count; None: as above
+    by_order: bool = False  # their names differ from the backbone's
+    new: tuple[str, ...] = ()  # of the backbone, drawn at random: its head
+    left_over: tuple[str, ...] = ()  # of the file
+
+
 class Record(Section):
     """`bundle.json`, as it is written and read; docs/schema.md has every key."""
 
@@ -46,6 +57,7 @@ class Record(Section):
     train_counts: dict[str, Count]
     preprocessing: Preprocessing
     model: Architecture
+    start: Start | None = None  # absent: from scratch, or of an earlier release
     decisions: Decisions | None = None  # absent in version 1
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     config: dict[str, Any]  # where the model comes from: nothing is read from it
@@ -66,6 +78,9 @@ class Record(Section):
         threshold = self.decisions and self.decisions.threshold
         if threshold and (len(self.classes) != 2 or threshold.minority not in names):
             raise ValueError("decisions.threshold: expected two classes, and the rare one of them")
+        bias = self.decisions and self.decisions.bias
+        if bias and set(bias.bias) != names:
+            raise ValueError("decisions.bias: expected a bias for each of the classes")
         if (self.version == 1) != ("decisions" not in self.model_fields_set):
             raise ValueError("decisions: expected in version 2, and not in version 1")
         if (self.version == 1) != ("head" not in self.model.model_fields_set):
@@ -100,6 +115,7 @@ class Bundle:
     epoch: int
     step: int
     decisions: Decisions | None = None
+    start: Start | None = None  # None: from scratch, or not known
 
     def at(self, epoch: int, step: int) -> "Bundle":
         """Return the same bundle, taken at another moment of training."""
@@ -121,6 +137,7 @@ class Bundle:
             train_counts=dict(self.train_counts),
             preprocessing=self.preprocessing,
             model=self.architecture,
+            start=self.start,
             decisions=self.decisions,
             weights_sha256=hashlib.sha256(weights).hexdigest(),
             config=dict(self.config),
@@ -130,6 +147,9 @@ class Bundle:
             versions=versions(),
         )
         content = record.model_dump(mode="json")
+        for section, key in ((content, "start"), (content["preprocessing"], "interpolation")):
+            if section[key] is None:  # so that earlier releases open the bundle
+                del section[key]
         write_text(folder / RECORD, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -141,7 +161,7 @@ class Bundle:
                 not fit the record or are not finite.
         """
         record = _record(folder)
-        if _sha256(folder / WEIGHTS) != record.weights_sha256:
+        if file_sha256(folder / WEIGHTS) != record.weights_sha256:
             raise BundleError(
                 f"{folder / WEIGHTS}: not the weights that {RECORD} describes (other checksum): cut short, or "
                 "from another run; copy both files again"
@@ -179,6 +199,7 @@ class Bundle:
             epoch=record.epoch,
             step=record.step,
             decisions=record.decisions,
+            start=record.start,
         )
 
 
@@ -219,6 +240,7 @@ def _why(error: ValidationError) -> str:
     return f"damaged, or its parts do not fit each other: {in_words(first)}; {AGAIN}"
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the checksum of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

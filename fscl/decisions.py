@@ -22,6 +22,19 @@ class MinorityThreshold(Section):
         return float(expit(self.margin))
 
 
+class CrossFittedBias(Section):
+    """What is added to the logit of each class, chosen on training photos by models that had not seen them."""
+
+    bias: dict[str, float]
+    photos: int  # that it was chosen on
+    folds: int  # into which these were divided
+
+    @property
+    def origin(self) -> str:
+        """Where it is from, in words."""
+        return f"cross-fitted on {self.photos:,} training photos in {self.folds} folds"
+
+
 class Decisions(Section):
     """How the logits of a model become an answer; `decisions` of a bundle.
 
@@ -30,10 +43,12 @@ class Decisions(Section):
     Attributes:
         threshold: of the rare one of two classes; None where none was chosen.
         no_threshold: why none was chosen; None where there is one, and where there are more than two classes.
+        bias: of every class, where validation has too few photos for a threshold; None where none was chosen.
         note: what the choice had to leave out.
     """
 
     threshold: MinorityThreshold | None = None
+    bias: CrossFittedBias | None = None
     no_threshold: str | None = None
     note: str | None = None
 
@@ -78,6 +93,8 @@ class Decisions(Section):
         shifted: NDArray[np.float64] = logits.astype(np.float64)
         if self.threshold is not None:
             shifted[:, classes.index(self.threshold.minority)] -= self.threshold.margin
+        if self.bias is not None:
+            shifted += [self.bias.bias[name] for name in classes]
         return shifted
 
     def apply(self, logits: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.intp]:

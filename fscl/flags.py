@@ -63,7 +63,8 @@ class Flags:
         layers: stages whose features the similarity term sees, indices or names: --layers=-2,-1
         weight: of the similarity term
         pretrained: start from timm's published weights; needs the network once
-        weights: start from a local file of backbone weights
+        weights: start from published weights (lite0, lite1, lite2: no network), or from a local file of weights
+        frozen: leave the backbone as it is and train the head alone, on features that are computed once
         base: training regions (boxes, or photos without) of each common class, or of a long tail's first class
         by: what never crosses from training to test: photo, sequence or site
         val_fraction: of each class for validation, where the photos have no split
@@ -89,6 +90,7 @@ class Flags:
     weight: Annotated[float | None, default_of("weight")] = None
     pretrained: Annotated[bool | None, On] = None
     weights: str | None = None
+    frozen: Annotated[bool | None, On] = None
     base: Annotated[int | None, Whole] = None
     by: By | None = None
     val_fraction: Annotated[float | None, default_of("val_fraction")] = None

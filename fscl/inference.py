@@ -1,6 +1,6 @@
 """The one inference loop: a classifier and regions in, logits and features out, batch by batch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ from fscl.bundle import Bundle
 from fscl.config import Preprocessing
 from fscl.decisions import Decisions, why_no_threshold
 from fscl.errors import BundleError, first_line
-from fscl.loading.loader import inference_loader
+from fscl.loading.features import FeatureRegions
+from fscl.loading.loader import Batch, inference_loader
 from fscl.loading.regions import Failure, Regions
 from fscl.manifest.table import counts_by_class
 from fscl.models import Classifier
@@ -40,6 +41,8 @@ def infer(
 ) -> Iterator[Inferred]:
     """Yield the classifier's view of the regions in order, on the device where the classifier is.
 
+    Of regions whose features are known the head alone is computed.
+
     Memory does not grow with the number of regions. The classifier is left in the mode it was in. The `features` of
     the taps are brought back from the device where they are asked for; else there are none.
 
@@ -50,7 +53,7 @@ def infer(
     was_training = classifier.training
     classifier.eval()
     try:
-        for batch in inference_loader(regions, preprocessing, batch_size=batch_size, workers=workers):
+        for batch in _batches(regions, preprocessing, batch_size, workers):
             if not batch.rows:
                 yield Inferred([], torch.empty(0, classifier.num_classes), [], batch.failures)
                 continue
@@ -66,6 +69,13 @@ def infer(
             yield Inferred(batch.rows, logits.float().cpu(), kept, batch.failures)
     finally:
         classifier.train(was_training)
+
+
+def _batches(regions: Regions, preprocessing: Preprocessing, batch_size: int, workers: int) -> Iterable[Batch]:
+    """Batches of photos, or of what the backbone made of them earlier."""
+    if isinstance(regions, FeatureRegions):
+        return regions.batches()
+    return inference_loader(regions, preprocessing, batch_size=batch_size, workers=workers)
 
 
 class Scores(NamedTuple):

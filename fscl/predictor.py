@@ -70,7 +70,8 @@ class Predictor:
                 of Pillow, turned as its EXIF says; an array of uint8, (height, width, 3) in RGB or (height, width) in
                 grey; or several of these.
             decision: `argmax` predicts the class of the highest probability; `threshold` the rare one of two classes
-                from the probability on that served best on validation, as `decisions` has it.
+                from the probability on that served best on validation, or the class that is first once the
+                cross-fitted bias is added, as `decisions` has it.
             batch_size: photos per forward pass.
             workers: processes that read photos.
 
@@ -96,7 +97,7 @@ class Predictor:
         (['image 0', 'gone.jpg'], [True, False], ['boar', 'deer', 'problem'])
         """
         decisions = Decisions() if decision == "argmax" else self.decisions
-        if decision == "threshold" and decisions.threshold is None:
+        if decision == "threshold" and decisions.threshold is None and decisions.bias is None:
             why = decisions.no_threshold or f"it tells {len(self.classes)} classes apart, a threshold is for two"
             raise ConfigurationError(f'expected a model with a threshold, but {why}; predict with decision="argmax"')
         given = list(_given(photos))

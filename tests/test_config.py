@@ -91,6 +91,52 @@ def test_bad_settings_name_their_source_and_the_nearest_key(settings, message):
     assert len(str(caught.value).splitlines()) == 1
 
 
+LITE0 = ("flags", {"model": {"weights": "lite0"}})
+
+
+def test_published_weights_bring_what_goes_with_them_and_give_way_to_all_that_is_set():
+    plain = resolve(LITE0)
+    assert plain.model.backbone == "tf_efficientnet_lite0"
+    assert (plain.preprocessing.mean, plain.preprocessing.std) == ((0.5,) * 3, (0.5,) * 3)
+    assert plain.preprocessing.interpolation == "bicubic"
+    assert plain.preprocessing.inputs == "inputs −1 … 1, 224 px, bicubic"
+    own = {"mean": [0.0] * 3, "interpolation": "bilinear", "image_size": 64}
+    for order in (1, -1):
+        set_so = resolve(*[LITE0, ("file", {"preprocessing": own})][::order]).preprocessing
+        assert (set_so.mean, set_so.std) == ((0.0,) * 3, (0.5,) * 3)
+        assert (set_so.resampling, set_so.image_size) == ("bilinear", 64)
+    again = config.resolve([("config.toml", tomllib.loads(plain.toml()))])
+    assert again == plain
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_published_weights_with_another_backbone_say_what_fits(below):
+    other = ("run.toml", {"model": {"backbone": "resnet18"}})
+    message = "weights 'lite0' are of backbone 'tf_efficientnet_lite0', got 'resnet18'"
+    with pytest.raises(ConfigurationError, match=message):
+        resolve(*([other, LITE0] if below else [LITE0, other]))
+
+
+def test_weights_from_elsewhere_give_way_to_those_of_a_later_layer():
+    recipe = config.resolve([("recipe", methods.read("fscl") | LITE0[1]), ("flags", {"model": {"bundle": "runs/x"}})])
+    assert (recipe.model.weights, recipe.model.bundle) == (None, "runs/x")
+    assert recipe.preprocessing == config.Preprocessing()
+    hub = resolve(LITE0, ("flags", {"model": {"pretrained": True}}))
+    assert (hub.model.weights, hub.model.pretrained) == (None, True)
+    kept = resolve(LITE0, ("flags", {"model": {"pretrained": False}}))
+    assert kept.model.weights == "lite0"
+    changed = resolve(("file", {"model": {"weights": "w.pt"}}), LITE0)
+    assert changed.model.backbone == "tf_efficientnet_lite0"
+
+
+def test_inputs_in_words():
+    preprocessing = config.Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.25))
+    said = "inputs by mean 0.1, 0.2, 0.3 and deviation 0.5, 0.5, 0.25, 224 px, bilinear"
+    assert preprocessing.inputs == said
+    zero_to_one = config.Preprocessing(mean=(0, 0, 0), std=(1, 1, 1), image_size=96)
+    assert zero_to_one.inputs == "inputs 0 … 1, 96 px, bilinear"
+
+
 def test_weight_goes_to_the_similarity_term_only():
     weighed = config.with_weight(resolve(), 0.1)
     assert [term.weight for term in weighed.stage[0].loss] == [1.0, 0.1]

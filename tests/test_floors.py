@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
     {
-        *("config", "registry", "errors", "atomic", "lock", "printable", "records", "species", "words"),
+        *("config", "registry", "errors", "atomic", "lock", "printable", "records", "species", "words", "published"),
         *("runtime", "progress", "run_folder"),
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
     },

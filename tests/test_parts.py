@@ -9,8 +9,8 @@ from fscl import parts
 from fscl.models.heads import HEADS, POSTHOC
 from fscl.registry import OF_THE_RUN, build
 from fscl.runtime import Runtime
-from fscl.training.loop import untrained
 from fscl.training.plan import Plan
+from fscl.training.start import untrained
 from fscl.training.subset import subset
 
 

@@ -1,27 +1,29 @@
 """One frozen configuration: what can be set (`sections`), and how settings are laid over each other (`layers`)."""
 
 from fscl.config.layers import alongside, default, resolve, section, settings, with_weight
-from fscl.config.sections import (
-    BOOKKEEPING,
+from fscl.config.photos import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     MOST_WORKERS,
-    SIMILARITY,
     Augmentation,
+    Imbalance,
+    PaddedCrop,
+    Preprocessing,
+    ResizedCrop,
+    Section,
+    Split,
+)
+from fscl.config.sections import (
+    BOOKKEEPING,
+    SIMILARITY,
     Component,
     Config,
-    Imbalance,
     LossTerm,
     Method,
     Mixing,
     Model,
     Optimizer,
-    PaddedCrop,
-    Preprocessing,
-    ResizedCrop,
     Schedule,
-    Section,
-    Split,
     Stage,
     Training,
 )

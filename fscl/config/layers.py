@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fscl.config.photos import PaddedCrop, ResizedCrop, Section
 from fscl.config.sections import (
+    ORIGINS,
     SIMILARITY,
     STUDY_EPOCHS,
     Component,
@@ -15,17 +17,17 @@ from fscl.config.sections import (
     Method,
     Mixing,
     Optimizer,
-    PaddedCrop,
-    ResizedCrop,
     Schedule,
-    Section,
     Stage,
 )
 from fscl.errors import ConfigurationError, did_you_mean, in_words, shown
+from fscl.published import PACKAGES
 
 
 def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
     """Lay settings over each other, later over earlier, and check the outcome.
+
+    What goes with published weights (`PACKAGES`), where they are named, lies below all of them.
 
     Args:
         layers: (where the settings come from, nested settings), e.g. the recipe, a TOML file, the flags.
@@ -49,13 +51,23 @@ def resolve(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> Config:
         if lengths:  # another length below gives way
             below = merged.get("training", {})
             merged["training"] = {key: value for key, value in below.items() if key not in ("epochs", "steps")}
+        if any(settings.get("model", {}).get(name) for name in ORIGINS):  # so do weights from elsewhere
+            below = merged.get("model", {})
+            merged["model"] = {key: value for key, value in below.items() if key not in ORIGINS}
         merged = _laid_over(merged, settings)
+    weights = merged.get("model", {}).get("weights")
+    if isinstance(weights, str) and weights in PACKAGES:
+        merged = _laid_over(PACKAGES[weights].settings, merged)
     if "imbalance" in merged:
         merged["imbalance"] = _without_profile(merged["imbalance"])
     try:
-        return Config.model_validate(merged)
+        config = Config.model_validate(merged)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_messages(error, layers))) from None
+    if not config.model.frozen:
+        return config
+    head_alone = [stage.model_copy(update={"trainable": ("head",)}) for stage in config.stage]
+    return config.model_copy(update={"stage": tuple(head_alone)})
 
 
 def settings(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,32 +7,28 @@ from math import isfinite
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from fscl.config.photos import (
+    MOST_PHOTOS,
+    MOST_SEED,
+    MOST_STEPS,
+    MOST_WORKERS,
+    Augmentation,
+    Fraction,
+    Imbalance,
+    Preprocessing,
+    Section,
+    Share,
+    Split,
+)
 from fscl.errors import shown
+from fscl.published import PACKAGES
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Strength = Annotated[float, Field(ge=0)]
-Triple = tuple[float, float, float]
-# More than these is a slip of the keyboard, and ends in a lack of memory or in numbers that no array holds.
-MOST_PX, MOST_PHOTOS, MOST_STEPS, MOST_WORKERS, MOST_SEED = 4096, 10**6, 10**9, 256, 2**63 - 1
-IMAGENET_MEAN: Triple = (
-    0.485,
-    0.456,
-    0.406,
-)  # what timm's and torchvision's ImageNet weights were trained with
-IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 STUDY_EPOCHS = 100
 SIMILARITY = "feature_similarity"  # the study's term, which --weight is about
+ORIGINS = ("pretrained", "weights", "bundle")  # settings of [model] that say where its weights start from
 BOOKKEEPING = {"workers", "store", "checkpoint_seconds", "tensorboard"}  # settings that do not change the weights
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Method(Section):
@@ -48,7 +44,7 @@ class Component(Section):
     """An entry of a table (`LOSSES`, `SAMPLERS`) with its options; `MODULE:NAME` is one of the user's own."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("options")
     @classmethod
@@ -131,85 +127,21 @@ class Model(Section):
     head: Component | None = None  # None: the linear layer that the backbone comes with
     layers: Annotated[tuple[int | str, ...], Field(min_length=1)] = (-2, -1)
     pretrained: bool = False
-    weights: str | None = None  # a local file of backbone weights
+    weights: str | None = None  # a name of `PACKAGES`, or a local file of backbone weights
     bundle: str | None = None  # an earlier run's folder to start from
+    frozen: bool | None = None  # the backbone stays as it is: only the head learns, on features computed once
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Model":
-        origins = [name for name in ("pretrained", "weights", "bundle") if getattr(self, name)]
+        origins = [name for name in ORIGINS if getattr(self, name)]
         if len(origins) > 1:
             raise ValueError(f"the weights can start from one place, got {' and '.join(origins)}")
-        return self
-
-
-class Preprocessing(Section):
-    """What turns a photo into the model's input: the same in training, evaluation and prediction."""
-
-    image_size: Annotated[int, Field(ge=16, le=MOST_PX)] = 224  # px, both sides: the region is resized to a square
-    crop_margin: Annotated[float, Field(ge=0, le=2)] = 0.1  # of the box's longer side, added on each side
-    mean: Triple = IMAGENET_MEAN
-    std: tuple[Positive, Positive, Positive] = IMAGENET_STD
-
-
-class PaddedCrop(Section):
-    """The photo moved by up to `padding` of its side in each direction, black where nothing is (He et al. 2016)."""
-
-    name: Literal["padded"]
-    padding: Annotated[float, Field(gt=0, le=1)] = 0.125  # 4 of 32 px
-
-
-class ResizedCrop(Section):
-    """A part of the photo, enlarged to the whole: Inception's random resized crop."""
-
-    name: Literal["resized"]
-    scale: tuple[Share, Share] = (0.2, 1.0)  # least and greatest share of the photo's area
-    ratio: Annotated[float, Field(ge=1, le=4)] = 4 / 3  # of width to height at most, and of height to width
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "ResizedCrop":
-        if self.scale[0] > self.scale[1]:
-            raise ValueError(f"scale goes from the least to the greatest share, got {self.scale[0]}, {self.scale[1]}")
-        return self
-
-
-class Augmentation(Section):
-    """Crop, RandAugment, flip and colour jitter of training photos; the study has all but the crop."""
-
-    crop: Annotated[PaddedCrop | ResizedCrop, Field(discriminator="name")] | None = None
-    classes: Literal["all", "minority"] = "all"
-    flip: Annotated[float, Field(ge=0, le=1)] = 0.5  # probability
-    randaugment_operations: Annotated[int, Field(ge=0, le=100)] = 2  # N of Cubuk et al. 2020; 0 turns it off
-    randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # M of Cubuk et al. 2020
-    jitter: tuple[Strength, Strength, Strength, Annotated[float, Field(ge=0, le=0.5)]] = (0.4, 0.4, 0.4, 0.1)
-    """Of brightness, contrast and saturation (a factor of 1 ± strength) and hue (a shift, of the colour circle)."""
-
-
-class Split(Section):
-    """How photos are divided into train, val and test where the source does not say."""
-
-    by: Literal["photo", "sequence", "site"] | None = None  # None: by sequence where known, else by photo
-    val_fraction: Fraction = 0.15
-    test_fraction: Fraction = 0.15
-    strict: bool = False  # a class that cannot be split is an error, not "not evaluable"
-
-
-class Imbalance(Section):
-    """Who is rare, and thinning: to majority : minority = 1 : ratio, to a long tail, or not at all."""
-
-    minority: tuple[str, ...] = ()  # empty: the class with the fewest training regions, or a long tail's end
-    ratio: Annotated[float, Field(gt=0, le=1)] | None = None
-    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    """Of a long tail (exponential, Cao et al. 2019): largest class : smallest class."""
-    base: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
-    """Training regions of a majority class, or of a long tail's first."""
-    thin_validation: bool = True
-
-    @model_validator(mode="after")
-    def _one_thinning(self) -> "Imbalance":
-        if self.imbalance is not None and self.ratio is not None:
-            raise ValueError("a ratio and an imbalance both say how photos are thinned: give one of them")
-        if self.base is not None and self.ratio is None and self.imbalance is None:
-            raise ValueError("base is for thinning: give a ratio with it, e.g. 0.1, or an imbalance, e.g. 100")
+        package = PACKAGES.get(self.weights or "")
+        if package is not None and self.backbone != package.backbone:
+            raise ValueError(
+                f"weights '{self.weights}' are of backbone '{package.backbone}', got '{self.backbone}': leave the "
+                "backbone out, or give a file of its own weights in place of the name"
+            )
         return self
 
 
@@ -267,7 +199,7 @@ class Config(Section):
     seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 0
     classes: tuple[str, ...] = ()  # those to tell apart; empty: all that the photos show
     method: Method
-    stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    stage: tuple[Stage, ...] = ()  # none: the head is fitted at once
     posthoc: Component | None = None  # what is done to the head when training is over
     model: Model = Model()
     preprocessing: Preprocessing = Preprocessing()
@@ -292,6 +224,11 @@ class Config(Section):
             letters = shown(error.object[error.start : error.end])
             raise ValueError(f"a name is not UTF-8, it has {letters}: rename it") from None
         return self
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing of the backbone changes in any stage, so that a photo's features stay the same."""
+        return all(set(stage.trainable) == {"head"} for stage in self.stage)
 
     def toml(self) -> str:
         """Return the configuration as TOML: `resolve` of it gives the same configuration again."""

@@ -10,12 +10,13 @@ from fscl.bundle import Bundle
 from fscl.decisions import Decisions, why_no_threshold
 from fscl.errors import PhotosError
 from fscl.inference import Scores, fit_decisions, scores
+from fscl.loading.features import FeatureStore
 from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore
 from fscl.manifest.identity import replaced
 from fscl.manifest.reasons import tally
 from fscl.manifest.table import Manifest, counts_by_class
-from fscl.records import VERSION, Amounts, Evaluation, Failed, Metrics, Threshold, Unusable
+from fscl.records import VERSION, Amounts, Bias, Evaluation, Failed, Metrics, Threshold, Unusable
 from fscl.runtime import Runtime
 from fscl.scoring.metrics import confusion, figures
 
@@ -30,7 +31,7 @@ def evaluate(
     split: str = "test",
     batch_size: int = 64,
     workers: int | None = None,
-    store: PhotoStore | None = None,
+    store: PhotoStore | FeatureStore | None = None,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Score a bundle on labelled photos. Its classifier moves to the device that computes here.
 
@@ -42,7 +43,7 @@ def evaluate(
         split: what the photos are called in the record.
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
-        store: of decoded photos, used where it has them.
+        store: of decoded photos, used where it has them; or the features of all photos by this backbone.
 
     Returns:
         The record of docs/schema.md, "Evaluation", and a row per photo read: `region_id`, `label` and the
@@ -65,10 +66,14 @@ def evaluate(
     read = rows.iloc[test_scores.rows]
     counts = counts_by_class(read, bundle.classes)
     metrics = _metrics(bundle, test_scores.logits, labels)
-    decisions, threshold = _decisions(bundle, validation, store, **how), None
+    decisions = _decisions(bundle, validation, store, **how)
+    threshold, bias = None, None
     if decisions.threshold is not None:
         shifted = decisions.shifted(test_scores.logits, bundle.classes)
         threshold = Threshold(decisions.threshold.value, _metrics(bundle, shifted, labels))
+    if decisions.bias is not None:
+        shifted = decisions.shifted(test_scores.logits, bundle.classes)
+        bias = Bias(decisions.bias.bias, decisions.bias.origin, _metrics(bundle, shifted, labels))
     evaluation = Evaluation(
         version=VERSION,
         split=split,
@@ -80,6 +85,7 @@ def evaluate(
         figures=metrics,
         threshold=threshold,
         no_threshold=decisions.no_threshold,
+        bias=bias,
         confusion=confusion(test_scores.logits.argmax(axis=1), labels, len(bundle.classes)).tolist(),
         not_evaluable=[name for name, count in counts["regions"].items() if not count],
         failed=[Failed(path, reason) for path, reason in unread.items()],
@@ -124,7 +130,12 @@ def _labelled(manifest: Manifest, bundle: Bundle) -> pd.DataFrame:
 
 
 def _decisions(
-    bundle: Bundle, validation: Manifest | None, store: PhotoStore | None, *, batch_size: int, workers: int
+    bundle: Bundle,
+    validation: Manifest | None,
+    store: PhotoStore | FeatureStore | None,
+    *,
+    batch_size: int,
+    workers: int,
 ) -> Decisions:
     """Return the decisions of a bundle; of one that does not keep them those that validation gives."""
     if bundle.decisions is not None:

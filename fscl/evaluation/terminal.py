@@ -80,6 +80,9 @@ def _metrics_table(record: Evaluation) -> Table:
         for name in GAIN_AND_COST:
             at = f"{name.replace('_', ' ')} at threshold {record.threshold.value:.3f}"
             shown.add_row(at, _shown(record.threshold.figures.value(name)))
+    if record.bias:
+        for name in GAIN_AND_COST:
+            shown.add_row(f"{name.replace('_', ' ')} with the bias", _shown(record.bias.figures.value(name)))
     return shown
 
 
@@ -146,7 +149,10 @@ def _not_scored(record: Evaluation) -> Iterator[str]:
     for why in unusable.reasons if unusable else []:
         more = ", …" if why.rows > len(why.paths) else ""
         yield f"    {why.rows:,} {why.reason}: {', '.join(why.paths)}{more}"
-    if record.no_threshold:
+    if record.bias:
+        added = ", ".join(f"{name} {value:+.2f}" for name, value in record.bias.value.items())
+        yield f"the bias is added to the scores of the classes, {record.bias.origin}: {added}"
+    elif record.no_threshold:
         yield f"no threshold was chosen: {record.no_threshold}"
     if record.note:
         yield f"note: {record.note}"

@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
@@ -15,14 +16,25 @@ from fscl.errors import FsclError, of_system
 from fscl.evaluation import evaluate
 from fscl.experiments.cosine_matrices import cosine_matrices
 from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
+from fscl.loading.features import FeatureStore
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import SPLITS, Manifest, counts_by_class
 from fscl.progress import Listener
-from fscl.records import VERSION, CellKey, CellRecord, Epoch, Evaluation, Failed, Provenance
+from fscl.records import (
+    VERSION,
+    CellKey,
+    CellRecord,
+    CosineMatrices,
+    Epoch,
+    Evaluation,
+    Failed,
+    Provenance,
+)
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime, machine
 from fscl.training.log import read_metrics
-from fscl.training.loop import fit, untrained
+from fscl.training.loop import fit
+from fscl.training.start import untrained
 from fscl.training.subset import Subset
 
 
@@ -31,7 +43,7 @@ class Task(NamedTuple):
 
     cell: CellKey
     config: Config
-    store: PhotoStore | None = None
+    store: PhotoStore | FeatureStore | None = None
     keep_weights: bool = True
 
 
@@ -79,8 +91,6 @@ def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
         evaluations[name] = replace(scored, train_photos=trained_on)
         if name == kept:
             ledger.write_scores(cell, logits)
-    subset = Subset(photos, bundles[kept].classes, bundles[kept].minority)
-    started_from = untrained(config, subset, Runtime.start(config.training.workers))
     metrics = read_metrics(folder.metrics)
     epochs = [line for line in metrics if line["kind"] == "epoch"]
     last_epoch = epochs[-1] if epochs else {}
@@ -94,7 +104,7 @@ def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
         evaluations=evaluations,
         curve=curve(metrics),
         validation_curve=validation_curve(metrics),
-        similarity=cosine_matrices(started_from, bundles[kept], test),
+        similarity=_similarity(config, bundles[kept], photos, test, store),
         unreadable=_unreadable(metrics, photos.root),
         provenance=Provenance(
             created=now(),
@@ -114,6 +124,21 @@ def _unreadable(metrics: Iterable[Mapping[str, Any]], root: Path) -> list[Failed
     reasons = {Path(line["path"]): line["reason"] for line in metrics if line["kind"] == "problem"}
     below = {path: path.relative_to(root) if path.is_relative_to(root) else path for path in reasons}
     return [Failed(below[path].as_posix(), reason) for path, reason in reasons.items()]
+
+
+def _similarity(
+    config: Config, bundle: Bundle, photos: Manifest, test: Manifest, store: PhotoStore | FeatureStore | None
+) -> CosineMatrices | None:
+    """Return how alike photos are before and after training, where training has shaped features."""
+    if not config.frozen:
+        subset = Subset(photos, bundle.classes, bundle.minority)
+        before = untrained(config, subset, Runtime.start(config.training.workers))
+        return cosine_matrices(before, bundle, test)
+    if not bundle.classifier.adapts or not isinstance(store, FeatureStore):
+        return None
+    before = replace(bundle, classifier=deepcopy(bundle.classifier))
+    before.classifier.head.reset_parameters()
+    return cosine_matrices(before, bundle, test, store)
 
 
 def _drop_weights(folder: RunFolder) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from fscl.bundle import Bundle
+from fscl.loading.features import FeatureStore
 from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
@@ -21,7 +22,9 @@ from fscl.records import CosineMatrices
 MOST_PHOTOS, MOST_PER_CLASS, MOST_CLASSES = 36, 12, 12  # what a printed matrix can show
 
 
-def cosine_matrices(before: Bundle, after: Bundle, test: Manifest) -> CosineMatrices | None:
+def cosine_matrices(
+    before: Bundle, after: Bundle, test: Manifest, store: FeatureStore | None = None
+) -> CosineMatrices | None:
     """Return the cosines between features of a few test photos: `similarity` of a cell, see docs/schema.md.
 
     Costs one forward pass of at most 36 photos for each bundle.
@@ -30,13 +33,17 @@ def cosine_matrices(before: Bundle, after: Bundle, test: Manifest) -> CosineMatr
         before: what training started from.
         after: what it left.
         test: photos to choose from.
+        store: with their features, where the classifiers differ in their heads alone.
 
     Returns:
         None where fewer than two photos can be read.
     """
     rows = shown_photos(test.usable, after.classes, after.minority)
     regions = Regions.of(rows, test.root, after.classes)
-    [batch] = inference_loader(regions, after.preprocessing, batch_size=len(rows), workers=0)
+    if store is not None:
+        [batch] = store.view(regions).batches()
+    else:
+        [batch] = inference_loader(regions, after.preprocessing, batch_size=len(rows), workers=0)
     if len(batch.rows) < 2:
         return None
     return CosineMatrices(
@@ -82,6 +89,7 @@ def cosines(classifier: Classifier, photos: Float[Tensor, "batch 3 height width"
     with torch.inference_mode():
         _, features = seen(photos.to(next(seen.parameters()).device))
     names = [seen.backbone.feature_info[layer]["module"] for layer in seen.layers]
+    names = ["adapter"] if seen.adapts else names
     return {name: _upper_cosines(layer.cpu().double()) for name, layer in zip(names, features, strict=True)}
 
 

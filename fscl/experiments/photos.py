@@ -3,16 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fscl.config import Preprocessing
+from fscl.config import Model, Preprocessing
 from fscl.errors import PhotosError
 from fscl.experiments.cell import Task
 from fscl.experiments.grid import is_undefined
+from fscl.loading.features import FeatureStore
 from fscl.loading.store import PhotoStore, photo_store
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
 from fscl.progress import Listener
 from fscl.run_folder import STORE
-from fscl.training.subset import subset
+from fscl.runtime import Runtime
+from fscl.training.frozen import feature_store
+from fscl.training.start import untrained
+from fscl.training.subset import Subset, subset
+
+StoreKey = tuple[Preprocessing, Model | None, int | None]
+Thinned = tuple[str, float | None, int]
 
 
 def check_photos(work: Sequence[Task], manifest: Manifest) -> None:
@@ -40,29 +47,44 @@ def check_photos(work: Sequence[Task], manifest: Manifest) -> None:
 
 def store_photos(
     work: Sequence[Task], manifest: Manifest, out: Path, listener: Listener
-) -> dict[Preprocessing, PhotoStore]:
+) -> dict[StoreKey, PhotoStore | FeatureStore]:
     """Decode the photos of all cells, finished or not, once for all: a call that goes on finds the same store.
 
-    Photos that were changed since are decoded again. Without room there is no store.
+    Where nothing of the backbone changes, it is the features of the photos that are stored, in the cache. Photos
+    that were changed since are decoded again. Without room there is no store of photos.
     """
-    wanted: dict[Preprocessing, set[str]] = {}
-    seen = set()
+    wanted: dict[StoreKey, set[str]] = {}
+    examples: dict[StoreKey, tuple[Task, Subset]] = {}
+    chosen: dict[Thinned, Subset] = {}
+    seen: set[tuple[StoreKey, Thinned]] = set()
     for task in work:
-        cell, preprocessing = task.cell, task.config.preprocessing
-        shared = (preprocessing, cell.pair, cell.ratio, cell.seed)
-        if shared in seen or is_undefined(cell) or not may_store(task):
+        key, cell = store_key(task), task.cell
+        thinned = (cell.pair, cell.ratio, cell.seed)
+        if key is None or is_undefined(cell) or (key, thinned) in seen:
             continue
-        seen.add(shared)
-        wanted.setdefault(preprocessing, set()).update(subset(manifest, task.config).manifest.rows["region_id"])
-    stores = {}
-    for preprocessing, regions in wanted.items():
+        seen.add((key, thinned))
+        if thinned not in chosen:
+            chosen[thinned] = subset(manifest, task.config)
+        wanted.setdefault(key, set()).update(chosen[thinned].manifest.rows["region_id"])
+        examples.setdefault(key, (task, chosen[thinned]))
+    stores: dict[StoreKey, PhotoStore | FeatureStore] = {}
+    for key, regions in wanted.items():
         rows = manifest.usable[manifest.usable["region_id"].isin(regions)]
-        store = photo_store(rows, manifest.root, preprocessing, out / STORE, listener)
-        if store is not None:
-            stores[preprocessing] = store
+        task, photos = examples[key]
+        if task.config.frozen:
+            runtime = Runtime.start(task.config.training.workers)
+            bundle = untrained(task.config, photos, runtime)
+            stores[key] = feature_store(bundle, rows, manifest.root, listener, runtime.workers)
+        elif store := photo_store(rows, manifest.root, task.config.preprocessing, out / STORE, listener):
+            stores[key] = store
     return stores
 
 
-def may_store(task: Task) -> bool:
-    """Whether the configuration of a cell lets its photos be stored."""
-    return task.config.training.store is not False
+def store_key(task: Task) -> StoreKey | None:
+    """Return what cells with the same stored photos, or features of these, have in common; None without a store."""
+    config = task.config
+    if config.frozen:
+        start = config.model.model_copy(update={"head": None, "layers": (-1,), "frozen": None})
+        drawn = None if start.weights or start.bundle or start.pretrained else config.seed
+        return config.preprocessing, start, drawn
+    return (config.preprocessing, None, None) if config.training.store is not False else None

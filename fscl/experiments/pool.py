@@ -20,7 +20,7 @@ from fscl.errors import OutputError
 from fscl.experiments.cell import Task, run_cell
 from fscl.experiments.ledger import Ledger, commit
 from fscl.manifest.table import Manifest
-from fscl.progress import NotesOnce, Silent, TerminalProgress
+from fscl.progress import DECODED, NotesOnce, Silent, TerminalProgress
 from fscl.records import CellKey
 from fscl.runtime import cores
 
@@ -134,7 +134,7 @@ class _Reporter(Silent):
     def note(self, text: str) -> None:
         _reports.put(text)
 
-    def prepare(self, done: int, photos: int) -> None:
+    def prepare(self, done: int, photos: int, what: str = DECODED) -> None:
         if _is_over():
             raise KeyboardInterrupt  # the store keeps what is decoded
 

@@ -16,7 +16,7 @@ from fscl.experiments.cell import Task, run_cell
 from fscl.experiments.disk import disk_note
 from fscl.experiments.grid import ClassSet, is_undefined, minority_photos
 from fscl.experiments.ledger import Ledger
-from fscl.experiments.photos import check_photos, may_store, store_photos
+from fscl.experiments.photos import check_photos, store_key, store_photos
 from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
 from fscl.experiments.study_plan import check_thinning, shared_split, study_plan
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS
@@ -24,6 +24,7 @@ from fscl.manifest.table import Manifest, unit_of
 from fscl.progress import Listener, NotesOnce, Silent, TerminalProgress
 from fscl.records import VERSION, CellRecord, read_cell
 from fscl.run_folder import STORE
+from fscl.training.start import check_start
 from fscl.training.subset import rarest, source_record, split_photos, tie
 
 
@@ -82,7 +83,10 @@ def compare(
     study = plan.header(title=title or out.resolve().name, photos=photos, command=command, source=source)
     ledger.check(study, divided)
     usable = Manifest(divided.usable.reset_index(drop=True), divided.root)
-    check_photos(_missing(plan.tasks, ledger), usable)
+    missing = _missing(plan.tasks, ledger)
+    for name in {task.cell.method for task in missing}:
+        check_start(configs[name].model)
+    check_photos(missing, usable)
     with ledger.held():
         ledger.open(study, divided)
         tasks = [task._replace(keep_weights=keep_weights) for task in plan.tasks]
@@ -109,12 +113,13 @@ def _run_missing(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, jo
             runnable.append(task)
     out = ledger.folder
     _say(filter(None, [disk_note(runnable, out)]), quiet=quiet)
-    if len(runnable) > 1 or (runnable and (out / STORE).exists()):
+    if len(runnable) > 1 or (runnable and ((out / STORE).exists() or runnable[0].config.frozen)):
         with _listener("photos of all cells", quiet=quiet) as listener:
             stores = store_photos(work, manifest, out, listener)
+        keys = [store_key(task) for task in runnable]
         runnable = [
-            task._replace(store=stores.get(task.config.preprocessing)) if may_store(task) else task
-            for task in runnable
+            task._replace(store=None if key is None else stores.get(key))
+            for task, key in zip(runnable, keys, strict=True)
         ]
     jobs = min(jobs or default_jobs(), max(len(runnable), 1))
     if jobs == 1:

@@ -91,13 +91,14 @@ class TrainingPhotos(Dataset[Batch]):
             labels=torch.from_numpy(labels).to(photos.device),
             rows=[sample.row for sample in kept],
             failures=[failure for _, failures in results for failure in failures],
-            exhausted="" if len(kept) == len(samples) else self._exhausted(results),
+            exhausted="" if len(kept) == len(samples) else self.exhausted(results),
         )
 
     def _resized(self, row: int) -> Pixels:
         return self.regions.resized(row, self.preprocessing)
 
-    def _exhausted(self, results: Sequence[ReadResult[T]]) -> str:
+    def exhausted(self, results: Sequence[ReadResult[T]]) -> str:
+        """Say that a class has no photo left, and why the first one could not be read."""
         first = next(failures[0] for photo, failures in results if photo is None)
         reason = f"{self.regions.name(first.row)}: {first.reason}; is the folder still there?"
         return f"no photo of a class can be read any more; first {reason}"

@@ -79,7 +79,8 @@ class Regions:
             UnreadableError: as `read_region`.
         """
         size = (preprocessing.image_size, preprocessing.image_size)
-        pixels: Pixels = np.asarray(self.read(row, preprocessing).resize(size, Image.Resampling.BILINEAR))
+        resampling = Image.Resampling[preprocessing.resampling.upper()]
+        pixels: Pixels = np.asarray(self.read(row, preprocessing).resize(size, resampling))
         return pixels
 
 

@@ -48,6 +48,7 @@ class PhotoStore:
         if record is None or stored is None:
             raise OutputError(f"{folder}: expected a finished photo store, found none; run the command again")
         self.image_size, self.crop_margin, self.problems = record.image_size, record.crop_margin, record.problems
+        self.resampling = record.interpolation or "bilinear"
         self._places = {key: place for place, key in enumerate(stored)}
         shape = (len(stored), self.image_size, self.image_size, 3)
         if not has(folder / PIXELS, prod(shape)):
@@ -78,8 +79,8 @@ class PhotoStore:
 
         Args:
             regions: to store, at least one; several of one path and box are stored once.
-            preprocessing: image size and crop margin decide, the normalisation does not.
-            folder: of stores, one for each image size and margin. No other process may be building in it.
+            preprocessing: image size, crop margin and interpolation decide, the normalisation does not.
+            folder: of stores, one for each of these. No other process may be building in it.
             threads: that decode at once; by default a few more than there are cores.
             progress: called with (photos done, photos) as it goes on.
 
@@ -91,7 +92,8 @@ class PhotoStore:
 
     def serves(self, preprocessing: Preprocessing) -> bool:
         """Whether photos under this preprocessing are those that are stored."""
-        return (self.image_size, self.crop_margin) == (preprocessing.image_size, preprocessing.crop_margin)
+        own = (self.image_size, self.crop_margin, self.resampling)
+        return own == (preprocessing.image_size, preprocessing.crop_margin, preprocessing.resampling)
 
     def view(self, regions: Regions) -> "StoredRegions":
         """Return the same regions, read from the store where it has them."""

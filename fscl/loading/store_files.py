@@ -44,6 +44,7 @@ class Record(Section):
     version: Literal[1]
     image_size: Annotated[int, Field(ge=1)]
     crop_margin: Annotated[float, Field(ge=0)]
+    interpolation: Literal["bicubic"] | None = None  # absent: bilinear, as in stores of earlier releases
     problems: dict[int, str]
 
 
@@ -85,9 +86,10 @@ def write_store(
         version=VERSION,
         image_size=preprocessing.image_size,
         crop_margin=preprocessing.crop_margin,
+        interpolation="bicubic" if preprocessing.resampling == "bicubic" else None,
         problems=problems,
     )
-    write_text(own / RECORD, json.dumps(record.model_dump(), indent=1, ensure_ascii=False) + "\n")
+    write_text(own / RECORD, json.dumps(record.model_dump(exclude_none=True), indent=1, ensure_ascii=False) + "\n")
     return own
 
 
@@ -143,7 +145,7 @@ def _index(regions: Regions) -> tuple[pd.DataFrame, IntArray]:
     """The distinct regions, sorted, with size and time of their files; and which row each is taken from."""
     index = pd.DataFrame(keys(regions), columns=["path", *"xywh"])
     index = index.drop_duplicates().sort_values(["path", *"xywh"])
-    versions = {path: _version(Path(path)) for path in index["path"].unique()}
+    versions = {path: photo_version(Path(path)) for path in index["path"].unique()}
     index["bytes"], index["modified_ns"] = zip(*index["path"].map(versions), strict=True)
     return index.reset_index(drop=True), index.index.to_numpy()
 
@@ -163,7 +165,7 @@ def read_keys(index: Path) -> list[tuple[str, float, float, float, float]] | Non
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-def _version(photo: Path) -> tuple[int, int]:
+def photo_version(photo: Path) -> tuple[int, int]:
     """Size and time of a photo's file, or of the archive that it is in; (−1, −1) where there is none."""
     for path in (photo, *photo.parents):
         try:
@@ -177,7 +179,8 @@ def _version(photo: Path) -> tuple[int, int]:
 
 
 def _prefix(preprocessing: Preprocessing) -> str:
-    return f"{preprocessing.image_size}px-margin{preprocessing.crop_margin:g}-"
+    kind = "" if preprocessing.resampling == "bilinear" else f"-{preprocessing.resampling}"
+    return f"{preprocessing.image_size}px{kind}-margin{preprocessing.crop_margin:g}-"
 
 
 def _fingerprint(index: pd.DataFrame) -> str:

@@ -61,10 +61,12 @@ class CifarResNet32(nn.Module):
                 tapped.append(features)
         return features, tapped
 
-    def forward_head(self, last: Float[Tensor, "batch 64 height width"]) -> Float[Tensor, "batch classes"]:
-        """Return the logits from what the last stage gives."""
-        logits: Tensor = self.fc(last.mean(dim=(2, 3)))
-        return logits
+    def forward_head(
+        self, last: Float[Tensor, "batch 64 height width"], *, pre_logits: bool = False
+    ) -> Float[Tensor, "batch _"]:
+        """Return the logits from what the last stage gives, or what they are made of."""
+        pooled: Tensor = last.mean(dim=(2, 3))
+        return pooled if pre_logits else self.fc(pooled)
 
 
 class _Block(nn.Module):

@@ -12,7 +12,7 @@ from fscl.config import Component
 from fscl.errors import BundleError, ConfigurationError, did_you_mean, first_line
 from fscl.models.cifar_resnet import CifarResNet32
 from fscl.models.heads import HEADS
-from fscl.models.weights import fit, require_hub
+from fscl.models.weights import Fit, fit, likely_backbone, listed, require_hub
 from fscl.registry import build
 
 # What building a backbone raises where name, size or weights do not fit: timm has no error of its own.
@@ -71,6 +71,8 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone: Any = _created(backbone, num_classes, image_size, pretrained=pretrained)
+        prefix = _head_prefix(self.backbone)
+        self._linear_head = {f"{prefix}{name}": weight for name, weight in self.head.state_dict().items()}
         if head is not None:
             if not isinstance(self.head, nn.Linear):
                 raise ConfigurationError(
@@ -84,9 +86,34 @@ class Classifier(nn.Module):
         self.trainable: Collection[str] = PARTS
         self.layers = [_stage_index(layer, self.backbone) for layer in layers]
 
-    def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
-        """Return the logits and the tapped features."""
-        return self.pool(self.maps(photos))
+    def forward(self, photos: Float[Tensor, "batch 3 height width"] | Float[Tensor, "batch dim"]) -> Outputs:
+        """Return the logits and the tapped features; of photos, or of what `pooled` made of them earlier.
+
+        A head that adapts features taps them itself: losses then see these, and not those of the backbone's stages.
+        """
+        return self._with_head(photos) if photos.ndim == 2 else self.pool(self.maps(photos))
+
+    def pooled(self, photos: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        """Return what the head takes: the last map, averaged over space.
+
+        >>> import torch
+        >>> Classifier("resnet18", num_classes=3).pooled(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 512])
+        """
+        pooled: Tensor = self.backbone.forward_head(self.maps(photos).last, pre_logits=True)
+        return pooled
+
+    def _with_head(self, pooled: Float[Tensor, "batch dim"]) -> Outputs:
+        head = self.head
+        if not self.adapts:
+            return Outputs(head(pooled), [])
+        adapted = head.adapt(pooled)
+        return Outputs(head.classify(adapted), [adapted])
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the head makes features of its own."""
+        return hasattr(self.head, "adapt")
 
     def maps(self, photos: Float[Tensor, "batch 3 height width"]) -> Maps:
         """Return the last map and the tapped ones, which still say where in the photo something is.
@@ -102,6 +129,8 @@ class Classifier(nn.Module):
 
     def pool(self, maps: Maps) -> Outputs:
         """Return the logits of the last map and the mean over space of the tapped ones."""
+        if self.adapts:
+            return self._with_head(self.backbone.forward_head(maps.last, pre_logits=True))
         return Outputs(self.backbone.forward_head(maps.last), [tapped.mean(dim=(2, 3)) for tapped in maps.tapped])
 
     @property
@@ -116,6 +145,8 @@ class Classifier(nn.Module):
     @property
     def dims(self) -> list[int]:
         """Length of each tapped feature vector."""
+        if self.adapts:
+            return [self.head.class_means.shape[1]]
         return [self.backbone.feature_info[layer]["num_chs"] for layer in self.layers]
 
     def train_only(self, trainable: Collection[str]) -> None:
@@ -147,23 +178,31 @@ class Classifier(nn.Module):
         settings = self.backbone.pretrained_cfg
         return tuple(settings["mean"]), tuple(settings["std"])
 
-    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> None:
+    def backbone_weights(self) -> dict[str, Tensor]:
+        """Return the weights without those of the head, running statistics included, by name."""
+        head = _head_prefix(self.backbone)
+        return {name: weight for name, weight in self.backbone.state_dict().items() if not name.startswith(head)}
+
+    def load_backbone(self, weights: Mapping[str, Tensor], origin: str) -> Fit:
         """Start from `weights` of the same backbone, under any prefix, or of a whole classifier of ours.
 
-        The head is taken over where it fits ours.
+        The head is taken over where it fits ours. Returns what was taken, what was not there and what was left over.
 
         Raises:
-            BundleError: a weight of the backbone is missing or has another shape.
+            BundleError: a weight of the backbone is missing or has another shape, or they are of a deeper backbone.
         """
         own = self.backbone.state_dict()
-        taken = fit(own, weights)
+        taken = fit(self.backbone_weights() | self._linear_head, weights)
         lacking = [name for name in taken.lacking if not name.startswith(_head_prefix(self.backbone))]
-        if lacking:
+        if lacking or taken.deeper:
+            likely = likely_backbone(weights)
+            fix = f"they fit --backbone {likely}" if likely else "name the backbone they are from with --backbone"
             raise BundleError(
-                f"{origin}: not the weights of this backbone: {len(lacking)} of {len(own)} are missing or of "
-                f"another shape, first '{lacking[0]}'; name the backbone they are from with --backbone"
+                f"{origin}: not the weights of this backbone, '{self.architecture}': {taken}; missing or of another "
+                f"shape: {listed(lacking) or 'none'}; left over: {listed(taken.left_over) or 'none'}; {fix}"
             )
-        self.backbone.load_state_dict(own | taken.weights)
+        self.backbone.load_state_dict(own | {name: w for name, w in taken.weights.items() if name in own})
+        return taken
 
 
 def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bool) -> Any:
@@ -192,8 +231,9 @@ def _created(backbone: str, num_classes: int, image_size: int, *, pretrained: bo
         if not fetched:
             raise
         raise ConfigurationError(
-            f"the weights of '{backbone}' could not be fetched ({first_line(error)}); fetch model.safetensors "
-            f"of '{origin}' elsewhere and give it with --weights FILE, or train from scratch"
+            f"the weights of '{backbone}' could not be fetched ({first_line(error)}); without a network: "
+            f"--weights lite0, or fetch model.safetensors of '{origin}' elsewhere and give it with --weights FILE, "
+            "or train from scratch"
         ) from None
     if not isinstance(model.pretrained_cfg["classifier"], str):
         raise ConfigurationError(f"backbone '{backbone}' has no single last layer to train; try 'resnet18'")

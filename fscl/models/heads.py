@@ -6,9 +6,19 @@ from math import inf
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
+
+from fscl.models.fitted_heads import (
+    AdapterHead,
+    ClassMeansHead,
+    FittedHead,
+    LdaHead,
+    LogisticHead,
+    RidgeHead,
+    class_means,
+)
 
 BRANCH_PHOTOS = 1000  # Cunha et al. 2023: classes with as many photos keep the naturally trained head
 
@@ -48,6 +58,29 @@ class CosineHead(nn.Module):
         return self.scale * functional.linear(functional.normalize(features), functional.normalize(self.weight))
 
 
+class CosineMeansHead(CosineHead, FittedHead):
+    """A cosine head that starts from the class means in place of random directions, and is trained on from there.
+
+    Args:
+        in_features, out_features: D and K.
+        scale: > 0; probabilities cannot become sharper than it allows.
+
+    Raises:
+        ValueError: a scale that is not positive.
+
+    >>> head = CosineMeansHead(2, 2)
+    >>> head.fit(torch.tensor([[0.0, 1.0], [0.0, 3.0], [5.0, 0.0]]), torch.tensor([0, 0, 1]))
+    >>> head.weight.tolist()
+    [[0.0, 2.0], [5.0, 0.0]]
+    """
+
+    def fit(self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]) -> None:
+        """Set the weights to the class means, computed in double precision."""
+        means = class_means(features.double().cpu().numpy(), labels.cpu().numpy(), len(self.weight))
+        with torch.no_grad():
+            self.weight.copy_(torch.from_numpy(means))
+
+
 class TwoBranches(nn.Module):
     """Two linear heads on the same features; each class takes its probability from one of them.
 
@@ -84,7 +117,16 @@ class TwoBranches(nn.Module):
         return torch.where(self.is_common, common, rare)
 
 
-HEADS: dict[str, type[nn.Module]] = {"cosine": CosineHead, "branches": TwoBranches}
+HEADS: dict[str, type[nn.Module]] = {
+    "cosine": CosineHead,
+    "cosine_means": CosineMeansHead,
+    "branches": TwoBranches,
+    "class_means": ClassMeansHead,
+    "logistic": LogisticHead,
+    "lda": LdaHead,
+    "ridge": RidgeHead,
+    "adapter": AdapterHead,
+}
 
 
 class LinearMap(NamedTuple):

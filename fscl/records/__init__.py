@@ -4,7 +4,16 @@ Who writes builds these objects, who reads parses them; both check every value. 
 """
 
 from fscl.records.cell import CellKey, CellRecord, CosineMatrices, Curve, Provenance, ValidationCurve
-from fscl.records.evaluation import Amounts, Evaluation, Failed, Metrics, Reason, Threshold, Unusable
+from fscl.records.evaluation import (
+    Amounts,
+    Bias,
+    Evaluation,
+    Failed,
+    Metrics,
+    Reason,
+    Threshold,
+    Unusable,
+)
 from fscl.records.files import DamagedError, read_cell, read_header, write_record
 from fscl.records.study import Axes, StudyHeader
 from fscl.records.values import PAIRS, VERSION, Epoch, Pair
@@ -14,6 +23,7 @@ __all__ = [
     "VERSION",
     "Amounts",
     "Axes",
+    "Bias",
     "CellKey",
     "CellRecord",
     "CosineMatrices",

@@ -45,6 +45,15 @@ class Threshold:
 
 
 @dataclass(frozen=True, config=CHECKED)
+class Bias:
+    """What is added to the logit of each class, where it is from, and the metrics of the decisions that it gives."""
+
+    value: dict[str, float]
+    origin: str
+    figures: Metrics
+
+
+@dataclass(frozen=True, config=CHECKED)
 class Failed:
     """A photo that could not be read, and why."""
 
@@ -92,6 +101,7 @@ class Evaluation:
     figures: Metrics
     threshold: Threshold | None
     no_threshold: str | None = None
+    bias: Bias | None = None
     confusion: list[list[Count]]  # rows true, columns predicted
     not_evaluable: list[str] = field(default_factory=list)
     failed: list[Failed]
@@ -109,5 +119,6 @@ class Evaluation:
             raise ValueError("counts: expected one for each class")
 
     def by_decision(self) -> dict[str, Metrics]:
-        """Return the metrics at `argmax` and, where one was chosen, at the `threshold`."""
-        return {"argmax": self.figures} | ({"threshold": self.threshold.figures} if self.threshold else {})
+        """Return the metrics at `argmax` and, where one was chosen, at the `threshold` or the `bias`."""
+        chosen = {"threshold": self.threshold, "bias": self.bias}
+        return {"argmax": self.figures} | {name: choice.figures for name, choice in chosen.items() if choice}

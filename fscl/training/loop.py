@@ -14,30 +14,33 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fscl.bundle import Architecture, Bundle
-from fscl.config import Config, Model
-from fscl.errors import ConfigurationError, DivergenceError, FsclError, PhotosError, first_line
+from fscl.bundle import Bundle
+from fscl.config import Config
+from fscl.errors import ConfigurationError, DivergenceError, PhotosError
 from fscl.inference import fit_decisions, scores
+from fscl.loading.features import FeatureStore
 from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore, photo_store
 from fscl.lock import held
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
-from fscl.models import Classifier
-from fscl.models.weights import read_weights
+from fscl.models.fitted_heads import FittedHead
 from fscl.progress import Listener, Silent
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
 from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
+from fscl.training.frozen import feature_store, fit_head, with_bias
 from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
 from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
 from fscl.training.run import check_run, finish_run, start_run
+from fscl.training.start import start_note, untrained
 from fscl.training.subset import Subset, subset
 
+Store = PhotoStore | FeatureStore | None
 FLUSH_STEPS = 50  # between looks at the losses, where a look makes the device wait
 
 
@@ -49,7 +52,7 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
-    store: PhotoStore | None = None,
+    store: Store = None,
 ) -> Path:
     """Train a classifier and leave its bundle in `out`.
 
@@ -62,7 +65,8 @@ def fit(
         resume: go on from the checkpoint in `out`, if there is one.
         overwrite: drop what `out` holds of an earlier run.
         listener: hears of every step.
-        store: of decoded photos; without one the run makes its own where the configuration says so.
+        store: of decoded photos, or of their features where nothing of the backbone changes; without one the run
+            makes its own where the configuration says so.
 
     Raises:
         FsclError: photos or settings that do not fit, an `out` of another run or at work in one, a loss or weight
@@ -87,9 +91,12 @@ def fit(
     with held(out, by="another run"):
         start_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
         if not folder.finished:
-            for caution in plan.cautions():
-                listener.note(caution)
-            store = store or _own_store(config, plan, photos, folder, listener)
+            for note in filter(None, [start_note(bundle), *plan.cautions()]):
+                listener.note(note)
+            store = store or _own_store(config, bundle, plan, photos, folder, listener)
+            start = deepcopy(bundle)
+            if not folder.checkpoint.exists():
+                _fit_head(bundle, plan, photos, store, listener)
             _train(bundle, plan, optimization, folder, listener, store)
             if config.training.keep == "best" and not RunFolder(folder.best).record.exists():
                 listener.note(
@@ -97,16 +104,34 @@ def fit(
                     "of each class; the last one is kept"
                 )
             bundle = optimization.corrected()
-            regions = plan.validation if store is None else store.view(plan.validation)
-            decide = partial(_decided, rows=photos.rows("val"), regions=regions, workers=runtime.workers)
+            decide = partial(_decided, config=config, plan=plan, photos=photos, store=store, start=start)
             finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps), config.training.keep, decide)
     return out
 
 
-def _decided(bundle: Bundle, *, rows: pd.DataFrame, regions: Regions, workers: int) -> Bundle:
+def _decided(bundle: Bundle, *, config: Config, plan: Plan, photos: Subset, store: Store, start: Bundle) -> Bundle:
     """Return a bundle with its decisions, chosen by the bits that it gives when it is opened."""
     opened = replace(bundle, classifier=deepcopy(bundle.classifier).to(memory_format=torch.contiguous_format))
-    return replace(bundle, decisions=fit_decisions(opened, rows, regions, workers=workers))
+    validation = plan.validation if store is None else store.view(plan.validation)
+    decisions = fit_decisions(opened, photos.rows("val"), validation, workers=plan.runtime.workers)
+    if isinstance(store, FeatureStore):
+        decisions = with_bias(decisions, config, start, photos, store, plan.runtime)
+    return replace(bundle, decisions=decisions)
+
+
+def _fit_head(bundle: Bundle, plan: Plan, photos: Subset, store: Store, listener: Listener) -> None:
+    """Fit the head at once, where it is one of that kind."""
+    if not isinstance(bundle.classifier.head, FittedHead):
+        if not plan.stages:
+            raise ConfigurationError(
+                "a recipe without a [[stage]] trains nothing: give it one, or a head that is fitted at once, such as "
+                'head = { name = "logistic" }'
+            )
+        return
+    if not isinstance(store, FeatureStore):
+        root, workers = photos.manifest.root, plan.runtime.workers
+        store = feature_store(bundle, photos.rows("train"), root, listener, workers)
+    fit_head(bundle, store.view(plan.train))
 
 
 def _train(
@@ -115,7 +140,7 @@ def _train(
     optimization: Optimization,
     folder: RunFolder,
     listener: Listener,
-    store: PhotoStore | None,
+    store: Store,
 ) -> None:
     """Take the steps that are left."""
     training = optimization.config.training
@@ -150,18 +175,21 @@ def _train(
                 _save(checkpoint, number, log, optimization)
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {number} of {plan.steps}")
+        if not plan.steps:
+            validated = _validated(0, bundle, validation, plan.runtime.workers, log, optimization)
+            log.epoch(0, 0, 0.0, validated and validated.metrics)
 
 
 def _own_store(
-    config: Config, plan: Plan, photos: Subset, folder: RunFolder, listener: Listener
-) -> PhotoStore | None:
+    config: Config, bundle: Bundle, plan: Plan, photos: Subset, folder: RunFolder, listener: Listener
+) -> Store:
+    rows, root = pd.concat([photos.rows("train"), photos.rows("val")]), photos.manifest.root
+    if config.frozen:
+        return feature_store(bundle, rows, root, listener, plan.runtime.workers)
     wanted = config.training.store
     if wanted is None:
         wanted = plan.steps > plan.batches_per_epoch
-    if not wanted:
-        return None
-    rows = pd.concat([photos.rows("train"), photos.rows("val")])
-    return photo_store(rows, photos.manifest.root, config.preprocessing, folder.store, listener)
+    return photo_store(rows, root, plan.preprocessing, folder.store, listener) if wanted else None
 
 
 class _Clock:
@@ -177,65 +205,6 @@ class _Clock:
     @property
     def photos_per_second(self) -> float:
         return self._photos / max(time.monotonic() - self._start, 1e-9)
-
-
-def untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
-    """Return the bundle that training starts from: fresh, published, local or earlier weights.
-
-    Seeds the global generator, from which the initial weights are drawn here, and dropout while it trains.
-
-    Raises:
-        FsclError: a model that cannot be built for these photos, or weights that are not there or do not fit.
-    """
-    torch.manual_seed(config.seed)
-    model = config.model
-    classifier = _fresh(model, len(photos.classes), config.preprocessing.image_size)
-    preprocessing = config.preprocessing
-    if model.pretrained or model.weights:
-        mean, std = classifier.normalisation
-        preprocessing = preprocessing.model_copy(update={"mean": mean, "std": std})
-    if model.weights:
-        classifier.load_backbone(read_weights(Path(model.weights)), model.weights)
-    if model.bundle:
-        earlier = Bundle.open(Path(model.bundle))
-        classifier.load_backbone(earlier.classifier.backbone.state_dict(), model.bundle)
-        preprocessing = preprocessing.model_copy(
-            update={"mean": earlier.preprocessing.mean, "std": earlier.preprocessing.std}
-        )
-    return Bundle(
-        classifier=classifier.to(runtime.device).to(memory_format=torch.channels_last),
-        classes=photos.classes,
-        minority=photos.minority,
-        train_counts=photos.train_counts,
-        preprocessing=preprocessing,
-        architecture=Architecture(backbone=classifier.architecture, head=model.head, taps=tuple(classifier.layers)),
-        config=config.record(),
-        epoch=0,
-        step=0,
-    )
-
-
-def _fresh(model: Model, num_classes: int, image_size: int) -> Classifier:
-    """Return a classifier that was tried on two black photos; in eval mode these leave no trace."""
-    try:
-        classifier = Classifier(
-            model.backbone,
-            num_classes,
-            model.layers,
-            image_size=image_size,
-            pretrained=model.pretrained,
-            head=model.head,
-        ).eval()
-        with torch.no_grad():
-            classifier(torch.zeros(2, 3, image_size, image_size))
-    except FsclError:
-        raise
-    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
-        raise ConfigurationError(
-            f"backbone '{model.backbone}' cannot take photos of {image_size} px: {first_line(error)}; "
-            "try --image-size 224 or another --backbone"
-        ) from None
-    return classifier
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Which batches a run takes, and what is minimised on each: the stages of the recipe, one after another."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, repeat
 from math import cos, pi
@@ -15,6 +15,7 @@ from fscl.bundle import Bundle
 from fscl.config import Component, Config, LossTerm, Schedule, Stage
 from fscl.errors import ConfigurationError
 from fscl.loading.device import DevicePhotos
+from fscl.loading.features import FeatureRegions, FeatureStore, TrainingFeatures
 from fscl.loading.loader import Batch, TrainingPhotos, training_loader
 from fscl.loading.mixing import MIXINGS, Mixing
 from fscl.loading.regions import Failure, Regions
@@ -110,9 +111,9 @@ class Plan:
         self.preprocessing, self.augmentation = bundle.preprocessing, config.augmentation
         self.batches_per_epoch = batches_per_epoch(len(self.train), config.training.batch_size)
         self.schedule = config.training.schedule or Schedule()
-        self.steps = config.training.length(self.batches_per_epoch)
+        self.steps = config.training.length(self.batches_per_epoch) if config.stage else 0
         shares = list(accumulate((settings.share for settings in config.stage), initial=0.0))
-        ends = [round(self.steps * share / shares[-1]) for share in shares]
+        ends = [round(self.steps * share / (shares[-1] or 1)) for share in shares]
         if any(start == stop for start, stop in pairwise(ends)):
             raise ConfigurationError(
                 f"method '{config.method.name}' has {len(config.stage)} stages, a run of "
@@ -153,7 +154,12 @@ class Plan:
             start=start,
             stop=stop,
             sampler=sampler(settings.sampler),
-            objective=_objective(settings, about_classes | about_model).to(self.runtime.device),
+            objective=_objective(
+                settings,
+                about_classes | about_model,
+                frozen=config.frozen,
+                adapts=bundle.classifier.adapts,
+            ).to(self.runtime.device),
             mixing=build(MIXINGS, "mixing", mixing.name, about_classes, mixing.options, own=Mixing)
             if mixing
             else None,
@@ -178,7 +184,7 @@ class Plan:
 
     def epoch(self, step: int) -> int:
         """Return the epoch of a step, counted from 0; steps are counted from 1."""
-        return (step - 1) // self.batches_per_epoch
+        return max(step - 1, 0) // self.batches_per_epoch
 
     def ends_epoch(self, step: int) -> bool:
         """Whether an epoch, or the run within one, ends with this step."""
@@ -186,6 +192,8 @@ class Plan:
 
     def learning_rate_factor(self, done: int) -> float:
         """Return what multiplies the learning rate after `done` steps, as the schedule says, anew at each restart."""
+        if not self.stages:
+            return 1.0
         starts = [s.start for s in self.stages if s.start == 0 or s.settings.schedule == "restart"]
         start = max(s for s in starts if s <= done)
         stop = min((s for s in starts if s > done), default=self.steps)
@@ -193,7 +201,7 @@ class Plan:
         warmed = min(1.0, (done + 1) / climbing) if climbing else 1.0
         return warmed * scheduled(self.schedule, (done - start) / (stop - start))
 
-    def batches(self, start: int, store: PhotoStore | None = None) -> Iterator[Step]:
+    def batches(self, start: int, store: PhotoStore | FeatureStore | None = None) -> Iterator[Step]:
         """Yield the steps from after `start` of them to the end; a store gives the same photos, only sooner."""
         loaded = self._loader(self.train if store is None else store.view(self.train))
         for stage in self.stages:
@@ -207,6 +215,8 @@ class Plan:
     def _loader(self, regions: Regions) -> Callable[[Batches], Iterator[Batch]]:
         """Return what makes batches of training photos: on the device where it can, else in reading processes."""
         photos = TrainingPhotos(regions, self.preprocessing, self.augmentation, self.minority)
+        if isinstance(regions, FeatureRegions):
+            return TrainingFeatures(photos, self.runtime.device).batches
         if DevicePhotos.possible(photos, self.runtime.device):
             return DevicePhotos(photos, self.runtime.device).batches
         return lambda batches: iter(training_loader(photos, batches, workers=self.runtime.workers))
@@ -233,16 +243,32 @@ def scheduled(schedule: Schedule, done: float) -> float:
     return 0.5 * (1 + cos(pi * done)) if schedule.name == "cosine" else 1.0
 
 
-def _objective(settings: Stage, context: dict[str, Any]) -> Objective:
-    losses = {term.name: _loss(term, context) for term in settings.loss}
-    for name, loss in losses.items():
-        if getattr(loss, "sees", None) not in ("logits", "features"):
-            raise ConfigurationError(f'loss \'{name}\' does not say what it sees: set sees = "logits" or "features"')
-    if "backbone" not in settings.trainable and all(loss.sees == "features" for loss in losses.values()):
+def _check_frozen(settings: Stage, losses: Mapping[str, Loss], *, frozen: bool, adapts: bool) -> None:
+    """Make sure that what the losses of a stage ask for can change."""
+    of_features = [name for name, loss in losses.items() if loss.sees == "features"]
+    if of_features and frozen and not adapts:
+        raise ConfigurationError(
+            f"loss '{of_features[0]}' shapes features, and nothing here makes them but the frozen backbone: give the "
+            'recipe head = { name = "adapter" }, or let the backbone learn'
+        )
+    if "backbone" not in settings.trainable and not adapts and len(of_features) == len(losses):
         raise ConfigurationError(
             f"a stage that trains the head alone needs a loss of the logits, got {', '.join(losses)}; "
             "add cross_entropy"
         )
+    if frozen and settings.mixing is not None and settings.mixing.name != "mixup":
+        raise ConfigurationError(
+            f"mixing '{settings.mixing.name}' is made for photos, and here features are mixed: mixup can do that; "
+            "leave it out, or let the backbone learn"
+        )
+
+
+def _objective(settings: Stage, context: dict[str, Any], *, frozen: bool, adapts: bool) -> Objective:
+    losses = {term.name: _loss(term, context) for term in settings.loss}
+    for name, loss in losses.items():
+        if getattr(loss, "sees", None) not in ("logits", "features"):
+            raise ConfigurationError(f'loss \'{name}\' does not say what it sees: set sees = "logits" or "features"')
+    _check_frozen(settings, losses, frozen=frozen, adapts=adapts)
     if settings.mixing is not None:
         for name, loss in losses.items():
             if not loss.takes_soft:

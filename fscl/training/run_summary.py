@@ -32,7 +32,7 @@ def run_summary(out: Path) -> str:
     regions = {name: f" ({count})" if both else "" for name, count in bundle.train_counts.items()}
     counts = ", ".join(f"{name} {photos[name]}{regions[name]}" for name in regions)
     lines = [
-        f"{method.title}: {_length(epochs)}; kept epoch {bundle.epoch + 1}",
+        f"{method.title}: {_length(epochs)}" + (f"; kept epoch {bundle.epoch + 1}" if bundle.step else ""),
         f"training photos{' (regions)' if both else ''}: {counts}",
         imbalance_line(bundle.train_counts, "regions" if both else "photos"),
     ]
@@ -68,6 +68,8 @@ def _length(epochs: Sequence[Mapping[str, Any]]) -> str:
     if not epochs:
         return "its epochs are not known"
     last = epochs[-1]
+    if not last["step"]:
+        return "its head was fitted at once, without steps"
     length = f"{number_of(last['step'], 'step')}, {number_of(last['epoch'] + 1, 'epoch')}"
     return f"{length}, {last['photos_per_second']:.0f} photos/s"
 
@@ -79,4 +81,5 @@ def _validation_lines(metrics: Mapping[str, Any], bundle: Bundle) -> list[str]:
     figures = ", ".join(f"{name} {'–' if v is None else f'{v:.2f}'}" for name, v in shown.items())
     without = ", ".join(lacking(metrics))
     more = [f"validation lacks {without}: recall is of the other classes alone"] if without else []
-    return [f"validation, last epoch: {figures}", *more]
+    when = ", last epoch" if bundle.step else ""
+    return [f"validation{when}: {figures}", *more]

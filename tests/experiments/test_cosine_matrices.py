@@ -10,7 +10,8 @@ from fscl.losses import LOSSES
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.runtime import Runtime
-from fscl.training.loop import fit, untrained
+from fscl.training.loop import fit
+from fscl.training.start import untrained
 from fscl.training.subset import subset
 
 

@@ -73,3 +73,14 @@ def test_any_number_of_photos_becomes_a_batch(regions):
         batch = model_input(stacked(resized, PREPROCESSING), PREPROCESSING)
         assert batch.shape == (count, 3, 32, 32)
         assert batch.dtype == torch.float32
+
+
+def test_photos_are_resized_by_the_interpolation_that_is_set(regions):
+    def resized(interpolation):
+        return regions.resized(0, PREPROCESSING.model_copy(update={"interpolation": interpolation}))
+
+    photo = regions.read(0, PREPROCESSING)
+    assert (resized(None) == np.asarray(photo.resize((32, 32), Image.Resampling.BILINEAR))).all()
+    assert (resized("bilinear") == resized(None)).all()
+    assert (resized("bicubic") == np.asarray(photo.resize((32, 32), Image.Resampling.BICUBIC))).all()
+    assert (resized("bicubic") != resized(None)).any()

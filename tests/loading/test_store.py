@@ -297,3 +297,22 @@ def test_a_store_of_another_shape_is_none_and_is_made_again(regions, tmp_path, n
     again = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store")
     assert again.problems == store.problems
     assert (again.pixels == store.pixels).all()
+
+
+def test_stores_of_another_interpolation_stand_side_by_side_and_serve_their_own(regions, tmp_path):
+    bicubic = PREPROCESSING.model_copy(update={"interpolation": "bicubic"})
+    stores = [PhotoStore.build(regions, one, tmp_path / "store") for one in (bicubic, PREPROCESSING, bicubic)]
+    assert stores[0].folder == stores[2].folder != stores[1].folder
+    assert [store.serves(PREPROCESSING) for store in stores] == [False, True, False]
+    assert [store.serves(bicubic) for store in stores] == [True, False, True]
+    assert stores[1].serves(PREPROCESSING.model_copy(update={"interpolation": "bilinear"}))
+    for preprocessing in (bicubic, PREPROCESSING):
+        for store in stores:
+            assert (store.view(regions).resized(0, preprocessing) == regions.resized(0, preprocessing)).all()
+
+
+def test_a_store_of_an_earlier_release_does_not_name_its_interpolation(regions, tmp_path):
+    store = PhotoStore.build(regions, PREPROCESSING, tmp_path / "store")
+    record = json.loads((store.folder / "store.json").read_text())
+    assert set(record) == {"format", "version", "image_size", "crop_margin", "problems"}
+    assert store.folder.name.startswith("32px-margin0.1-")

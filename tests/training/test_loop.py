@@ -21,6 +21,7 @@ from fscl.training import log, loop, optimization
 from fscl.training.log import read_metrics
 from fscl.training.loop import MIN_VALIDATION_PHOTOS, fit
 from fscl.training.run_summary import run_summary
+from fscl.training.start import untrained
 from fscl.training.subset import subset
 
 
@@ -47,7 +48,7 @@ def test_the_learning_rate_falls_along_a_cosine(tmp_path, photos, quick):
 def test_the_seed_decides_the_weights_that_training_starts_from(photos, quick):
     def start(seed):
         config = quick(seed=seed)
-        return loop.untrained(config, subset(photos, config), loop.Runtime.start(0)).classifier.state_dict()
+        return untrained(config, subset(photos, config), loop.Runtime.start(0)).classifier.state_dict()
 
     name = "backbone.layer4.0.conv1.weight"
     assert torch.equal(start(0)[name], start(0)[name])
@@ -452,7 +453,7 @@ def test_it_starts_from_an_earlier_bundle(tmp_path, photos, quick):
 
 def test_photos_are_normalised_as_the_weights_that_training_starts_from_expect(tmp_path, photos, quick):
     def normalisation(config):
-        found = loop.untrained(config, subset(photos, config), loop.Runtime.start(0))
+        found = untrained(config, subset(photos, config), loop.Runtime.start(0))
         return found.preprocessing.mean, found.preprocessing.std
 
     plain, own = quick(steps=1, backbone="resnet18"), ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))

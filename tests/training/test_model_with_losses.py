@@ -7,10 +7,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from fscl.config import resolve
 from fscl.runtime import Runtime
-from fscl.training.loop import untrained
 from fscl.training.model_with_losses import ModelWithLosses
 from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
+from fscl.training.start import untrained
 from fscl.training.subset import subset
 
 PROJECTED = {

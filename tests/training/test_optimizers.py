@@ -14,8 +14,9 @@ from fscl.errors import ConfigurationError
 from fscl.progress import Silent
 from fscl.runtime import Runtime
 from fscl.training.log import read_metrics
-from fscl.training.loop import fit, untrained
+from fscl.training.loop import fit
 from fscl.training.plan import Plan
+from fscl.training.start import untrained
 from fscl.training.subset import subset
 
 

@@ -6,8 +6,8 @@ import torch
 from fscl.loading.device import DevicePhotos
 from fscl.loading.store import PhotoStore
 from fscl.runtime import Runtime
-from fscl.training.loop import untrained
 from fscl.training.plan import Plan
+from fscl.training.start import untrained
 from fscl.training.subset import subset
 
 

@@ -221,7 +221,7 @@ def test_progressive_sampling_begins_and_ends_with_its_stage(photos):
 
 
 def plan(config, photos):
-    from fscl.training.loop import untrained
+    from fscl.training.start import untrained
 
     chosen, runtime = subset(photos, config), Runtime.start(0)
     return Plan(config, untrained(config, chosen, runtime), chosen, runtime)

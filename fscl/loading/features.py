@@ -1,0 +1,186 @@
+"""The feature cache: what a frozen backbone makes of each photo, computed once and kept for every later run.
+
+Features are found by the bytes of the photo, its box, the weights of the backbone and the preprocessing, wherever the
+photo lies and whatever the run is called. They lie in memory-mapped files in the user's cache folder, which can be
+deleted at any time.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from fscl.config import Preprocessing
+from fscl.errors import OutputError
+from fscl.images import UnreadableError
+from fscl.loading.feature_files import (
+    NOWHERE,
+    FeatureCache,
+    FloatMatrix,
+    Progress,
+    backbone_fingerprint,
+    cache_folder,
+)
+from fscl.loading.loader import Batch, TrainingPhotos
+from fscl.loading.regions import Failure, Regions
+from fscl.loading.samplers import Batches
+from fscl.loading.store_files import IntArray, keys
+from fscl.models import Classifier
+
+INFERENCE_BATCH = 4096  # features are small
+
+
+class FeatureStore:
+    """The features of some photos, in place of the photos; made by `build`, travels to other processes as its path.
+
+    Args:
+        index: the file that `build` has left.
+
+    Raises:
+        OutputError: no such file, or features that are gone.
+    """
+
+    def __init__(self, index: Path) -> None:
+        self.index = index
+        try:
+            table = pd.read_parquet(index)
+            self._file, names = pd.factorize(table["file"])  # −1: none
+            self._files = [np.load(index.parent / name, mmap_mode="r") for name in names]
+        except (OSError, ValueError, pa.ArrowException, AttributeError, LookupError) as error:
+            raise OutputError(f"{index}: expected the features of photos ({error}); run the command again") from None
+        self._row = table["row"].to_numpy()
+        self._places = {
+            key: place for place, key in enumerate(zip(*(table[c] for c in ("path", *"xywh")), strict=True))
+        }
+        told = zip(range(len(table)), table["problem"], strict=True)
+        self.problems = {place: str(why) for place, why in told if pd.notna(why)}
+
+    def __reduce__(self) -> tuple[Callable[[Path], "FeatureStore"], tuple[Path]]:
+        return _opened, (self.index,)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @classmethod
+    def build(
+        cls,
+        classifier: Classifier,
+        regions: Regions,
+        preprocessing: Preprocessing,
+        *,
+        folder: Path | None = None,
+        workers: int = 0,
+        progress: Progress | None = None,
+    ) -> "FeatureStore":
+        """Compute the features that are not in the cache yet, and return those of the regions.
+
+        What an interrupted call has computed is used. Photos that cannot be read are tried again by the next call.
+
+        Args:
+            classifier: its backbone is used, without the head, as in evaluation, on the device where it is.
+            regions: of which the features are wanted, at least one.
+            preprocessing: how photos become the model's input.
+            folder: of the cache; `cache_folder()` by default.
+            workers: processes that read photos.
+            progress: called with (photos done, photos) as it goes on.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        own = (folder or cache_folder()) / backbone_fingerprint(classifier, preprocessing)
+        cache = FeatureCache(own)
+        table = pd.DataFrame(keys(regions), columns=["path", *"xywh"])
+        table["region"] = np.arange(len(table))
+        table = table.drop_duplicates(["path", *"xywh"]).reset_index(drop=True)
+        table["key"] = cache.content_keys(table)
+        missing = table[~table["key"].isin(cache.places)].drop_duplicates("key")
+        problems = cache.fill(classifier, regions, preprocessing, missing, len(table), workers, progress)
+        return cls(cache.write_index(table, problems))
+
+    def view(self, regions: Regions) -> "FeatureRegions":
+        """Return the same regions, whose features are known."""
+        places = np.array([self._places.get(key, NOWHERE) for key in keys(regions)], dtype=np.int64)
+        return FeatureRegions(regions.photos, regions.boxes, regions.labels, self, places)
+
+    def features(self, places: IntArray) -> FloatMatrix:
+        """Return the features at places that have some: (places, dim) float32."""
+        file, row = self._file[places], self._row[places]
+        found = np.empty((len(places), self._files[0].shape[1] if self._files else 0), dtype=np.float32)
+        for number in np.unique(file):
+            here = file == number
+            found[here] = self._files[number][row[here]]
+        return found
+
+
+@lru_cache(maxsize=4)
+def _opened(index: Path) -> FeatureStore:
+    """Open a store once in each process, however many cells of a comparison take from it."""
+    return FeatureStore(index)
+
+
+@dataclass(frozen=True)
+class FeatureRegions(Regions):
+    """Regions of which the features are known; `places` says where in the store they are."""
+
+    store: FeatureStore
+    places: IntArray
+
+    def problem(self, row: int) -> str | None:
+        """Return why a region has no features; None where it has."""
+        place = int(self.places[row])
+        return "its features were not computed" if place == NOWHERE else self.store.problems.get(place)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all regions in order, features in place of photos; those without are listed as failures."""
+        for start in range(0, len(self), INFERENCE_BATCH):
+            rows = list(range(start, min(start + INFERENCE_BATCH, len(self))))
+            failures = [Failure(row, problem) for row in rows if (problem := self.problem(row))]
+            failed = {row for row, _ in failures}
+            read = [row for row in rows if row not in failed]
+            features = torch.from_numpy(self.store.features(self.places[read]))
+            yield Batch(features, torch.from_numpy(self.labels[read]), read, failures)
+
+
+class TrainingFeatures:
+    """Training batches of features: what `training_loader` gives, without photos and without augmentation.
+
+    Args:
+        photos: all of them in a feature store.
+        device: where batches are put together.
+    """
+
+    def __init__(self, photos: TrainingPhotos, device: torch.device) -> None:
+        assert isinstance(photos.regions, FeatureRegions), "made for these"
+        self.photos, self.regions = photos, photos.regions
+        known = [row for row in range(len(self.regions)) if self.regions.problem(row) is None]
+        self._place = np.full(len(self.regions), NOWHERE)
+        self._place[known] = np.arange(len(known))
+        self._features = torch.from_numpy(self.regions.store.features(self.regions.places[known])).to(device)
+        self._labels = torch.from_numpy(self.regions.labels).to(device)
+
+    def batches(self, batches: Batches) -> Iterator[Batch]:
+        """Yield the batches of a run."""
+        for samples in batches:
+            results = [self.photos.readable(sample.row, self._checked) for sample in samples]
+            rows = [row for row, _ in results if row is not None]
+            places = torch.from_numpy(self._place[rows]).to(self._features.device)
+            kept = torch.tensor(rows, dtype=torch.int64).to(self._features.device)
+            yield Batch(
+                photos=self._features.index_select(0, places),
+                labels=self._labels.index_select(0, kept),
+                rows=rows,
+                failures=[failure for _, failures in results for failure in failures],
+                exhausted="" if len(rows) == len(samples) else self.photos.exhausted(results),
+            )
+
+    def _checked(self, row: int) -> int:
+        """The row, if it has features."""
+        problem = self.regions.problem(row)
+        if problem is not None:
+            raise UnreadableError(problem)
+        return row

@@ -1,0 +1,299 @@
+"""Runs on a backbone that stays as it is: fitted heads, adapters, the cross-fitted bias."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import fscl
+from fscl.bundle import Bundle
+from fscl.config import resolve, settings
+from fscl.decisions import Decisions
+from fscl.errors import ConfigurationError, PhotosError
+from fscl.evaluation import evaluate
+from fscl.experiments.grid import ClassSet
+from fscl.experiments.run import compare
+from fscl.inference import infer
+from fscl.loading.features import FeatureStore
+from fscl.loading.regions import Regions
+from fscl.manifest.table import Manifest
+from fscl.progress import Silent
+from fscl.run_folder import RunFolder
+from fscl.runtime import Runtime
+from fscl.scanning.scan import scan
+from fscl.training.frozen import with_bias
+from fscl.training.log import read_metrics
+from fscl.training.loop import fit
+from fscl.training.run_summary import run_summary
+from fscl.training.start import untrained
+from fscl.training.subset import subset
+
+FITTED = ["frozen_logistic", "frozen_lda", "frozen_ridge", "frozen_class_means"]
+BY_STEPS = ["frozen_cosine", "frozen_logit_adjustment", "adapter", "adapter_cross_entropy", "adapter_both"]
+
+
+class Noting(Silent):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def bundles(run):
+    return Bundle.open(run), json.loads(RunFolder(run).record.read_text())
+
+
+@pytest.mark.parametrize("name", [*FITTED, *BY_STEPS])
+def test_the_backbone_stays_to_the_bit_and_the_model_predicts(name, quick, photos, tmp_path):
+    config = quick(name, steps=8)
+    run = fit(config, photos, tmp_path / "run")
+    start = untrained(config, subset(photos, config), Runtime.start())
+    bundle = Bundle.open(run)
+    before, after = start.classifier.backbone_weights(), bundle.classifier.backbone_weights()
+    assert all(torch.equal(before[weight], after[weight]) for weight in before)
+    evaluated, _ = evaluate(bundle, Manifest(photos.rows, photos.root))
+    assert evaluated.figures.balanced_accuracy > 0.9
+    assert fscl.load(run).predict(photos.root / photos.rows["path"][0])["prediction"][0] in bundle.classes
+
+
+@pytest.mark.parametrize("name", ["frozen_logistic", "adapter"])
+def test_logits_from_features_are_those_of_the_photos(name, quick, photos, tmp_path):
+    config = quick(name)
+    run = fit(config, photos, tmp_path / "run")
+    bundle = Bundle.open(run)
+    rows = photos.rows.iloc[::9]
+    regions = Regions.of(rows, photos.root, bundle.classes)
+    store = FeatureStore.build(bundle.classifier, regions, bundle.preprocessing)
+    for whole, cached in zip(
+        infer(bundle.classifier, regions, bundle.preprocessing),
+        infer(bundle.classifier, store.view(regions), bundle.preprocessing),
+        strict=True,
+    ):
+        assert cached.logits.numpy() == pytest.approx(whole.logits.numpy(), rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["frozen_lda", "adapter_both"])
+def test_a_run_is_the_same_again_to_the_bit(name, quick, photos, tmp_path):
+    config = quick(name)
+    weights = [RunFolder(fit(config, photos, tmp_path / folder)).weights.read_bytes() for folder in "ab"]
+    assert weights[0] == weights[1]
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(quick, photos, tmp_path):
+    class Stop(Silent):
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == 4:
+                raise KeyboardInterrupt
+
+    config = quick("adapter_both", steps=9, checkpoint_seconds=0.0)
+    whole = fit(config, photos, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, photos, tmp_path / "run", listener=Stop())
+    run = fit(config, photos, tmp_path / "run", resume=True)
+    assert RunFolder(run).weights.read_bytes() == RunFolder(whole).weights.read_bytes()
+    assert bundles(run)[1]["decisions"] == bundles(whole)[1]["decisions"]
+
+
+def test_a_head_that_is_fitted_at_once_says_so(quick, photos, tmp_path):
+    run = fit(quick("frozen_logistic"), photos, tmp_path / "run")
+    said = run_summary(run)
+    assert "its head was fitted at once" in said
+    assert "balanced accuracy" in said
+    assert [line["kind"] for line in read_metrics(RunFolder(run).metrics)] == ["epoch"]
+
+
+def thinned(photos, **counts):
+    rows = pd.concat([photos.rows[photos.rows["label"] == name].head(count) for name, count in counts.items()])
+    rows = rows.assign(split=None).reset_index(drop=True)
+    return Manifest(rows, photos.root)
+
+
+def test_a_thin_class_has_a_bias_and_it_is_kept_in_the_model(quick, photos, tmp_path):
+    config = quick("frozen_logistic", val_fraction=0.0, test_fraction=0.0)
+    run = fit(config, thinned(photos, boar=50, deer=6), tmp_path / "run")
+    bias = Bundle.open(run).decisions.bias
+    assert set(bias.bias) == {"boar", "deer"}
+    assert sum(bias.bias.values()) == pytest.approx(0, abs=1e-5)
+    assert (bias.photos, bias.folds) == (56, 5)
+    test = Manifest(photos.rows[photos.rows["label"].isin(["boar", "deer"])].reset_index(drop=True), photos.root)
+    record, _ = evaluate(Bundle.open(run), test)
+    assert record.bias.value == bias.bias
+    assert record.by_decision().keys() == {"argmax", "bias"}
+
+
+def test_the_bias_is_that_of_heads_that_had_not_seen_the_photo(quick, photos, tmp_path, monkeypatch):
+    """An oracle: the folds done by hand, with scikit-learn's splitter and a head fitted to each."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    from fscl.models.heads import HEADS
+    from fscl.scoring.bias import choose_bias
+
+    config = quick("frozen_lda", val_fraction=0.0, test_fraction=0.0)
+    some = thinned(photos, boar=40, deer=8)
+    run = fit(config, some, tmp_path / "run")
+    chosen = subset(some, config)
+    rows = chosen.rows("train")
+    regions = Regions.of(rows, photos.root, chosen.classes)
+    bundle = Bundle.open(run)
+    store = FeatureStore.build(bundle.classifier, regions, bundle.preprocessing)
+    [batch] = store.view(regions).batches()
+    logits = np.zeros((48, 2))
+    order = {photo: number for number, photo in enumerate(dict.fromkeys(rows["photo_id"]))}
+    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=config.seed)
+    for kept, held_out in splitter.split(np.zeros(48), regions.labels, rows["photo_id"].map(order)):
+        head = HEADS["lda"](batch.photos.shape[1], 2)
+        head.fit(batch.photos[kept], batch.labels[kept])
+        logits[held_out] = head(batch.photos[held_out]).detach().numpy()
+    expected = choose_bias(logits, regions.labels)
+    found = bundle.decisions.bias.bias
+    assert [found["boar"], found["deer"]] == pytest.approx(expected.tolist(), rel=0.02, abs=0.02)
+
+
+def test_photos_of_one_sequence_are_in_one_fold(quick, photos, tmp_path, monkeypatch):
+    from fscl.training import frozen
+
+    folds = []
+    of_scikit_learn = frozen._folds
+
+    def watched(*given):
+        for fold in of_scikit_learn(*given):
+            folds.append(fold)
+            yield fold
+
+    monkeypatch.setattr(frozen, "_folds", watched)
+    some = thinned(photos, boar=40, deer=12)
+    some.rows["sequence"] = [str(number // 4) for number in range(52)]
+    config = quick("frozen_lda", val_fraction=0.0, test_fraction=0.0)
+    fit(config, some, tmp_path / "run")
+    rows = subset(some, config).rows("train")
+    assert len(folds) == 3
+    for kept, held_out in folds:
+        assert not set(rows["sequence"].iloc[kept]) & set(rows["sequence"].iloc[held_out])
+
+
+def test_a_class_of_one_photo_trains_and_says_that_it_has_no_bias(quick, photos, tmp_path):
+    config = quick("frozen_class_means", val_fraction=0.0, test_fraction=0.0)
+    run = fit(config, thinned(photos, boar=30, deer=1), tmp_path / "run")
+    decisions = Bundle.open(run).decisions
+    assert decisions.bias is None
+    assert "too few training photos to leave some out" in decisions.note
+
+
+def test_enough_validation_photos_give_a_threshold_and_no_bias(quick, photos, tmp_path):
+    config = quick("frozen_lda", classes=("boar", "deer"), minority=("deer",))
+    rows = photos.rows[photos.rows["label"].isin(["boar", "deer"])].reset_index(drop=True)
+    rows["split"] = ["val" if number % 3 else "train" for number in range(len(rows))]
+    decisions = Bundle.open(fit(config, Manifest(rows, photos.root), tmp_path / "run")).decisions
+    # 60 boars and 30 deer, two of three on validation
+    assert decisions.threshold is not None
+    assert decisions.bias is None
+
+
+def test_the_bias_decides_where_decisions_are_asked_for(quick, photos, tmp_path):
+    config = quick("frozen_logistic", val_fraction=0.0, test_fraction=0.0)
+    run = fit(config, thinned(photos, boar=50, deer=6), tmp_path / "run")
+    model = fscl.load(run)
+    shifted = Decisions(bias=model.decisions.bias.model_copy(update={"bias": {"boar": -99.0, "deer": 99.0}}))
+    given = [photos.root / path for path in photos.rows["path"][:3]]
+    assert (model.predict(given)["prediction"] == "boar").all()
+    decided = type(model)(model.bundle.__class__(**{**vars(model.bundle), "decisions": shifted}))
+    assert (decided.predict(given, decision="threshold")["prediction"] == "deer").all()
+
+
+def test_a_photo_that_cannot_be_read_is_left_out_and_named(quick, draw, tmp_path):
+    root = draw(*(f"{name}/{number}.png" for name in ("boar", "deer") for number in range(12)))
+    manifest = scan(root)
+    broken = root / "deer" / "3.png"
+    size = broken.stat().st_size
+    broken.write_bytes(broken.read_bytes()[: size // 2] + b"\\0" * (size - size // 2))
+    config = quick("adapter", val_fraction=0.0, test_fraction=0.0)
+    run = fit(config, manifest, tmp_path / "run")
+    problems = [line for line in read_metrics(RunFolder(run).metrics) if line["kind"] == "problem"]
+    assert [line["path"] for line in problems] == [str(broken)]
+
+
+def test_a_class_none_of_whose_photos_can_be_read(quick, draw, tmp_path):
+    root = draw(*(f"{name}/{number}.png" for name in ("boar", "deer") for number in range(6)))
+    manifest = scan(root)
+    for path in (root / "deer").iterdir():
+        path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(PhotosError, match=r"no photo of deer can be read: .*deer"):
+        fit(quick("frozen_lda", val_fraction=0.0, test_fraction=0.0), manifest, tmp_path / "run")
+
+
+def frozen(method, **model):
+    from fscl import methods
+
+    small = settings({"backbone": "test_resnet", "image_size": 32, "steps": 4, "batch_size": 16, "workers": 0})
+    small["model"] |= {"frozen": True} | model
+    return resolve([(method, methods.read(method)), ("test", small)])
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["baseline", "oversampling", "logit_adjustment", "focal", "ldam_drw", "crt", "mixup", "tau_normalisation"],
+)
+def test_any_method_on_logits_trains_on_features(method, photos, tmp_path):
+    run = fit(frozen(method), photos, tmp_path / "run")
+    assert resolve([("run", fscl.methods.read_toml(RunFolder(run).settings))]).frozen
+    assert Bundle.open(run).classes == ("boar", "deer", "hare")
+
+
+@pytest.mark.parametrize("method", ["fscl", "contrastive", "supcon", "bcl", "proco"])
+def test_losses_on_features_shape_an_adapter(method, photos, tmp_path):
+    run = fit(frozen(method, head={"name": "adapter"}), photos, tmp_path / "run")
+    assert Bundle.open(run).classifier.head.residual.weight.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("fscl", r"loss 'feature_similarity' shapes features, and nothing here makes them but the frozen backbone"),
+        ("cutmix", "mixing 'cutmix' is made for photos, and here features are mixed: mixup can do that"),
+        ("cmo", "mixing 'cutmix' is made for photos"),
+        ("remix", "mixing 'remix' is made for photos"),
+    ],
+)
+def test_what_means_nothing_on_features_is_refused(method, said, photos, tmp_path):
+    with pytest.raises(ConfigurationError, match=said):
+        fit(frozen(method), photos, tmp_path / "run")
+
+
+def test_a_recipe_without_stages_needs_a_head_that_is_fitted(photos, quick, tmp_path):
+    config = quick("baseline").model_copy(update={"stage": ()})
+    with pytest.raises(ConfigurationError, match=r"a recipe without a \[\[stage\]\] trains nothing"):
+        fit(config, photos, tmp_path / "run")
+
+
+def test_an_older_fingerprint_is_not_changed_by_what_is_new(quick):
+    record = quick("fscl").record()
+    assert "frozen" not in record["model"]
+
+
+def test_cells_on_features_decode_each_photo_once(photos, quick, tmp_path, monkeypatch):
+    seen = []
+    resized = Regions.resized
+
+    def watched(self, row, preprocessing):
+        seen.append(self.name(row))
+        return resized(self, row, preprocessing)
+
+    monkeypatch.setattr(Regions, "resized", watched)
+    pair = ClassSet("fine", ("boar", "deer"), ("deer",))
+    configs = {name: quick(name) for name in ("frozen_lda", "adapter", "frozen_cosine")}
+    # a backbone without published weights is drawn by the seed
+    out = compare(photos, configs, tmp_path / "s", pairs=[pair], ratios=[1.0, 0.25], seeds=[0], jobs=1, quiet=True)
+    cells = [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*.json"))]
+    assert [cell["status"] for cell in cells] == ["done"] * 6, [cell["reason"] for cell in cells]
+    assert len(seen) == len(set(seen))
+    adapters = [cell for cell in cells if cell["cell"]["method"] == "adapter"]
+    assert all(set(cell["similarity"]["after"]) == {"adapter"} for cell in adapters)
+    assert all(cell["evaluations"]["last"]["bias"] for cell in cells if cell["cell"]["ratio"] == 0.25)
+
+
+def test_the_bias_does_not_touch_a_threshold():
+    kept = Decisions(threshold={"minority": "deer", "margin": 1.0})
+    assert with_bias(kept, None, None, None, None, None) is kept
