@@ -176,6 +176,8 @@ def _train(
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {number} of {plan.steps}")
         if not plan.steps:
+            for path, reason in store.view(plan.train).unread() if isinstance(store, FeatureStore) else ():
+                log.problem(0, "train", path, reason)
             validated = _validated(0, bundle, validation, plan.runtime.workers, log, optimization)
             log.epoch(0, 0, 0.0, validated and validated.metrics)
 

@@ -30,6 +30,8 @@ from fscl.training.run_summary import run_summary
 from fscl.training.start import untrained
 from fscl.training.subset import subset
 
+pytestmark = pytest.mark.slow
+
 FITTED = ["frozen_logistic", "frozen_lda", "frozen_ridge", "frozen_class_means"]
 BY_STEPS = ["frozen_cosine", "frozen_logit_adjustment", "adapter", "adapter_cross_entropy", "adapter_both"]
 
@@ -202,13 +204,14 @@ def test_the_bias_decides_where_decisions_are_asked_for(quick, photos, tmp_path)
     assert (decided.predict(given, decision="threshold")["prediction"] == "deer").all()
 
 
-def test_a_photo_that_cannot_be_read_is_left_out_and_named(quick, draw, tmp_path):
+@pytest.mark.parametrize("name", ["adapter", "frozen_lda"])
+def test_a_photo_that_cannot_be_read_is_left_out_and_named(name, quick, draw, tmp_path):
     root = draw(*(f"{name}/{number}.png" for name in ("boar", "deer") for number in range(12)))
     manifest = scan(root)
     broken = root / "deer" / "3.png"
     size = broken.stat().st_size
     broken.write_bytes(b"x" * size)
-    config = quick("adapter", val_fraction=0.0, test_fraction=0.0)
+    config = quick(name, val_fraction=0.0, test_fraction=0.0)
     run = fit(config, manifest, tmp_path / "run")
     problems = [line for line in read_metrics(RunFolder(run).metrics) if line["kind"] == "problem"]
     assert [line["path"] for line in problems] == [str(broken)]
