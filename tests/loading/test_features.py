@@ -15,6 +15,7 @@ from fscl.loading.regions import Regions
 from fscl.models import Classifier
 
 SMALL = Preprocessing(image_size=32)
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from fscl.training.run_summary import run_summary
 from fscl.training.start import untrained
 from fscl.training.subset import subset
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 FITTED = ["frozen_logistic", "frozen_lda", "frozen_ridge", "frozen_class_means"]
 BY_STEPS = ["frozen_cosine", "frozen_logit_adjustment", "adapter", "adapter_cross_entropy", "adapter_both"]
