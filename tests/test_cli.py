@@ -347,7 +347,10 @@ BAD = {
         "unknown word 'species'",
     ),
     "a layout of a manifest": (["split", "{photos}", "--layout", "class"], "--layout says nothing of a manifest"),
-    "a gap below zero": (["scan", "empty", "--gap", "-1", "--out", "m.parquet"], "expected a number of seconds, 0 or more"),
+    "a gap below zero": (
+        ["scan", "empty", "--gap", "-1", "--out", "m.parquet"],
+        "expected a number of seconds, 0 or more",
+    ),
     "a gap of photos without times": (
         ["split", "{photos}", "--gap", "5"],
         "sequences are made of their times, got none",
