@@ -108,8 +108,8 @@ class Predictor:
         if broken.any():
             raise DivergenceError(
                 f"expected finite scores, got others for {broken.sum()} of {number_of(len(read.rows), 'photo')}, "
-                f"such as {given[read.rows[broken.argmax()]].name}: the model's training diverged; train it again with "
-                "a lower --learning-rate"
+                f"such as {given[read.rows[broken.argmax()]].name}: the model's training diverged; train it again "
+                "with a lower --learning-rate"
             )
         names = pd.Series([one.name for one in given], dtype="str")
         answers = answers_table(read, decisions.apply(read.logits, self.classes), self.classes, self.columns)
