@@ -73,6 +73,7 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     _check_said(
         reading, table, has_times=theirs["datetime"] is not None, has_boxes=find_box_columns(headings) is not None
     )
+    _check_twins(source, table, [*filter(None, theirs.values()), *label_columns.headings])
     columns, of_words = _texts(source, theirs)
     _check(columns, table)
     labels = read_labels(source, label_columns, reading.labels)
@@ -137,6 +138,24 @@ def _check_headings(source: pd.DataFrame, table: Path, path: str | None, label: 
             f"{table}: its first row names a photo ({got}); add a row of headings, such as filepath,label"
         )
     raise PhotosError(f"{table}: expected a column for {' and one for '.join(missing)}; got {got}")
+
+
+def _check_twins(source: pd.DataFrame, table: Path, used: Iterable[str]) -> None:
+    """Refuse a column that is there twice, each time with other cells: nothing says which is meant."""
+    for name in used:
+        numbered = re.compile(rf"{re.escape(name)}\.\d+")  # as programs call a second column of a name
+        for other in source.columns:
+            if other == name or not (numbered.fullmatch(other) or _plain(other) == _plain(name)):
+                continue
+            cells = pd.DataFrame({"one": as_text(source[name]), "other": as_text(source[other])}).fillna("")
+            differ = cells["one"] != cells["other"]
+            if differ.any():
+                row = int(differ.argmax())
+                one, another = cells.iloc[row]
+                raise PhotosError(
+                    f"{table}: expected one column {name}, got two ({name}, {other}) that differ, in row {row + 1} "
+                    f"'{one}' and '{another}'; rename or drop one of them"
+                )
 
 
 def _check_said(reading: Reading, table: Path, *, has_times: bool, has_boxes: bool) -> None:

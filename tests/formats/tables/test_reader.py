@@ -185,6 +185,18 @@ class TestPaths:
         with pytest.raises(PhotosError, match=rf"expected files of this machine, got .*b\.jpg: {why}; "):
             reader.read(csv(f"file,label\n{path},fox\n"))
 
+    @pytest.mark.parametrize("start", ["file://", "file://localhost", "FILE:"])
+    def test_an_address_of_a_file_is_its_path(self, csv, tmp_path, start):
+        place = (tmp_path.resolve() / "red fox" / "a.jpg").as_posix().replace(" ", "%20")
+        table = csv(f"file,label\n{start}{place},fox\n")
+        assert (column(table, "path"), column(table, "problem")) == (["red fox/a.jpg"], [None])
+
+    @pytest.mark.skipif(os.name == "nt", reason="paths of Windows are files there")
+    def test_an_address_of_a_file_of_windows_is_one_of_windows(self, csv):
+        table = csv("file,label\na.jpg,fox\nfile:///C:/cams/b.jpg,fox\n")
+        assert column(table, "path") == ["a.jpg", "C:/cams/b.jpg"]
+        assert column(table, "problem") == [None, "unreadable: a path of Windows"]
+
     @pytest.mark.skipif(os.name == "nt", reason="a path of a network there")
     def test_two_slashes_begin_a_path(self, csv, tmp_path):
         assert column(csv(f"file,label\n/{tmp_path.resolve()}/a.jpg,fox\n"), "path") == ["a.jpg"]
@@ -308,6 +320,16 @@ class TestRefused:
     def test_tables_that_cannot_be_read(self, csv, text, message):
         with pytest.raises(PhotosError, match=message):
             reader.read(csv(text))
+
+    @pytest.mark.parametrize("headings", ["file,label,label", "file,label,Label", "file,label,label.1"])
+    def test_a_column_that_is_there_twice(self, csv, headings):
+        one, other = headings.split(",")[1], "label.1" if headings.endswith(",label") else headings.split(",")[2]
+        said = (
+            rf"expected one column {one}, got two \({one}, {other}\) that differ, in row 2 'fox' and 'hare'; rename"
+        )
+        with pytest.raises(PhotosError, match=said):
+            reader.read(csv(f"{headings}\na.jpg,fox,fox\nb.jpg,fox,hare\n"))
+        assert column(csv(f"{headings}\na.jpg,fox,fox\nb.jpg,hare,hare\n"), "label") == ["fox", "hare"]
 
     def test_all_is_said_at_once(self, csv):
         with pytest.raises(
