@@ -81,6 +81,21 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def decoded(monkeypatch):
+    """Return the names of the photos that are decoded from now on, as it happens."""
+    from fscl.loading.regions import Regions
+
+    names, resized = [], Regions.resized
+
+    def watched(self, row, preprocessing):
+        names.append(self.name(row))
+        return resized(self, row, preprocessing)
+
+    monkeypatch.setattr(Regions, "resized", watched)
+    return names
+
+
+@pytest.fixture
 def quick():
     """Return a maker of configurations that train in a second: a small backbone on 32 px, one reader."""
 

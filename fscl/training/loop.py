@@ -94,7 +94,7 @@ def fit(
             for note in filter(None, [start_note(bundle), *plan.cautions()]):
                 listener.note(note)
             store = store or _own_store(config, bundle, plan, photos, folder, listener)
-            start = deepcopy(bundle)
+            start = deepcopy(bundle) if config.frozen else bundle
             if not folder.checkpoint.exists():
                 _fit_head(bundle, plan, photos, store, listener)
             _train(bundle, plan, optimization, folder, listener, store)
