@@ -147,8 +147,12 @@ class Bundle:
             versions=versions(),
         )
         content = record.model_dump(mode="json")
-        for section, key in ((content, "start"), (content["preprocessing"], "interpolation")):
-            if section[key] is None:  # so that earlier releases open the bundle
+        for section, key in (
+            (content, "start"),
+            (content["preprocessing"], "interpolation"),
+            (content["decisions"], "bias"),
+        ):
+            if section is not None and section[key] is None:  # so that earlier releases open the bundle
                 del section[key]
         write_text(folder / RECORD, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

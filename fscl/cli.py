@@ -23,7 +23,7 @@ from fscl.flags import (
     Whole,
     default_of,
 )
-from fscl.printable import PlainConsole, show
+from fscl.printable import PlainConsole, number_of, show
 from fscl.study_commands import compare, demo, report
 
 app = App(
@@ -73,7 +73,7 @@ def scan(
             photos.write(out)
     with kept("nothing was written" if out is None else f"{out} is written"):
         show(summary(photos, verify))
-    rows = f"{len(photos.rows)} rows"
+    rows = number_of(len(photos.rows), "row")
     if photos.usable.empty:
         why = f"{out} says of each of {rows} why" if out else f"--out photos.parquet writes of each of {rows} why"
         raise PhotosError(f"expected photos to train on, got none: {why}")

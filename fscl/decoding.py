@@ -3,6 +3,7 @@
 import ctypes
 import io
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -56,6 +57,9 @@ def _catch(message: str) -> None:
         caught.append(message)
 
 
+BYTES = re.compile(r"\bb'([^']*)'")  # as Python writes the names of chunks in messages
+
+
 @contextmanager
 def named_failures(photo: Photo | Image.Image) -> Iterator[list[str]]:
     """Turn whatever Pillow raises into a short reason, and give what it only complained of."""
@@ -81,7 +85,8 @@ def named_failures(photo: Photo | Image.Image) -> Iterator[list[str]]:
         raise UnreadableError("larger than the memory") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, …
         damage = complaints[0] if complaints and "decoder error" in str(error) else error
-        reason = "truncated file" if "truncated" in str(error).lower() else f"damaged file ({damage})"
+        said = BYTES.sub(r"\1", str(damage))
+        reason = "truncated file" if "truncated" in str(error).lower() else f"damaged file ({said})"
         raise UnreadableError(reason) from error
 
 

@@ -1,6 +1,5 @@
 """How a command ends: its exit code, and what it says then of what is kept."""
 
-import errno
 import shlex
 import signal
 import sys
@@ -11,12 +10,9 @@ from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
-from fscl.errors import FsclError
+from fscl.errors import FsclError, of_system
 from fscl.printable import printable
 
-FIXES = dict.fromkeys(
-    (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG), "choose a place that can be written"
-) | dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space on that disk first")
 GONE = {"--profile": "--profile is gone: --imbalance 100 alone says a long tail, leave --profile exp out"}
 """Flags of earlier releases → what to type now."""
 
@@ -82,15 +78,10 @@ def run(app: App, words: Sequence[str]) -> None:
     except FsclError as error:
         _fail(str(error))
     except KeyboardInterrupt as interruption:
-        _fail("; ".join([str(interruption) or "interrupted", *_notes(interruption)]), code=130)
+        notes = getattr(interruption, "__notes__", [])
+        _fail("; ".join([str(interruption) or "interrupted", *notes]), code=130)
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        fix = [FIXES[error.errno]] if error.errno in FIXES else []
-        _fail("; ".join([f"{error.strerror or error}{where}", *_notes(error), *fix]))
-
-
-def _notes(error: BaseException) -> list[str]:
-    return getattr(error, "__notes__", [])
+        _fail(of_system(error))
 
 
 def _fail(message: str, code: int = 2) -> None:

@@ -1,13 +1,20 @@
 """What a user can cause: one family. The command line prints the message and exits with 2, no traceback."""
 
+import errno
 import sys
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 MOST_SHOWN = 80  # characters of a value in a message
 MANY = 40  # choices that are not all listed
+
+FIXES = dict.fromkeys(
+    (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG), "choose a place that can be written"
+) | dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space on that disk first")
+"""What the system refuses → what helps."""
 
 
 class FsclError(ValueError):
@@ -92,3 +99,25 @@ def first_line(error: Exception) -> str:
     """
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return shorten(line, width=300, placeholder=" …")
+
+
+def of_system(error: OSError) -> str:
+    """Return an error of the system as a message: what it is, of which file, the notes on it, and what helps.
+
+    >>> of_system(OSError(errno.ENOSPC, "No space left on device", "runs/x"))
+    'No space left on device: runs/x; free some space on that disk first'
+    """
+    file = _in_the_way(error)
+    if file is not None:  # nothing was begun there, and nothing goes on
+        return f"{file}: expected a folder, found a file; choose another --out"
+    where = f": {error.filename}" if error.filename else ""
+    fix = [FIXES[error.errno]] if error.errno in FIXES else []
+    return "; ".join([f"{error.strerror or error}{where}", *getattr(error, "__notes__", []), *fix])
+
+
+def _in_the_way(error: OSError) -> Path | None:
+    """Return the file that stands where a folder was to be made, if that is what is wrong."""
+    if error.errno not in (errno.ENOTDIR, errno.EEXIST) or not isinstance(error.filename, str):
+        return None
+    place = Path(error.filename)
+    return next((path for path in (place, *place.parents) if path.is_file()), None)

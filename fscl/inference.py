@@ -18,6 +18,7 @@ from fscl.loading.loader import Batch, inference_loader
 from fscl.loading.regions import Failure, Regions
 from fscl.manifest.table import counts_by_class
 from fscl.models import Classifier
+from fscl.printable import number_of
 
 
 class Inferred(NamedTuple):
@@ -61,7 +62,7 @@ def infer(
                     logits, tapped = classifier(batch.photos.to(device, non_blocking=True))
             except RuntimeError as error:  # a layer that is larger than what is left of the photo, or no memory
                 raise BundleError(
-                    f"the model cannot take {len(batch.rows)} photos of {preprocessing.image_size} px: "
+                    f"the model cannot take {number_of(len(batch.rows), 'photo')} of {preprocessing.image_size} px: "
                     f"{first_line(error)}; give fewer at once, or a model that is whole"
                 ) from None
             kept = [layer.float().cpu() for layer in tapped] if features else []

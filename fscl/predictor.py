@@ -18,6 +18,7 @@ from fscl.errors import ConfigurationError, DivergenceError, PhotosError, shown
 from fscl.formats.walk import escaped, walk
 from fscl.inference import Scores, scores
 from fscl.loading.regions import AnyPhoto, Regions
+from fscl.printable import number_of
 
 OWN_COLUMNS = ("filepath", "prediction", "probability", "problem")  # of `Predictor.predict`, beside the classes'
 CLASS_PREFIX = "p:"
@@ -107,9 +108,9 @@ class Predictor:
         broken = ~np.isfinite(read.logits).all(axis=1)
         if broken.any():
             raise DivergenceError(
-                f"expected finite scores, but {int(broken.sum())} of {len(read.rows)} photos have others, such as "
-                f"{given[read.rows[broken.argmax()]].name}: the model's training diverged; train it again with a "
-                "lower --learning-rate"
+                f"expected finite scores, got others for {broken.sum()} of {number_of(len(read.rows), 'photo')}, "
+                f"such as {given[read.rows[broken.argmax()]].name}: the model's training diverged; train it again "
+                "with a lower --learning-rate"
             )
         names = pd.Series([one.name for one in given], dtype="str")
         answers = answers_table(read, decisions.apply(read.logits, self.classes), self.classes, self.columns)

@@ -24,6 +24,15 @@ def printable(text: str) -> str:
     return STEERING.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def number_of(count: int, one: str, many: str | None = None) -> str:
+    """Return how many there are, in words.
+
+    >>> number_of(1, "photo"), number_of(1200, "photo"), number_of(2, "byte copy", "byte copies")
+    ('1 photo', '1,200 photos', '2 byte copies')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 class PlainConsole(Console):
     """A terminal that is steered by us alone: whatever is printed, its text is `printable`."""
 

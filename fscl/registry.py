@@ -1,8 +1,11 @@
 """Tables, not magic: a name and its options become an object, and an unknown one is an error."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from importlib import import_module
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module, invalidate_caches
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fscl.errors import ConfigurationError, did_you_mean
@@ -70,6 +73,57 @@ def build(
             f"{kind} '{name}' must be a {own.__module__}.{own.__name__}, got {type(built).__name__}"
         )
     return built
+
+
+def own_modules(parts: Iterable[str]) -> dict[str, str]:
+    """Return the folder of each module that parts of the user's own were imported from.
+
+    >>> own_modules(["cross_entropy", "torch.nn:NLLLoss"]).keys()
+    dict_keys(['torch'])
+    """
+    folders = {module: _folder_of(module) for module in sorted({_module_of(part) for part in parts if ":" in part})}
+    return {module: str(folder) for module, folder in folders.items() if folder is not None}
+
+
+def find_again(folders: Mapping[str, str]) -> None:
+    """Let modules be imported from where they were, `own_modules` of an earlier process; nothing is imported yet.
+
+    Raises:
+        ConfigurationError: a module is not there any more, or another of its name comes before it.
+    """
+    for module, folder in folders.items():
+        if _folder_of(module) is None and Path(folder).is_dir():
+            sys.path.append(folder)  # the last: nothing there takes the place of an installed package
+            invalidate_caches()
+        found, there = _folder_of(module), Path(folder, module).is_dir() or Path(folder, f"{module}.py").is_file()
+        if found is None:
+            got = f"a folder without {module}.py" if Path(folder).is_dir() else "no such folder"
+            raise ConfigurationError(
+                f"parts of the run are of the module '{module}': expected it in {folder}, where it was when the run "
+                f"began, got {got}; put it back, or say where it is now: PYTHONPATH=FOLDER fscl …"
+            )
+        if there and found.resolve() != Path(folder).resolve():
+            raise ConfigurationError(
+                f"parts of the run are of the module '{module}': expected that of {folder}, got another one of "
+                f"{found}; start the command elsewhere, or rename the other one"
+            )
+
+
+def _module_of(part: str) -> str:
+    return part.partition(":")[0].partition(".")[0]
+
+
+def _folder_of(module: str) -> Path | None:
+    """Return the folder that a module or package lies in; None where there is none, or it is no file."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):  # ValueError: of `__main__`
+        return None
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or [])
+    place = places[0] if places else spec.origin if spec.has_location else None
+    return None if place is None else Path(place).absolute().parent
 
 
 def _imported(kind: str, name: str) -> Callable[..., Any]:

@@ -91,6 +91,7 @@ def compare(
     for cell, reason in failed.items():
         print(printable(f"fscl: {cell} failed: {reason}"), file=sys.stderr)
     if failed:
+        print(printable(f"fscl: when that is mended, go on with: {shlex.join(again())}"), file=sys.stderr)
         sys.exit(1)
 
 
@@ -108,8 +109,11 @@ def report(study: Path, *, out: Path | None = None) -> None:
 
 
 def _show_report(study: Path) -> None:
-    from fscl.report import read_study, terminal_table, write_report
+    from fscl.report import read_study, terminal_table, unreadable_line, write_report
 
-    page = write_report(study)
-    show(terminal_table(read_study(study)))
+    page, read = write_report(study), read_study(study)
+    show(terminal_table(read))
+    unreadable = unreadable_line(read.unreadable)
+    if unreadable is not None:
+        show(f"{unreadable}; {study / 'cells'}/*.json name each")
     show(f"report: {page}")

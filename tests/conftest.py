@@ -66,10 +66,33 @@ def photos(class_folders) -> Manifest:
     return scan(class_folders)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    """Let no test see the features that another has left, or the user's."""
-    monkeypatch.setenv("FSCL_CACHE", str(tmp_path_factory.mktemp("cache")))
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_tests(tmp_path_factory):
+    """Keep features of tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSCL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """Let a test see no features that another has left."""
+    monkeypatch.setenv("FSCL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Return the names of the photos that are decoded from now on, as it happens."""
+    from fscl.loading.regions import Regions
+
+    names, resized = [], Regions.resized
+
+    def watched(self, row, preprocessing):
+        names.append(self.name(row))
+        return resized(self, row, preprocessing)
+
+    monkeypatch.setattr(Regions, "resized", watched)
+    return names
 
 
 @pytest.fixture

@@ -227,7 +227,7 @@ def test_scores_that_are_not_finite_are_no_answer(copy, class_folders):
     # Finite each, the weights overflow together.
     spoilt(copy, lambda weights: weights["backbone.fc.weight"].fill_(3e38))
     photo = class_folders / "boar/003.jpg"
-    with pytest.raises(DivergenceError, match=rf"expected finite scores, but 1 of 1 photos have others, .*{photo}"):
+    with pytest.raises(DivergenceError, match=rf"expected finite scores, got others for 1 of 1 photo, .*{photo}"):
         fscl.load(copy).predict([photo])
 
 
@@ -235,7 +235,7 @@ def test_a_model_that_cannot_take_its_own_photos_says_so(trained, class_folders)
     bundle = Bundle.open(trained)
     tiny = bundle.preprocessing.model_copy(update={"image_size": 1})
     bundle.classifier.backbone.conv1 = torch.nn.Conv2d(3, 24, kernel_size=5)
-    with pytest.raises(BundleError, match="the model cannot take 1 photos of 1 px: "):
+    with pytest.raises(BundleError, match="the model cannot take 1 photo of 1 px: "):
         Predictor(replace(bundle, preprocessing=tiny)).predict([class_folders / "boar/003.jpg"])
 
 

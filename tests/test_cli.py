@@ -96,7 +96,7 @@ def test_a_scan_without_out_prints_and_writes_nothing(fscl, class_folders, tmp_p
     (tmp_path / "mine/fox/1.jpg").touch()
     code, out, err = fscl("scan", "mine")
     assert code == 2
-    assert "got none: --out photos.parquet writes of each of 1 rows why" in err
+    assert "got none: --out photos.parquet writes of each of 1 row why" in err
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,10 @@ BAD = {
         "unknown word 'species'",
     ),
     "a layout of a manifest": (["split", "{photos}", "--layout", "class"], "--layout says nothing of a manifest"),
-    "a gap below zero": (["scan", "empty", "--gap", "-1", "--out", "m.parquet"], "expected seconds of 0 or more"),
+    "a gap below zero": (
+        ["scan", "empty", "--gap", "-1", "--out", "m.parquet"],
+        "expected a number of seconds, 0 or more",
+    ),
     "a gap of photos without times": (
         ["split", "{photos}", "--gap", "5"],
         "sequences are made of their times, got none",
@@ -404,6 +407,58 @@ def test_a_full_disk_keeps_what_was_done(fscl, photos, monkeypatch, tmp_path):
     assert [p.name for p in (tmp_path / "runs/x").glob("*.pt")] == ["checkpoint.pt"]
     code, _, err = fscl(*command, "--resume")
     assert code == 0, err
+
+
+def test_a_full_disk_in_a_comparison_is_told_as_in_a_run(fscl, photos, monkeypatch):
+    from fscl.experiments import cell
+
+    photos.write(Path("photos.parquet"))
+
+    def full(*_, **__):
+        error = OSError(errno.ENOSPC, "No space left on device", "study/runs/x/checkpoint.pt")
+        error.add_note("what was done is kept: a checkpoint of step 2")
+        raise error
+
+    monkeypatch.setattr(cell, "fit", full)
+    words = ["compare", "photos.parquet", "--minority", "deer", "--methods", "baseline", "--jobs", "1"]
+    code, _, err = fscl(*words, "--out", "study", *QUICK)
+    assert code == 1
+    *_, failed, goes_on = err.splitlines()
+    assert failed == (
+        "fscl: all-baseline-r0.667-s0 failed: No space left on device: study/runs/x/checkpoint.pt; what was done is "
+        "kept: a checkpoint of step 2; free some space on that disk first"
+    )
+    assert goes_on.startswith("fscl: when that is mended, go on with: fscl compare photos.parquet --minority deer")
+
+
+COMPARE = ["compare", "photos", "--minority", "deer", "--methods", "baseline", *QUICK]
+WITH_FILE_IN_THE_WAY = {
+    "scan": ["scan", "photos", "--out", "file/photos.parquet"],
+    "split": ["split", "photos", "--out", "file/below/photos.parquet"],
+    "train": ["train", "photos", *QUICK, "--out", "file"],
+    "train below": ["train", "photos", *QUICK, "--out", "file/run"],
+    "compare": [*COMPARE, "--out", "file"],
+    "compare anew": [*COMPARE, "--out", "file", "--overwrite"],
+    "compare below": [*COMPARE, "--out", "file/study"],
+    "demo": ["demo", "--out", "file"],
+    "demo below": ["demo", "--out", "file/demo", "--overwrite"],
+}
+
+
+@pytest.mark.parametrize("words", WITH_FILE_IN_THE_WAY.values(), ids=WITH_FILE_IN_THE_WAY)
+def test_a_file_where_a_folder_is_to_be_is_named(fscl, class_folders, tmp_path, words):
+    copytree(class_folders, tmp_path / "photos")
+    Path("file").write_text("mine")
+    code, _, err = fscl(*words)
+    assert code == 2
+    assert re.fullmatch(r"fscl: file: expected a folder.*, found a file; choose another --out", err.splitlines()[-1])
+    assert Path("file").read_text() == "mine"
+
+
+def test_a_file_in_place_of_a_run_is_named(fscl):
+    Path("file").write_text("mine")
+    said = "fscl: file: expected the folder of a run, found a file; fscl train makes one\n"
+    assert fscl("evaluate", "file") == (2, "", said)
 
 
 @pytest.mark.parametrize("command", ["demo", "scan", "split", "train", "evaluate", "compare", "report", "methods"])
@@ -659,6 +714,86 @@ def test_a_run_goes_on_by_its_folder_alone(fscl, class_folders, monkeypatch, tmp
     assert records[0] == records[1]
     assert records[0]["classes"] == ["boar", "deer", "hare"]
     assert fscl("train", "--resume", "by_folder")[0] == 0, "a finished run has nothing left to do"
+
+
+@pytest.mark.slow
+def test_a_comparison_names_photos_that_could_not_be_read(fscl, class_folders, tmp_path):
+    copytree(class_folders, tmp_path / "photos")
+    assert fscl("split", "photos", "--by", "photo", "--out", "photos.parquet")[0] == 0
+    rows = Manifest.read(Path("photos.parquet")).rows
+    broken = [rows.loc[rows["split"] == part, "path"].iloc[0] for part in ("train", "val", "test")]
+    for path in broken:
+        photo = tmp_path / "photos" / path
+        photo.write_bytes(photo.read_bytes()[:-200] + bytes(200))
+    words = ["compare", "photos.parquet", "--minority", "deer", "--methods", "baseline", "--jobs", "1"]
+    code, out, err = fscl(*words, "--out", "study", *QUICK[2:], "--steps", "6")
+    assert code == 0, err
+    assert "3 photos could not be read in training, validation or test, e.g. " in out
+    cell = json.loads(next(Path("study/cells").glob("*.json")).read_text())
+    assert {photo["path"] for photo in cell["unreadable"]} == set(broken[:2])
+    assert [photo["path"] for photo in cell["evaluations"]["last"]["failed"]] == broken[2:]
+    page = Path("study/report.html").read_text(encoding="utf-8")
+    assert "photos that could not be read when cells were run: 3" in page
+
+
+LAB = """
+from torch.nn import functional
+
+from fscl.loading.samplers import NaturalSampler
+from fscl.losses import Loss
+
+
+class Mine(Loss):
+    sees = "logits"
+
+    def forward(self, logits, labels):
+        return functional.multi_margin_loss(logits, labels)
+
+
+class Order(NaturalSampler):
+    pass
+"""
+
+
+def test_a_run_remembers_where_parts_of_its_own_are(fscl, class_folders, monkeypatch, tmp_path):
+    lab, elsewhere = tmp_path / "recipes", tmp_path / "elsewhere"
+    lab.mkdir()
+    elsewhere.mkdir()
+    (lab / "lab_beside_recipe.py").write_text(LAB)
+    (lab / "mine.toml").write_text(
+        '[method]\nname = "mine"\ntitle = "Mine"\nsummary = ""\nsource = ""\n'
+        '[[stage]]\nloss = [{ name = "lab_beside_recipe:Mine" }]\nsampler = { name = "lab_beside_recipe:Order" }\n'
+    )
+
+    def new_process():
+        monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(lab)])
+        monkeypatch.delitem(sys.modules, "lab_beside_recipe", raising=False)
+
+    new_process()
+    interrupted(fscl, monkeypatch, class_folders, "--method", "recipes/mine.toml", "--out", "run", *LONGER)
+    assert json.loads(Path("run/photos.json").read_text())["modules"] == {"lab_beside_recipe": str(lab)}
+    run = str(tmp_path / "run")
+    monkeypatch.chdir(elsewhere)
+    lab.rename(tmp_path / "moved")
+    new_process()
+    code, _, err = fscl("train", "--resume", run)
+    assert code == 2
+    assert f"'lab_beside_recipe': expected it in {lab}, where it was when the run began, got no such folder" in err
+    lab.mkdir()
+    code, _, err = fscl("train", "--resume", run)
+    assert (code, "got a folder without lab_beside_recipe.py" in err) == (2, True)
+    lab.rmdir()
+    (tmp_path / "moved").rename(lab)
+    new_process()
+    monkeypatch.syspath_prepend(elsewhere)
+    (elsewhere / "lab_beside_recipe.py").write_text("another = 1")
+    code, _, err = fscl("train", "--resume", run)
+    assert (code, f"got another one of {elsewhere}" in err) == (2, True)
+    (elsewhere / "lab_beside_recipe.py").unlink()
+    new_process()
+    code, _, err = fscl("train", "--resume", run)
+    assert code == 0, err
+    assert fscl("evaluate", run)[0] == 0
 
 
 def test_a_run_whose_photos_are_gone_asks_for_their_root(fscl, class_folders, monkeypatch, tmp_path):

@@ -378,6 +378,13 @@ class TestUnreadable:
         with pytest.raises(UnreadableError, match="damaged file"):
             read_region(photo)
 
+    def test_damage_of_a_chunk_is_named_without_marks_of_python(self, tmp_path):
+        photo = saved(Image.effect_noise((400, 400), 60), tmp_path / "a.png")
+        content = photo.read_bytes()
+        photo.write_bytes(content[:50] + content[50:].replace(b"IDAT", b"ID\xabT", 1))
+        with pytest.raises(UnreadableError, match=r"damaged file \(broken PNG file \(chunk ID.*T\)\)$"):
+            read_region(photo)
+
     def test_missing_file_and_folder(self, tmp_path):
         with pytest.raises(UnreadableError, match=r"^missing file$"):
             read_size(tmp_path / "a.jpg")

@@ -67,13 +67,7 @@ def evaluate(
     counts = counts_by_class(read, bundle.classes)
     metrics = _metrics(bundle, test_scores.logits, labels)
     decisions = _decisions(bundle, validation, store, **how)
-    threshold, bias = None, None
-    if decisions.threshold is not None:
-        shifted = decisions.shifted(test_scores.logits, bundle.classes)
-        threshold = Threshold(decisions.threshold.value, _metrics(bundle, shifted, labels))
-    if decisions.bias is not None:
-        shifted = decisions.shifted(test_scores.logits, bundle.classes)
-        bias = Bias(decisions.bias.bias, decisions.bias.origin, _metrics(bundle, shifted, labels))
+    decided = _metrics(bundle, decisions.shifted(test_scores.logits, bundle.classes), labels)
     evaluation = Evaluation(
         version=VERSION,
         split=split,
@@ -83,9 +77,9 @@ def evaluate(
         counts=counts["regions"],
         photos=counts["photos"],
         figures=metrics,
-        threshold=threshold,
+        threshold=Threshold(decisions.threshold.value, decided) if decisions.threshold else None,
         no_threshold=decisions.no_threshold,
-        bias=bias,
+        bias=Bias(decisions.bias.bias, decisions.bias.origin, decided) if decisions.bias else None,
         confusion=confusion(test_scores.logits.argmax(axis=1), labels, len(bundle.classes)).tolist(),
         not_evaluable=[name for name, count in counts["regions"].items() if not count],
         failed=[Failed(path, reason) for path, reason in unread.items()],

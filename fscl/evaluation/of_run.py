@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fscl.bundle import Bundle
-from fscl.errors import OutputError, PhotosError
+from fscl.errors import BundleError, OutputError, PhotosError
 from fscl.evaluation.evaluate import amounts, evaluate, photos_in
 from fscl.evaluation.predictions import predictions, write_predictions
 from fscl.lock import held
@@ -62,6 +62,7 @@ def results_folder(run: Path, source: Path | None, out: Path | None = None) -> P
         out: the folder that the user wants.
 
     Raises:
+        BundleError: the run is a file.
         OutputError: the folder is a file, holds another run or the result on this one's own photos, or a
             `predictions.csv` that is of no evaluation.
 
@@ -72,6 +73,8 @@ def results_folder(run: Path, source: Path | None, out: Path | None = None) -> P
     place = out or (run if source is None else folder.evaluations / _name(source))
     target = RunFolder(place)
     own = source is None and place.resolve() == run.resolve()
+    if run.is_file():
+        raise BundleError(f"{run}: expected the folder of a run, found a file; fscl train makes one")
     if place.exists() and not place.is_dir():
         raise OutputError(f"{place}: expected a folder for the evaluation, found a file; choose another --out")
     if not own and (target.record.exists() or target.settings.exists()):

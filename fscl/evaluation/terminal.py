@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from fscl.printable import number_of
 from fscl.records import Evaluation
 from fscl.scoring.statistics import clopper_pearson
 
@@ -34,8 +35,8 @@ def _class_table(record: Evaluation) -> Table:
     scored = _counts(record.counts, record.photos or {})
     regions = sum(record.counts.values())
     photos = record.scored.photos if record.scored else regions
-    boxes = f", {regions:,} regions" if photos != regions else ""
-    shown = _plain_table(f"{record.split}: {photos:,} photos{boxes}")
+    boxes = f", {number_of(regions, 'region')}" if photos != regions else ""
+    shown = _plain_table(f"{record.split}: {number_of(photos, 'photo')}{boxes}")
     shown.caption = (
         "recall: of the photos of a class, how many were found; precision: of those called it, how many were right; "
         f"each with its {100 * CONFIDENCE:.0f} % interval"
@@ -135,7 +136,7 @@ def _shown(figure: float | None) -> str:
 def _not_scored(record: Evaluation) -> Iterator[str]:
     failed = record.failed
     if failed:
-        yield f"{len(failed)} photos could not be read:"
+        yield f"{number_of(len(failed), 'photo')} could not be read:"
         yield from (f"    {photo.path}: {photo.reason}" for photo in failed[:LISTED])
     if len(failed) > LISTED:
         yield f"    and {len(failed) - LISTED:,} more"
@@ -143,8 +144,8 @@ def _not_scored(record: Evaluation) -> Iterator[str]:
         yield f"{count:,} {LEFT_OUT[kind]} were left out"
     unusable, given = record.unusable, record.given
     if unusable and unusable.rows:
-        of = f" of {given.rows:,}" if given else ""
-        yield f"{unusable.rows:,}{of} rows cannot be used:"
+        rows = f"{unusable.rows:,} of {number_of(given.rows, 'row')}" if given else number_of(unusable.rows, "row")
+        yield f"{rows} cannot be used:"
     for why in unusable.reasons if unusable else []:
         more = ", …" if why.rows > len(why.paths) else ""
         yield f"    {why.rows:,} {why.reason}: {', '.join(why.paths)}{more}"

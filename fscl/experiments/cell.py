@@ -2,16 +2,17 @@
 
 import time
 import traceback
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fscl.atomic import write_text
 from fscl.bundle import Bundle, versions
 from fscl.config import Config
-from fscl.errors import FsclError
+from fscl.errors import FsclError, of_system
 from fscl.evaluation import evaluate
 from fscl.experiments.cosine_matrices import cosine_matrices
 from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
@@ -19,7 +20,16 @@ from fscl.loading.features import FeatureStore
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import SPLITS, Manifest, counts_by_class
 from fscl.progress import Listener
-from fscl.records import VERSION, CellKey, CellRecord, CosineMatrices, Epoch, Evaluation, Provenance
+from fscl.records import (
+    VERSION,
+    CellKey,
+    CellRecord,
+    CosineMatrices,
+    Epoch,
+    Evaluation,
+    Failed,
+    Provenance,
+)
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime, machine
 from fscl.training.log import read_metrics
@@ -58,7 +68,7 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
         if not keep_weights:
             _drop_weights(RunFolder(folder))
     except Exception as error:
-        reason = str(error)
+        reason = of_system(error) if isinstance(error, OSError) else str(error)
         if not isinstance(error, FsclError | OSError):
             reason = f"{type(error).__name__}: {error}"
             write_text(RunFolder(folder).fault, traceback.format_exc())
@@ -95,6 +105,7 @@ def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
         curve=curve(metrics),
         validation_curve=validation_curve(metrics),
         similarity=_similarity(config, bundles[kept], photos, test, store),
+        unreadable=_unreadable(metrics, photos.root),
         provenance=Provenance(
             created=now(),
             seconds=round(time.monotonic() - started, 1),
@@ -106,6 +117,13 @@ def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:
             config_sha256=config.sha256(),
         ),
     )
+
+
+def _unreadable(metrics: Iterable[Mapping[str, Any]], root: Path) -> list[Failed]:
+    """Return the training and validation photos that could not be read, each once, as the manifest calls them."""
+    reasons = {Path(line["path"]): line["reason"] for line in metrics if line["kind"] == "problem"}
+    below = {path: path.relative_to(root) if path.is_relative_to(root) else path for path in reasons}
+    return [Failed(below[path].as_posix(), reason) for path, reason in reasons.items()]
 
 
 def _similarity(

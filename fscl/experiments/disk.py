@@ -8,6 +8,7 @@ from torch import Tensor
 
 from fscl.experiments.cell import Task
 from fscl.models import Classifier
+from fscl.printable import number_of
 
 BYTES = 4  # of a weight, float32
 SAID_FROM = 1.0  # GB: less than this is no news, if it is free
@@ -29,8 +30,8 @@ def disk_note(tasks: Sequence[Task], out: Path) -> str | None:
         return None
     short = f"; only {free:.1f} GB are free there" if free < gigabytes else ""
     return (
-        f"weights of {len(kept)} cells: up to {gigabytes:.1f} GB in {out}{short} (fscl compare --no-keep-weights "
-        "drops those of finished cells; figures and scores stay)"
+        f"weights of {number_of(len(kept), 'cell')}: up to {gigabytes:.1f} GB in {out}{short} "
+        "(fscl compare --no-keep-weights drops those of finished cells; figures and scores stay)"
     )
 
 

@@ -16,7 +16,7 @@ from fscl.run_folder import STORE
 from fscl.runtime import Runtime
 from fscl.training.frozen import feature_store
 from fscl.training.start import untrained
-from fscl.training.subset import Subset, subset
+from fscl.training.subset import subset
 
 StoreKey = tuple[Preprocessing, Model | None, int | None]
 Thinned = tuple[str, float | None, int]
@@ -53,29 +53,22 @@ def store_photos(
     Where nothing of the backbone changes, it is the features of the photos that are stored, in the cache. Photos
     that were changed since are decoded again. Without room there is no store of photos.
     """
-    wanted: dict[StoreKey, set[str]] = {}
-    examples: dict[StoreKey, tuple[Task, Subset]] = {}
-    chosen: dict[Thinned, Subset] = {}
-    seen: set[tuple[StoreKey, Thinned]] = set()
+    sharing: dict[StoreKey, dict[Thinned, Task]] = {}
     for task in work:
         key, cell = store_key(task), task.cell
-        thinned = (cell.pair, cell.ratio, cell.seed)
-        if key is None or is_undefined(cell) or (key, thinned) in seen:
-            continue
-        seen.add((key, thinned))
-        if thinned not in chosen:
-            chosen[thinned] = subset(manifest, task.config)
-        wanted.setdefault(key, set()).update(chosen[thinned].manifest.rows["region_id"])
-        examples.setdefault(key, (task, chosen[thinned]))
+        if key is not None and not is_undefined(cell):
+            sharing.setdefault(key, {}).setdefault((cell.pair, cell.ratio, cell.seed), task)
     stores: dict[StoreKey, PhotoStore | FeatureStore] = {}
-    for key, regions in wanted.items():
+    for key, tasks in sharing.items():
+        subsets = [subset(manifest, task.config) for task in tasks.values()]
+        regions = {region for photos in subsets for region in photos.manifest.rows["region_id"]}
         rows = manifest.usable[manifest.usable["region_id"].isin(regions)]
-        task, photos = examples[key]
-        if task.config.frozen:
-            runtime = Runtime.start(task.config.training.workers)
-            bundle = untrained(task.config, photos, runtime)
-            stores[key] = feature_store(bundle, rows, manifest.root, listener, runtime.workers)
-        elif store := photo_store(rows, manifest.root, task.config.preprocessing, out / STORE, listener):
+        config = next(iter(tasks.values())).config
+        if config.frozen:
+            runtime = Runtime.start(config.training.workers)
+            start = untrained(config, subsets[0], runtime)
+            stores[key] = feature_store(start, rows, manifest.root, listener, runtime.workers)
+        elif store := photo_store(rows, manifest.root, config.preprocessing, out / STORE, listener):
             stores[key] = store
     return stores
 

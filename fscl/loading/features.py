@@ -135,6 +135,12 @@ class FeatureRegions(Regions):
         place = int(self.places[row])
         return "its features were not computed" if place == NOWHERE else self.store.problems.get(place)
 
+    def unread(self) -> Iterator[tuple[str, str]]:
+        """Yield the regions without features, and why."""
+        for row in range(len(self)):
+            if (problem := self.problem(row)) is not None:
+                yield self.name(row), problem
+
     def batches(self) -> Iterator[Batch]:
         """Yield all regions in order, features in place of photos; those without are listed as failures."""
         for start in range(0, len(self), INFERENCE_BATCH):

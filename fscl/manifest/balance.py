@@ -1,8 +1,13 @@
-"""How evenly a split has divided the classes, and what is wrong with one."""
+"""How evenly a split has divided the classes, what is wrong with one, and what the source had left open."""
+
+from collections.abc import Mapping
 
 import pandas as pd
 
 from fscl.manifest.table import SPLITS, is_usable
+from fscl.printable import number_of
+
+PARTS = {"val": "validation", "test": "test"}
 
 
 def balance_report(rows: pd.DataFrame) -> pd.DataFrame:
@@ -30,6 +35,38 @@ def balance_report(rows: pd.DataFrame) -> pd.DataFrame:
     report["trouble"] = _trouble(report)
     most_first = photos["label"].value_counts().reindex(report.index).sort_values(ascending=False, kind="stable")
     return report.loc[most_first.index].reset_index()
+
+
+def filled_in(source: pd.DataFrame, divided: pd.DataFrame, shares: Mapping[str, float]) -> list[str]:
+    """Say what a split has filled in that some photos had already: parts that it lacked, photos that had none.
+
+    Args:
+        source: manifest rows as they were given.
+        divided: the same, each usable one in a part.
+        shares: part, `val` or `test` → the share of each class that it takes of training where no photo is in it.
+
+    >>> rows = pd.DataFrame({"photo_id": list("abcd"), "label": "fox", "problem": None, "split": "train"})
+    >>> filled_in(rows, rows.assign(split=["train", "train", "train", "val"]), {"val": 0.25, "test": 0})
+    ['no photo is marked val: 25 % of each class of the training photos are the validation (1 photo)']
+    """
+    marked = source.loc[is_usable(source), ["photo_id", "split"]]
+    if marked["split"].isna().all():
+        return []
+    notes, photos = [], divided[is_usable(divided)].groupby("split")["photo_id"].nunique()
+    unmarked = marked.loc[marked["split"].isna(), "photo_id"].nunique()
+    if unmarked:
+        notes.append(
+            f"{number_of(unmarked, 'photo')} of {marked['photo_id'].nunique():,} without a split: for training, but "
+            "for those of a photo, sequence or site that is held out"
+        )
+    lacking = [part for part, share in shares.items() if share > 0 and not (marked["split"] == part).any()]
+    taken = [part for part in lacking if part in photos]
+    if taken:
+        said = [f"{100 * shares[p]:g} % of each class of the training photos are the {PARTS[p]}" for p in taken]
+        counts = [f" ({number_of(photos[part], 'photo')})" for part in taken]
+        sentence = ", ".join(words + count for words, count in zip(said, counts, strict=True))
+        notes.append(f"no photo is marked {' or '.join(taken)}: {sentence}")
+    return notes
 
 
 def _trouble(report: pd.DataFrame) -> pd.Series:

@@ -6,6 +6,7 @@ import pandas as pd
 from fscl.archives import ArchiveError, size
 from fscl.errors import PhotosError
 from fscl.manifest.table import BOX, Manifest
+from fscl.printable import number_of
 
 LISTED = 3  # examples in a message
 
@@ -29,7 +30,7 @@ def differences(before: Manifest, now: Manifest) -> list[str]:
     gone, added = old.index.difference(new.index), new.index.difference(old.index)
     for regions, what in ((gone, "gone"), (added, "new")):
         if len(regions):
-            differing.append(f"{_number(len(regions), 'region')} {what} ({regions[0]})")
+            differing.append(f"{number_of(len(regions), 'region')} {what} ({regions[0]})")
     if not (len(gone) or len(added) or old.index.equals(new.index)):
         differing.append("the order of the rows")
     shared = old.index.intersection(new.index)
@@ -38,12 +39,12 @@ def differences(before: Manifest, now: Manifest) -> list[str]:
         regions = shared[_differ(old[[column]], new[[column]])]
         if len(regions):
             example = f"{regions[0]} was {old[column][regions[0]]!s}, is {new[column][regions[0]]!s}"
-            differing.append(f"{column} of {_number(len(regions), 'region')} ({example})")
+            differing.append(f"{column} of {number_of(len(regions), 'region')} ({example})")
     regions = shared[_differ(old[BOX], new[BOX])]
     if len(regions):
-        differing.append(f"boxes of {_number(len(regions), 'region')} ({regions[0]})")
+        differing.append(f"boxes of {number_of(len(regions), 'region')} ({regions[0]})")
     if before.root != now.root and (unknown := int((old["bytes"].isna() | new["bytes"].isna()).sum())):
-        sizes = f"the sizes of {_number(unknown, 'region')} are not known"
+        sizes = f"the sizes of {number_of(unknown, 'region')} are not known"
         differing.append(f"the root was {before.root}, is {now.root}, and {sizes}")
     return differing + _replacements(old, new)
 
@@ -76,7 +77,7 @@ def check_unchanged(photos: Manifest) -> None:
         listed = "; ".join(f"{path}: {reason}" for path, reason in list(changed.items())[:LISTED])
         more = f"; and {len(changed) - LISTED:,} more" if len(changed) > LISTED else ""
         raise PhotosError(
-            f"{photos.root}: expected the photos that were scanned, but {_number(len(changed), 'file')} changed: "
+            f"{photos.root}: expected the photos that were scanned, but {number_of(len(changed), 'file')} changed: "
             f"{listed}{more}; labels and boxes may not fit, scan the photos again or put the old ones back"
         )
 
@@ -93,7 +94,7 @@ def _replacements(old: pd.DataFrame, new: pd.DataFrame) -> list[str]:
         named.update(photos)
         if photos:
             were = "was" if len(photos) == 1 else "were"
-            said.append(f"{_number(len(photos), 'photo')} {were} replaced: other {sign} ({photos[0]})")
+            said.append(f"{number_of(len(photos), 'photo')} {were} replaced: other {sign} ({photos[0]})")
     return said
 
 
@@ -101,7 +102,3 @@ def _differ(old: pd.DataFrame, new: pd.DataFrame) -> np.ndarray[tuple[int], np.d
     """Tell the rows in which any column differs; what is missing in both does not."""
     unequal = (old != new).fillna(True) & ~(old.isna() & new.isna())
     return unequal.any(axis=1).to_numpy(dtype=bool)
-
-
-def _number(count: int, one: str) -> str:
-    return f"{count:,} {one}{'' if count == 1 else 's'}"

@@ -35,7 +35,7 @@ def read(name: str) -> dict[str, Any]:
     if name.endswith(".toml"):
         recipe = read_toml(Path(name))
         folder = str(Path(name).resolve().parent)
-        if folder not in sys.path and any(":" in part for part in _part_names(recipe.get("stage"))):
+        if folder not in sys.path and any(":" in part for part in part_names(recipe.get("stage"))):
             sys.path.append(folder)  # the last: nothing there takes the place of an installed package
         return recipe
     if name not in names():
@@ -43,7 +43,7 @@ def read(name: str) -> dict[str, Any]:
     return tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _part_names(settings: Any) -> Iterator[str]:
+def part_names(settings: Any) -> Iterator[str]:
     """Yield the names of losses, samplers and mixings in the stages of a recipe, whatever else they hold."""
     if isinstance(settings, Mapping):
         if isinstance(settings.get("name"), str):
@@ -51,7 +51,7 @@ def _part_names(settings: Any) -> Iterator[str]:
         settings = list(settings.values())
     if isinstance(settings, list):
         for inner in settings:
-            yield from _part_names(inner)
+            yield from part_names(inner)
 
 
 def table() -> Table:

@@ -1,6 +1,5 @@
 """Heads for a few photos: set at once from the features of all training photos, on a backbone that stays as it is."""
 
-from abc import abstractmethod
 from math import inf
 from typing import Any
 
@@ -19,9 +18,9 @@ MOST_ITERATIONS = 300  # of the solver of logistic regression; it needs 20 to 60
 class FittedHead(nn.Module):
     """A head that `fit` sets from features and labels; a head that is only fitted needs no stage of training."""
 
-    @abstractmethod
     def fit(self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]) -> None:
         """Set the weights from the features of all training photos, each class with one at least."""
+        raise NotImplementedError
 
 
 class FittedLinear(nn.Linear, FittedHead):
@@ -44,9 +43,9 @@ class FittedLinear(nn.Linear, FittedHead):
             self.weight.copy_(torch.from_numpy(weight))
             self.bias.copy_(torch.from_numpy(bias - weight @ mean))
 
-    @abstractmethod
     def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return W (classes, dim) and b (classes,) for features of mean 0 and spread 1."""
+        raise NotImplementedError
 
 
 class LogisticHead(FittedLinear):

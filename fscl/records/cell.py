@@ -8,7 +8,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from pydantic.dataclasses import dataclass
 
 from fscl.config import Method
-from fscl.records.evaluation import Evaluation
+from fscl.records.evaluation import Evaluation, Failed
 from fscl.records.values import CHECKED, Amount, Cosine, Count, Epoch, Pair, Ratio, Seed
 
 ALWAYS = ("version", "cell", "method", "status", "reason")  # what is written of a cell that is not done
@@ -129,6 +129,7 @@ class CellRecord:
     curve: Curve | None = None
     validation_curve: ValidationCurve | None = None
     similarity: CosineMatrices | None = None
+    unreadable: list[Failed] = field(default_factory=list)  # of training and validation
     provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:

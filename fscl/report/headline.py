@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from math import ceil, sqrt
 
+from fscl.printable import number_of
 from fscl.records import CellRecord, Pair
 from fscl.report.paired import BASELINE, SEEDS_WANTED
 from fscl.report.spread import Spread, above_guessing, kept_spread, leaders
@@ -153,7 +154,7 @@ def _caution(study: Study) -> str:
     states = Counter(cell.status for cell in study.cells) + Counter({"not run yet": len(list(study.missing()))})
     lacking = [f"{count} {state}" for state, count in states.items() if state != "done"]
     if lacking:
-        sentences.append(f"Of {states.total()} cells: {', '.join(lacking)}; the reasons are below.")
+        sentences.append(f"Of {number_of(states.total(), 'cell')}: {', '.join(lacking)}; the reasons are below.")
     if study.header.photos == "generated":
         sentences.append(
             "The photos are drawn by the program: the figures show that it works, not how well it knows animals."

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from fscl.atomic import write_text
 from fscl.config import SIMILARITY
 from fscl.errors import OutputError
-from fscl.printable import printable
+from fscl.printable import number_of, printable
 from fscl.report.ablation import ablation_table
 from fscl.report.charts.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
 from fscl.report.charts.panels import validation_note
@@ -19,6 +19,7 @@ from fscl.report.charts.recall import draw_charts
 from fscl.report.frame import figures_frame
 from fscl.report.headline import headline
 from fscl.report.paired import paired_frame, paired_table, seeds_note
+from fscl.report.photos import photos_table
 from fscl.report.published import published_recalls
 from fscl.report.study import Study, read_study
 from fscl.report.tables import (
@@ -121,6 +122,7 @@ def _content(study: Study, drawings: Iterable[Drawing]) -> dict[str, Any]:
         "architecture": by_name.get("architecture"),
         "methods": [recipe for method in study.methods if (recipe := study.recipe(method))],
         "unfinished_table": unfinished_table(study),
+        "photos_table": photos_table(study),
         "effort_table": effort_table(study),
         "provenance": _provenance(study),
         "glossary": meanings(),
@@ -133,7 +135,6 @@ def _provenance(study: Study) -> dict[str, str]:
     """Return where the figures come from; what differs between cells is listed in full."""
     runs = [cell.provenance for cell in study.cells if cell.status == "done"]
     created = sorted(run.created for run in runs if run.created)
-    unreadable = {photo.path for cell in study.cells if cell.result for photo in cell.result.failed}
     machines = [_machine(machine) for machine in (study.header.machine, *(run.machine for run in runs)) if machine]
     versions = [", ".join(f"{name} {version}" for name, version in run.versions.items()) for run in runs]
     commits = [commit for commit in (study.header.commit, *(run.commit for run in runs)) if commit]
@@ -145,7 +146,7 @@ def _provenance(study: Study) -> dict[str, str]:
         "seeds": ", ".join(str(seed) for seed in sorted({cell.cell.seed for cell in study.cells})),
         "cells": f"{len(runs)} finished of {len(study.cells) + len(list(study.missing()))}",
         "computed": " to ".join(dict.fromkeys([created[0], created[-1]])) if created else "not recorded",
-        "unreadable test photos": str(len(unreadable)),
+        "unreadable photos": str(len(study.unreadable)),
     }
 
 
@@ -165,7 +166,7 @@ def _environment(html: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("fscl.report"), autoescape=html, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"inline": _inline, "plain": _plain}
+    environment.filters |= {"inline": _inline, "plain": _plain, "number_of": number_of}
     return environment
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fscl.errors import ConfigurationError, did_you_mean
+from fscl.printable import number_of
 from fscl.records import CellRecord, Pair
 from fscl.report.scores import Parts, bursts, common_regions, read_parts
 from fscl.report.study import Study
@@ -164,7 +165,7 @@ def paired_table(study: Study, pair: Pair) -> Table | None:
             entries = tuple(_entry(test, mixed=mixed) for test in tested)
             title = study.title(method) + ("" if other == reference else f", to {study.title(other)}")
             seeds = len(_common_seeds(cells, method, other, TESTED[0]))
-            rows.append(Row(title, f"{seeds} common seed{'' if seeds == 1 else 's'}", entries))
+            rows.append(Row(title, number_of(seeds, "common seed"), entries))
         sections.append(Section(ratio_title(ratio, study.profile), tuple(rows)))
     columns = tuple(FIGURES[figure] + (" (primary)" if figure == PRIMARY else "") for figure in TESTED)
     return Table(_caption(study, reference), "method", columns, tuple(sections))

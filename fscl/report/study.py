@@ -34,6 +34,16 @@ class Study:
         """The profile that all cells are thinned to; None where they are thinned to a ratio or not at all."""
         return self.cells[0].cell.profile
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """The photos that a cell could not read, in training, validation or test: path → reason."""
+        return {
+            photo.path: photo.reason
+            for cell in self.cells
+            for photos in (cell.unreadable, *(evaluation.failed for evaluation in cell.evaluations.values()))
+            for photo in photos
+        }
+
     def ratios(self, pair: Pair) -> list[float]:
         """Return the ratios of a pair, from balanced to rarest.
 

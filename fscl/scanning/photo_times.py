@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+import pandas as pd
 from PIL import ExifTags
 
 EARLIEST = datetime(2000, 1, 2)  # a clock that was reset starts in 1970, 1980 or at 2000-01-01
@@ -65,6 +66,21 @@ def taken(exif: Mapping[int, Any], name: str) -> Taken:
     known = serial and not NO_SERIAL.fullmatch(serial)
     camera = " ".join(filter(None, [model, serial])) if known else station and station[1]
     return Taken(time, None if time or not notes else notes[0], model, camera or None)
+
+
+def times_of_source(times: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return the times that a source gives, without those of a clock that was never set, and a note on each of these.
+
+    >>> times, notes = times_of_source(pd.to_datetime(pd.Series(["1970-01-01 00:00:05", "2021-05-31 08:25:38"])))
+    >>> times.isna().tolist(), notes[0]
+    ([True, False], 'time left out, the clock was not set: 1970-01-01 00:00:05')
+    """
+    said: dict[datetime, str] = {}
+    for time in times.dropna().unique():
+        notes: list[str] = []
+        if _plausible(time, notes) is None:
+            said[time] = notes[0]
+    return times.mask(times.isin(list(said))), times.map(said.get).astype("str")
 
 
 def _of_exif(exif: Mapping[int, Any], tag: int, subsecond: int, notes: list[str]) -> datetime | None:

@@ -18,9 +18,10 @@ from fscl.formats.walk import NOT_UTF8
 from fscl.images import UnreadableError, read_facts
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, COLUMNS, Manifest
+from fscl.printable import number_of
 from fscl.scanning import sequences
 from fscl.scanning.labels import apply_class_map, read_class_map
-from fscl.scanning.photo_times import taken
+from fscl.scanning.photo_times import taken, times_of_source
 from fscl.scanning.sequences import GAP_S
 from fscl.scanning.summary import Verify
 
@@ -84,17 +85,19 @@ def scan(
     looks = _look_at_all(paths, manifest, verify, progress)
     if paths and looks["bytes"].isna().all():
         raise PhotosError(
-            f"{source}: none of its {len(paths)} photos can be opened, such as {manifest.photo(paths[0])} "
-            f"({looks['problem'].iloc[0]}); paths are relative to the folder of the table, or to --root FOLDER"
+            f"{source}: none of its {number_of(len(paths), 'photo')} can be opened, such as "
+            f"{manifest.photo(paths[0])} ({looks['problem'].iloc[0]}); paths are relative to the "
+            "folder of the table, or to --root FOLDER"
         )
     looked = rows[["path"]].join(looks, on="path")
     as_read = manifest.rows.loc[rows.index]  # with the labels that the folders have
+    times, notes = times_of_source(rows["datetime"])
     rows = rows.assign(
         **{column: looked[column].fillna(rows[column]) for column in ("bytes", "width", "height")},
-        datetime=rows["datetime"].fillna(looked["time"]),
+        datetime=times.fillna(looked["time"]),
         problem=reasons.added(rows["problem"], looked["problem"]),
         content_hash=rows["path"].map(hashes(manifest, _sharing(looks["bytes"]))),
-        note=reasons.added(rows.get("note", looked["note"]), looked["note"]),
+        note=reasons.added(reasons.added(rows.get("note", notes), notes), looked["note"]),
         clock=as_read["clock"].astype("str") if "clock" in as_read else sequences.clocks(as_read, looked),
     )
     rows = sequences.with_sequences(_clipped(rows), gap_s)

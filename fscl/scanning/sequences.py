@@ -1,6 +1,7 @@
 """Bursts: photos of one camera, each shortly after the one before, are one sequence, which a split keeps together."""
 
 from collections.abc import Iterator
+from math import inf
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -9,6 +10,7 @@ from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats.class_folders.layouts import NO_NAME, split_of
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
+from fscl.printable import number_of
 
 GAP_S = 30.0
 """Photos of one camera at most so far apart are of one sequence."""
@@ -120,9 +122,9 @@ def regrouped(rows: pd.DataFrame, gap_s: float) -> pd.DataFrame:
 
 
 def check_gap(gap_s: float) -> None:
-    """Raise ConfigurationError unless a gap is 0 seconds or more."""
-    if not gap_s >= 0:
-        raise ConfigurationError(f"--gap: expected seconds of 0 or more, got {gap_s:g}; {GAP_S:g} is usual")
+    """Raise ConfigurationError unless a gap is a number of seconds, 0 or more."""
+    if not 0 <= gap_s < inf:
+        raise ConfigurationError(f"--gap: expected a number of seconds, 0 or more, got {gap_s:g}; {GAP_S:g} is usual")
 
 
 def remarks(rows: pd.DataFrame, gap_s: float) -> Iterator[str]:
@@ -134,8 +136,8 @@ def remarks(rows: pd.DataFrame, gap_s: float) -> Iterator[str]:
     elif timed["sequence"].notna().any():
         sizes = timed["sequence"].value_counts()
         yield (
-            f"bursts: {_number(sizes.sum(), 'photo')} with a time are {_number(len(sizes), 'sequence')} (photos of "
-            f"one camera, each at most {gap_s:g} s after another: --gap)"
+            f"bursts: {number_of(sizes.sum(), 'photo')} with a time are {number_of(len(sizes), 'sequence')} "
+            f"(photos of one camera, each at most {gap_s:g} s after another: --gap)"
         )
         if sizes.iloc[0] > max(LARGE, LARGE_SHARE * len(ours)):
             yield (
@@ -165,9 +167,6 @@ def untimed(rows: pd.DataFrame) -> str | None:
     count = usable.loc[usable["sequence"].isna(), "path"].nunique()
     if not count:
         return None
-    has = "1 photo has" if count == 1 else f"{count:,} photos have"
-    return f"{has} no time and no sequence: bursts among such photos may cross from training to test"
-
-
-def _number(count: int, one: str) -> str:
-    return f"{count:,} {one}{'' if count == 1 else 's'}"
+    has = "has" if count == 1 else "have"
+    photos = number_of(count, "photo")
+    return f"{photos} {has} no time and no sequence: bursts among such photos may cross from training to test"

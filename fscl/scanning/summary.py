@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fscl.manifest import reasons
 from fscl.manifest.table import SPLITS, Manifest
+from fscl.printable import number_of
 from fscl.scanning.labels import suspicions, written_apart
 from fscl.scanning.sequences import untimed
 
@@ -42,8 +43,8 @@ def summary(manifest: Manifest, verify: Verify = "header") -> Group:
         verify: how closely photos were looked at: nothing is called right that was not looked at.
     """
     rows, usable = manifest.rows, manifest.usable
-    title = f"{_number(usable['photo_id'].nunique(), 'usable photo')}, "
-    title += f"{_number(usable['label'].nunique(), 'class', 'classes')}, in {manifest.root}"
+    title = f"{number_of(usable['photo_id'].nunique(), 'usable photo')}, "
+    title += f"{number_of(usable['label'].nunique(), 'class', 'classes')}, in {manifest.root}"
     findings = list(_findings(rows, usable))
     nothing = f"Nothing {'else ' if manifest.remarks else ''}found; {UNCHECKED[verify]}."
     limits = [f"{UNCHECKED[verify].capitalize()}."] if findings and verify != "decode" else []
@@ -73,7 +74,7 @@ def in_short(manifest: Manifest, source: object, *, scanned: bool) -> list[str]:
     said = []
     if len(problems):
         counts = [f"{count:,} {problem}" for problem, count in problems.value_counts().items()]
-        said.append(f"{len(rows) - len(usable):,} of {_number(len(rows), 'row')} cannot be used: {_few(counts)}")
+        said.append(f"{len(rows) - len(usable):,} of {number_of(len(rows), 'row')} cannot be used: {_few(counts)}")
     if scanned or said:
         said += _labels_in_short(rows)
     if scanned:
@@ -143,14 +144,14 @@ def _problems_of(rows: pd.DataFrame) -> pd.Series:
 def _problems(rows: pd.DataFrame) -> Iterable[Finding]:
     problems = reasons.counted(_problems_of(rows))
     for problem, count in problems.value_counts().items():
-        yield f"{_number(count, 'row')} cannot be used: {problem}", _paths(rows, problems == problem)
+        yield f"{number_of(count, 'row')} cannot be used: {problem}", _paths(rows, problems == problem)
 
 
 def _notes(rows: pd.DataFrame) -> Iterable[Finding]:
     notes = reasons.counted(rows.get("note", pd.Series(dtype="str")))
     kinds = notes.str.split(": ").str[0]
     for kind, count in kinds.value_counts().items():
-        yield f"{_number(count, 'row')}: {kind}", _paths(rows, kinds == kind)
+        yield f"{number_of(count, 'row')}: {kind}", _paths(rows, kinds == kind)
 
 
 def _paths(rows: pd.DataFrame, chosen: pd.Series) -> list[str]:
@@ -181,7 +182,7 @@ def _copies(usable: pd.DataFrame) -> Iterable[Finding]:
     if len(copies):
         extra = len(copies) - groups.ngroups
         yield (
-            f"{_number(extra, 'byte copy', 'byte copies')} of other photos; a split keeps copies together",
+            f"{number_of(extra, 'byte copy', 'byte copies')} of other photos; a split keeps copies together",
             [_equal(paths) for paths in groups["path"].agg(list)],
         )
 
@@ -192,7 +193,7 @@ def _torn(usable: pd.DataFrame) -> Iterable[Finding]:
     if len(torn):
         named = (torn["path"] + " (" + torn["label"] + ")").groupby(torn["content_hash"], sort=False).agg(list)
         yield (
-            f"{_number(len(named), 'photo')} with different labels on its copies",
+            f"{number_of(len(named), 'photo')} with different labels on its copies",
             [_equal(copies) for copies in named],
         )
 
@@ -207,7 +208,7 @@ def _labels(rows: pd.DataFrame) -> Iterable[Finding]:
     if suspicious:
         yield (
             "labels that may be misspelt; a class map (label,class) merges them",
-            [f"{s.label} ({_number(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in suspicious],
+            [f"{s.label} ({number_of(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in suspicious],
         )
 
 
@@ -224,7 +225,7 @@ def _keys(rows: pd.DataFrame) -> Iterable[Finding]:
             yield (
                 f"{column}s that differ in case, spaces, signs or zeros only, and count as several: a split may part "
                 "what belongs together",
-                [f"{s.label} ({_number(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in apart],
+                [f"{s.label} ({number_of(s.rows, 'row')}), like {s.meant} ({s.meant_rows:,})" for s in apart],
             )
 
 
@@ -235,17 +236,17 @@ def _classes(usable: pd.DataFrame) -> Iterable[Finding]:
     if usable["site"].nunique() > 1 and single:
         where = usable.groupby("label")["site"].first()
         yield (
-            f"{_number(len(single), 'class', 'classes')} at a single site: a model may learn the place",
+            f"{number_of(len(single), 'class', 'classes')} at a single site: a model may learn the place",
             [f"{label} (only at {where[label]})" for label in single],
         )
     few = photos[photos < FEWEST]
     if len(few):
         yield (
-            f"{_number(len(few), 'class', 'classes')} with fewer than {FEWEST} photos: too few to learn",
+            f"{number_of(len(few), 'class', 'classes')} with fewer than {FEWEST} photos: too few to learn",
             [f"{label} ({count})" for label, count in few.items()],
         )
     if len(photos) < 2:
-        yield f"{_number(len(photos), 'class', 'classes')}: training needs two or more", photos.index.tolist()
+        yield f"{number_of(len(photos), 'class', 'classes')}: training needs two or more", photos.index.tolist()
 
 
 def _shown(finding: Finding) -> Group:
@@ -265,7 +266,3 @@ def _bullet(sentence: str, style: str = "") -> Table:
 def _few(names: Sequence[str]) -> str:
     more = len(names) - IN_SHORT
     return ", ".join([*names[:IN_SHORT], *([f"{more:,} more"] if more > 0 else [])])
-
-
-def _number(count: int, one: str, many: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"

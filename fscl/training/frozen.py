@@ -1,6 +1,5 @@
 """Runs whose backbone stays as it is: features in place of photos, heads fitted at once, the bias of rare classes."""
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -80,32 +79,34 @@ def with_bias(
     if decisions.threshold is not None:
         return decisions
     rows = photos.rows("train")
-    labels = store.view(Regions.of(rows, photos.manifest.root, photos.classes)).labels
-    number = groups(rows, "sequence" if rows["sequence"].notna().any() else "photo").number.to_numpy()
-    fewest = min(len(set(number[labels == label])) for label in range(len(photos.classes)))
-    folds = min(TRAINED_FOLDS if config.stage else FITTED_FOLDS, fewest)
-    out_of_fold = np.full((len(rows), len(photos.classes)), np.nan)
-    for kept, held_out in _folds(labels, number, folds, config.seed):
-        if len(set(labels[kept])) < len(photos.classes):
-            folds = 1
-            break
-        bundle = _trained_on(rows.iloc[kept], config, start, photos, store, runtime)
-        regions = Regions.of(rows.iloc[held_out], photos.manifest.root, photos.classes)
-        found = scores(bundle.classifier, store.view(regions), bundle.preprocessing)
-        out_of_fold[held_out[found.rows]] = found.logits
-    if folds < 2:
+    regions = store.view(Regions.of(rows, photos.manifest.root, photos.classes))
+    read = [row for row in range(len(regions)) if regions.problem(row) is None]
+    rows, labels = rows.iloc[read], regions.labels[read]
+    folds = _folds(rows, labels, TRAINED_FOLDS if config.stage else FITTED_FOLDS, config.seed)
+    if not folds:
         reason = "a class has too few training photos to leave some out, so that no bias could be chosen"
         return decisions.model_copy(update={"note": "; ".join(filter(None, [decisions.note, reason]))})
-    known = np.isfinite(out_of_fold).all(axis=1)
-    bias = choose_bias(out_of_fold[known], labels[known])
+    logits = np.empty((len(rows), len(photos.classes)), dtype=np.float32)
+    for kept, held_out in folds:
+        bundle = _trained_on(rows.iloc[kept], config, start, photos, store, runtime)
+        scored = store.view(Regions.of(rows.iloc[held_out], photos.manifest.root, photos.classes))
+        logits[held_out] = scores(bundle.classifier, scored, bundle.preprocessing).logits
+    bias = choose_bias(logits, labels)
     chosen = {name: round(float(value), 6) for name, value in zip(photos.classes, bias, strict=True)}
-    return decisions.model_copy(update={"bias": CrossFittedBias(bias=chosen, photos=int(known.sum()), folds=folds)})
+    photos_read = int(rows["photo_id"].nunique())
+    return decisions.model_copy(update={"bias": CrossFittedBias(bias=chosen, photos=photos_read, folds=len(folds))})
 
 
-def _folds(labels: IntArray, number: IntArray, folds: int, seed: int) -> Iterator[tuple[IntArray, IntArray]]:
-    if folds > 1:
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
-        yield from splitter.split(np.zeros(len(labels)), labels, number)
+def _folds(rows: pd.DataFrame, labels: IntArray, most: int, seed: int) -> list[tuple[IntArray, IntArray]]:
+    """Return which rows each head is trained on, and which it scores; none where a class would lack training rows."""
+    number = groups(rows, "sequence" if rows["sequence"].notna().any() else "photo").number.to_numpy()
+    classes = set(labels.tolist())
+    folds = min(most, *(len(set(number[labels == label])) for label in classes))
+    if folds < 2:
+        return []
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
+    divided = list(splitter.split(np.zeros(len(labels)), labels, number))
+    return divided if all(set(labels[kept].tolist()) == classes for kept, _ in divided) else []
 
 
 def _trained_on(

@@ -94,7 +94,7 @@ def fit(
             for note in filter(None, [start_note(bundle), *plan.cautions()]):
                 listener.note(note)
             store = store or _own_store(config, bundle, plan, photos, folder, listener)
-            start = deepcopy(bundle)
+            start = deepcopy(bundle) if config.frozen else bundle
             if not folder.checkpoint.exists():
                 _fit_head(bundle, plan, photos, store, listener)
             _train(plan, optimization, folder, listener, store)
@@ -175,6 +175,8 @@ def _train(
             if stop:
                 raise KeyboardInterrupt(f"stopped after step {number} of {plan.steps}")
         if not plan.steps:
+            for path, reason in store.view(plan.train).unread() if isinstance(store, FeatureStore) else ():
+                log.problem(0, "train", path, reason)
             validated = _validated(0, validation, plan.runtime.workers, log, optimization)
             log.epoch(0, 0, 0.0, validated and validated.metrics)
 

@@ -23,6 +23,7 @@ from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
 from fscl.losses import LOSSES, Loss, Objective, Term, TorchLoss
 from fscl.models import Classifier
+from fscl.printable import number_of
 from fscl.registry import build
 from fscl.runtime import Runtime
 from fscl.training.subset import Subset
@@ -116,8 +117,8 @@ class Plan:
         ends = [round(self.steps * share / (shares[-1] or 1)) for share in shares]
         if any(start == stop for start, stop in pairwise(ends)):
             raise ConfigurationError(
-                f"method '{config.method.name}' has {len(config.stage)} stages, a run of {self.steps} steps leaves "
-                "one of them without any; raise --steps or --epochs"
+                f"method '{config.method.name}' has {len(config.stage)} stages, a run of "
+                f"{number_of(self.steps, 'step')} leaves one of them without any; raise --steps or --epochs"
             )
         self.stages = [
             self._stage(number, start, stop, config, bundle) for number, (start, stop) in enumerate(pairwise(ends))

@@ -15,7 +15,8 @@ from fscl.config import Config, resolve
 from fscl.errors import OutputError
 from fscl.manifest.identity import differences
 from fscl.manifest.table import Manifest
-from fscl.methods import read_toml
+from fscl.methods import part_names, read_toml
+from fscl.registry import find_again, own_modules
 from fscl.run_folder import RunFolder
 from fscl.training.subset import Subset
 
@@ -28,6 +29,7 @@ class _Said(BaseModel):
     classes: Annotated[tuple[str, ...], Field(min_length=2, strict=False)]
     minority: Annotated[tuple[str, ...], Field(strict=False)]
     notes: list[str]
+    modules: dict[str, str] = {}
 
     @property
     def source(self) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def begun_run(folder: RunFolder, *, root: Path | None = None) -> tuple[dict[str,
     Raises:
         OutputError: no run there, or one that does not say all that it takes.
         PhotosError: its photos are nowhere.
+        ConfigurationError: a module of the user's own that its parts are of is not where it was.
     """
     if not folder.settings.is_file():
         raise OutputError(
@@ -61,6 +64,7 @@ def begun_run(folder: RunFolder, *, root: Path | None = None) -> tuple[dict[str,
         ) from None
     if not folder.photos.is_file():
         raise OutputError(f"{folder.photos}: is gone; put it back, or start again with --overwrite")
+    find_again(said.modules)
     return settings, Subset(Manifest.read(folder.photos, root=root), said.classes, said.minority, said.source)
 
 
@@ -118,6 +122,7 @@ def start_run(
     if not _knows_root(folder, photos):
         photos.write(folder.photos)
     if source is not None and not folder.source.exists():
+        source = {**source, "modules": own_modules(part_names(config.record()["stage"]))}
         write_text(folder.source, json.dumps(source, indent=1, ensure_ascii=False) + "\n")
     for path in (folder.path, folder.best, folder.last):
         sweep(path)

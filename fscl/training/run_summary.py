@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from fscl.bundle import Bundle
 from fscl.config import resolve
 from fscl.methods import read_toml
+from fscl.printable import number_of
 from fscl.run_folder import RunFolder
 from fscl.scoring.metrics import lacking
 from fscl.training.log import Count, read_metrics
@@ -69,7 +70,8 @@ def _length(epochs: Sequence[Mapping[str, Any]]) -> str:
     last = epochs[-1]
     if not last["step"]:
         return "its head was fitted at once, without steps"
-    return f"{last['step']} steps, {last['epoch'] + 1} epochs, {last['photos_per_second']:.0f} photos/s"
+    length = f"{number_of(last['step'], 'step')}, {number_of(last['epoch'] + 1, 'epoch')}"
+    return f"{length}, {last['photos_per_second']:.0f} photos/s"
 
 
 def _validation_lines(metrics: Mapping[str, Any], bundle: Bundle) -> list[str]:

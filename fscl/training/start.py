@@ -63,8 +63,7 @@ def start_note(bundle: Bundle) -> str | None:
         return None
     title = PACKAGES[start.origin].title if start.origin in PACKAGES else start.origin
     order = " by their order" if start.by_order else ""
-    number = len(bundle.classifier.backbone.state_dict())
-    parts = [] if start.taken is None else [f"{start.taken} of {number} taken{order}"]
+    parts = [] if start.taken is None else [f"{start.taken} of {start.taken + len(start.new)} taken{order}"]
     parts.append("the head is new" if start.new else "with the head")
     beyond = len(start.left_over) > len(start.new)  # as many are the head of other classes
     left = [f"left over: {listed(list(start.left_over))}"] if beyond else []

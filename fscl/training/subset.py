@@ -11,7 +11,7 @@ from rich.text import Text
 
 from fscl.config import Config, Split
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
-from fscl.manifest.balance import balance_report
+from fscl.manifest.balance import balance_report, filled_in
 from fscl.manifest.groups import By, why_no_test
 from fscl.manifest.imbalance import measures, profile, thin
 from fscl.manifest.reasons import tally
@@ -109,6 +109,9 @@ def split_notes(source: Manifest, divided: Manifest, settings: Split, *, redraw:
             f"the photos have a validation but no test split: their {photos['test']:,} validation photos are the test"
             f"{instead}"
         )
+    elif not redraw:
+        shares = {"val": settings.val_fraction, "test": settings.test_fraction}
+        notes += filled_in(source.rows, divided.rows, shares)
     left_out = divided.rows[divided.rows["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False)]
     for problem, own in left_out.drop_duplicates("path").groupby("problem")["path"]:
         more = f" and {len(own) - LISTED:,} more" if len(own) > LISTED else ""

@@ -331,7 +331,7 @@ def test_photos_and_regions_are_counted_apart(pair, photos):
     assert "all: 9 photos, 27 regions" in text
     assert "photos (regions)" in text
     assert "9 (27)" in text
-    assert "1 photos could not be read" in text
+    assert "1 photo could not be read" in text
     assert "regions" not in shown(evaluate_run(pair))
 
 

@@ -56,7 +56,7 @@ def test_every_cell_is_one_file_with_what_the_schema_says(study):
         assert record["status"] == "done", record["reason"]
         assert set(record) == {
             *("version", "cell", "status", "reason", "train_counts", "kept", "evaluations", "curve"),
-            *("validation_curve", "similarity", "method", "provenance"),
+            *("validation_curve", "similarity", "unreadable", "method", "provenance"),
         }
         assert record["provenance"]["steps"] == 3
         scores = pd.read_parquet(study / "scores" / f"{name}.parquet")

@@ -15,6 +15,7 @@ from fscl.loading.regions import Regions
 from fscl.models import Classifier
 
 SMALL = Preprocessing(image_size=32)
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +30,6 @@ def regions(draw):
     paths = sorted(root.rglob("*.png"))
     labels = np.array([0] * 5 + [1] * 5)
     return Regions(paths, np.full((10, 4), np.nan), labels)
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """Count the photos that are decoded."""
-    seen = []
-    resized = Regions.resized
-
-    def watched(self, row, preprocessing):
-        seen.append(self.name(row))
-        return resized(self, row, preprocessing)
-
-    monkeypatch.setattr(Regions, "resized", watched)
-    return seen
 
 
 def computed(classifier, regions, preprocessing=SMALL):
@@ -64,19 +51,19 @@ def test_features_are_those_of_the_backbone(classifier, regions):
     assert batch.labels.tolist() == regions.labels.tolist()
 
 
-def test_a_second_call_decodes_nothing_and_gives_the_same_bits(classifier, regions, counted):
+def test_a_second_call_decodes_nothing_and_gives_the_same_bits(classifier, regions, decoded):
     first = stored(FeatureStore.build(classifier, regions, SMALL), regions)
-    assert len(counted) == 10
+    assert len(decoded) == 10
     assert (stored(FeatureStore.build(classifier, regions, SMALL), regions) == first).all()
-    assert len(counted) == 10
+    assert len(decoded) == 10
 
 
-def test_photos_are_known_by_their_bytes_wherever_they_lie(classifier, regions, counted, tmp_path):
+def test_photos_are_known_by_their_bytes_wherever_they_lie(classifier, regions, decoded, tmp_path):
     FeatureStore.build(classifier, regions, SMALL)
     moved = shutil.copytree(regions.photos[0].parents[1], tmp_path / "elsewhere" / "photos")
     there = Regions(sorted(moved.rglob("*.png")), regions.boxes, regions.labels)
     store = FeatureStore.build(classifier, there, SMALL)
-    assert len(counted) == 10
+    assert len(decoded) == 10
     assert stored(store, there) == pytest.approx(computed(classifier, regions), abs=1e-5)
 
 
@@ -89,12 +76,12 @@ def test_moved_photos_are_hashed_once(classifier, regions, tmp_path, monkeypatch
     FeatureStore.build(classifier, there, SMALL)
 
 
-def test_a_photo_that_was_replaced_is_computed_anew(classifier, regions, counted, draw):
+def test_a_photo_that_was_replaced_is_computed_anew(classifier, regions, decoded, draw):
     FeatureStore.build(classifier, regions, SMALL)
     shutil.copyfile(regions.photos[7], regions.photos[2])
     store = FeatureStore.build(classifier, regions, SMALL)
     assert (stored(store, regions)[2] == stored(store, regions)[7]).all()
-    assert len(counted) == 10, "the bytes were known"
+    assert len(decoded) == 10, "the bytes were known"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +120,7 @@ def test_a_box_has_features_of_its_own(classifier, regions):
     assert some.shape == whole.shape
 
 
-def test_an_interrupted_call_keeps_what_it_has(classifier, draw, counted):
+def test_an_interrupted_call_keeps_what_it_has(classifier, draw, decoded):
     root = draw(*(f"many/{i}.png" for i in range(70)))
     regions = Regions(sorted(root.rglob("*.png")), np.full((70, 4), np.nan), np.zeros(70, dtype=np.int64))
 
@@ -142,9 +129,9 @@ def test_an_interrupted_call_keeps_what_it_has(classifier, draw, counted):
 
     with pytest.raises(KeyboardInterrupt):
         FeatureStore.build(classifier, regions, SMALL, progress=stop)
-    assert len(counted) == 64
+    assert len(decoded) == 64
     FeatureStore.build(classifier, regions, SMALL)
-    assert len(counted) == 70
+    assert len(decoded) == 70
 
 
 def test_a_photo_that_cannot_be_read_is_a_failure_and_tried_again(classifier, regions, draw):
@@ -167,12 +154,12 @@ def test_photos_none_of_which_can_be_read(classifier, regions):
     assert len(batch.failures) == 10
 
 
-def test_a_damaged_file_of_the_cache_is_computed_again(classifier, regions, counted):
+def test_a_damaged_file_of_the_cache_is_computed_again(classifier, regions, decoded):
     FeatureStore.build(classifier, regions, SMALL)
     [known] = cache_folder().rglob(f"*{feature_files.KNOWN}")
     known.write_bytes(b"cut short")
     FeatureStore.build(classifier, regions, SMALL)
-    assert len(counted) == 20
+    assert len(decoded) == 20
 
 
 def test_it_travels_as_its_path_and_is_opened_once(classifier, regions):

@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -191,6 +192,29 @@ def test_reporting_does_not_import_torch():
     code = "import sys, fscl.report; sys.exit('torch' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_photos_that_were_not_used_stand_on_the_page_by_reason(write_study, html):
+    assert "Photos that were not used" not in html
+
+    def change(cell):
+        for evaluation in cell["evaluations"].values():
+            evaluation["failed"] = [{"path": "roe_deer/9.jpg", "reason": "truncated file"}]
+        seed = cell["cell"]["seed"]
+        return cell | {"unreadable": [{"path": f"water_deer/{seed}.jpg", "reason": "truncated file"}]}
+
+    folder = write_study(**SMALL, change=change)
+    header = json.loads((folder / "study.json").read_text())
+    reasons = [{"reason": "no label <NA>", "rows": 1200, "paths": ["x/1.jpg"]}]
+    header |= {"given": {"rows": 5000, "photos": 4000}, "unusable": {"rows": 1200, "reasons": reasons}}
+    (folder / "study.json").write_text(json.dumps(header | {"notes": ["3 photos left out"]}))
+    text = " ".join(Page(write_report(folder).read_text(encoding="utf-8")).text.split())
+    assert "3 photos left out" in text
+    assert "rows of the source that cannot be used: 1,200 of 5,000 no label <NA>1,200x/1.jpg, …" in text
+    assert "photos that could not be read when cells were run: 3 truncated file3" in text
+    assert "unreadable photos3" in text
+    markdown = (folder / "report.md").read_text(encoding="utf-8")
+    assert "| truncated file | 3 | water_deer/0.jpg, roe_deer/9.jpg, water_deer/1.jpg |" in markdown
 
 
 def test_names_that_steer_terminals_are_written_out_everywhere(write_study):

@@ -1,5 +1,7 @@
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from fscl.report.study import read_study
 from fscl.scoring.crossed import crossed_t, photo_parts
 from fscl.scoring.metrics import figures
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs/reproduce.md"
 CLASSES = ["water_deer", "roe_deer"]
 LABELS = np.repeat([0, 1], [60, 30])
 REGIONS = np.array([f"{number:03}.jpg#0" for number in range(90)])
@@ -163,3 +166,25 @@ def test_where_some_scores_are_missing_the_table_says_which_tests_cover_seeds_on
     without, with_scores = (section.rows[0].entries[2].detail for section in table.sections)
     assert without.endswith(", seeds only")
     assert "seeds only" not in with_scores
+
+
+def test_the_scores_of_single_photos_as_the_guide_reads_them(scored, tmp_path, monkeypatch):
+    folder, models = scored(folder=tmp_path / "runs" / "study")
+    failed = json.loads((folder / "cells/fine-fscl-r0.1-s0.json").read_text())
+    failed["cell"]["seed"] = 9
+    (folder / "cells/fine-fscl-r0.1-s9.json").write_text(json.dumps(failed | {"status": "failed", "evaluations": {}}))
+    photos = {"region_id": REGIONS, "path": [name[:-2] for name in REGIONS], "site": "S1", "sequence": "s"}
+    pd.DataFrame(photos).to_parquet(folder / "photos.parquet")
+    [lines] = re.findall(r"```python\n([^`]*pd\.read_parquet[^`]*)```", GUIDE.read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(lines, scope)
+    study = read_study(folder)
+    for method in ("baseline", "fscl"):
+        cells = [cell for cell in study.select(method=method) if cell.status == "done"]
+        found = np.mean([cell.result.figures.minority_recall for cell in cells])
+        assert scope["recall"]["fine", 0.1, method, "roe_deer"] == pytest.approx(found)
+    right = np.mean([logits.argmax(axis=1) == LABELS for logits in models.values()], axis=0)
+    assert len(scope["wrong"]) == 90
+    for place in (0, 40, 89):
+        assert scope["wrong"][CLASSES[LABELS[place]], f"{place:03}.jpg"] == pytest.approx(1 - right[place])

@@ -13,6 +13,7 @@ from fscl.images import Facts, Header
 from fscl.manifest import Manifest
 from fscl.scanning.opening import open_photos, scan_with_bar
 from fscl.scanning.scan import scan
+from fscl.scanning.summary import in_short
 
 
 def column(manifest, name):
@@ -206,6 +207,20 @@ def test_what_was_understood_of_the_source_is_kept(draw):
     asked = scan(root / "t.csv", reading=Reading(box_unit="percent"))
     assert asked.remarks == ("boxes are read from x, y, w, h, in percent",)
     assert column(asked, "note") == ["box smaller than 2 px"]
+
+
+def test_times_of_a_table_that_cannot_be_are_left_out_and_counted(draw):
+    root = draw(*(f"{n}.jpg" for n in range(4)))
+    times = ["1970-01-01 00:00:00", "9999-12-31 23:59:59", "2021-05-31 08:25:38", ""]
+    table = root / "t.csv"
+    table.write_text("file,label,datetime\n" + "".join(f"{n}.jpg,fox,{time}\n" for n, time in enumerate(times)))
+    rows = scan(table).rows
+    assert rows["datetime"].isna().tolist() == [True, True, False, True]
+    said = "time left out, the clock was not set: "
+    assert rows["note"].fillna("").tolist() == [said + times[0], said + times[1], "", ""]
+    assert rows["sequence"].notna().tolist() == [False, False, True, False]
+    short = in_short(scan(table), table, scanned=True)
+    assert any("2 rows: time left out, the clock was not set" in line for line in short), short
 
 
 def test_progress_counts_up_to_all_photos(draw):

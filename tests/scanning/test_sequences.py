@@ -58,10 +58,10 @@ def test_the_gap_is_the_users(shoot, gap, count):
     assert scan(root / "photos.parquet", gap_s=gap).rows["sequence"].nunique() == count
 
 
-@pytest.mark.parametrize("gap", [-1, float("nan")])
+@pytest.mark.parametrize("gap", [-1, float("nan"), float("inf")])
 def test_a_gap_that_is_none_is_refused(shoot, gap):
     root = shoot({"fox/1.jpg": "08:00:00"})
-    with pytest.raises(ConfigurationError, match="expected seconds of 0 or more"):
+    with pytest.raises(ConfigurationError, match="expected a number of seconds, 0 or more"):
         scan(root, gap_s=gap)
 
 

@@ -237,7 +237,7 @@ def test_a_loss_that_wants_one_class_per_photo_refuses_mixing(photos, monkeypatc
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"training": {"steps": 1}}, "method 'staged' has 2 stages, a run of 1 steps leaves one of them without any"),
+        ({"training": {"steps": 1}}, "method 'staged' has 2 stages, a run of 1 step leaves one of them without any"),
         (
             {"model": {"head": {"name": "cosine"}}, "posthoc": {"name": "branches"}},
             "'branches' corrects a linear head with bias, got CosineHead",

@@ -93,9 +93,28 @@ def test_validation_that_becomes_the_test_is_said(tmp_path):
     assert notes_of(manifest_of(tmp_path)) == []
 
 
+def test_parts_that_the_source_lacks_are_said(tmp_path):
+    def notes(split, **settings):
+        return notes_of(manifest_of(tmp_path, split=split), **settings)
+
+    validation = "no photo is marked val: 10 % of each class of the training photos are the validation (2 photos)"
+    assert notes(["train"] * 30 + ["test"] * 10, val_fraction=0.1) == [validation]
+    assert notes(["train"] * 30 + ["test"] * 10, val_fraction=0) == []
+    assert notes(["train"] * 20 + ["val"] * 10 + ["test"] * 10) == []
+    assert notes(["train"] * 40) == [
+        "no photo is marked val or test: 15 % of each class of the training photos are the validation (6 photos), "
+        "15 % of each class of the training photos are the test (6 photos)"
+    ]
+    assert notes(["test"] * 10 + [None] * 30, val_fraction=0.1) == [
+        "30 photos of 40 without a split: for training, but for those of a photo, sequence or site that is held out",
+        validation,
+    ]
+    assert notes(["train"] * 40, redraw=True) == notes([None] * 40) == []
+
+
 def test_copies_that_cross_the_split_of_the_source_are_said_and_named(tmp_path):
     hashes = ["x", "y", "z", "z", None, *[None] * 30, "x", "y", "z", "z", "x"]
-    source = manifest_of(tmp_path, split=["train"] * 35 + ["test"] * 5, content_hash=hashes)
+    source = manifest_of(tmp_path, split=["train"] * 25 + ["val"] * 10 + ["test"] * 5, content_hash=hashes)
     said = "4 photos left out, byte copy of a test photo: 00.jpg, 01.jpg, 02.jpg and 1 more"
     assert notes_of(source) == [said]
     assert notes_of(split_photos(source, Split())) == [said]

@@ -26,6 +26,7 @@ from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.walk import NOT_UTF8, PHOTO_SUFFIXES, Contents, escaped, walk
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, Manifest
+from fscl.printable import number_of
 from fscl.species import find_species, nfc, numbered_species, plain
 
 PHOTOS, LABELS = "원천데이터", "라벨링데이터"
@@ -124,8 +125,8 @@ def _check(root: Path, photos: list[str], labels: list[str], contents: Contents)
     in_parts = any(suffix.startswith(".part") for suffix in contents.others)
     fix = "join the parts of each zip to one file" if in_parts else "give the folder that holds both"
     raise PhotosError(
-        f"{root}: expected photos (in {PHOTOS}) and their label files (.json, in {LABELS}), got {len(photos)} photos "
-        f"and {len(labels)} label files{also}; {fix}"
+        f"{root}: expected photos (in {PHOTOS}) and their label files (.json, in {LABELS}), got "
+        f"{number_of(len(photos), 'photo')} and {number_of(len(labels), 'label file')}{also}; {fix}"
     )
 
 

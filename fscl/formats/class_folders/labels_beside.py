@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from fscl import archives
 from fscl.formats.tables.reader import NAMES
+from fscl.printable import number_of
 
 KINDS = (".csv", ".tsv", ".json", ".xlsx", ".ods")
 LOOKED_AT = 20  # files in each folder
@@ -65,6 +66,6 @@ def _of_table(root: Path, place: str, content: bytes) -> str | None:
     if not (names & paths and names & LABELS):
         return None
     rows = content.rstrip().count(b"\n")
-    count = f" in {rows:,} row{'' if rows == 1 else 's'}" if len(content) <= COUNTED_BYTES else ""
+    count = f" in {number_of(rows, 'row')}" if len(content) <= COUNTED_BYTES else ""
     fix = "unpack it and give it to fscl scan" if archives.is_archive(root) else f"fscl scan {root / place}"
     return f"there is also {place}, which names photos and labels{count}: {fix}"

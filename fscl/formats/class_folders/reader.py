@@ -10,6 +10,7 @@ from fscl.formats.class_folders import labels_beside, layouts, passed_over
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.walk import UNREADABLE_FOLDER, escaped, not_utf8, walk
 from fscl.manifest.table import Manifest
+from fscl.printable import number_of
 
 
 def read(root: Path, reading: Reading = NOTHING_SAID) -> Manifest:
@@ -56,9 +57,9 @@ def _read(root: Path, reading: Reading) -> Manifest:
     if columns["label"].isna().all():
         path, problem = columns[["path", "problem"]].iloc[0]
         raise PhotosError(
-            f"{root}: expected {_example(root, layout)}, got {len(columns)} photos without a class folder, "
-            f"such as {path if pd.isna(problem) else f'{path} ({problem})'}; make a folder for each class, or give a "
-            "table (CSV) with the columns filepath,label"
+            f"{root}: expected {_example(root, layout)}, got {number_of(len(columns), 'photo')} without a class "
+            f"folder, such as {path if pd.isna(problem) else f'{path} ({problem})'}; make a folder for each class, "
+            "or give a table (CSV) with the columns filepath,label"
         )
     columns.loc[columns["label"].isna() & columns["problem"].isna(), "problem"] = "no label"
     return Manifest.build(columns, root, (*layout.remarks, *passed_over.remarks(contents, columns["label"], layout)))

@@ -27,6 +27,24 @@ FORMS: tuple[tuple[Form, tuple[tuple[str, ...], ...]], ...] = (
             ("x1", "y1", "x2", "y2"),
             ("x0", "y0", "x1", "y1"),
             ("left", "top", "right", "bottom"),
+            ("xtl", "ytl", "xbr", "ybr"),  # CVAT
+            ("xleft", "ytop", "xright", "ybottom"),
+            ("leftx", "topy", "rightx", "bottomy"),
+            ("xstart", "ystart", "xend", "yend"),
+            ("startx", "starty", "endx", "endy"),
+            *(
+                (f"{first}x", f"{first}y", f"{last}x", f"{last}y")
+                for first, last in (
+                    ("tl", "br"),
+                    ("ul", "lr"),
+                    ("topleft", "bottomright"),
+                    ("upperleft", "lowerright"),
+                )
+            ),
+            *(
+                (f"x{first}", f"y{first}", f"x{last}", f"y{last}")
+                for first, last in (("ul", "lr"), ("topleft", "bottomright"), ("upperleft", "lowerright"))
+            ),
         ),
     ),
     (
@@ -51,13 +69,39 @@ FORMS: tuple[tuple[Form, tuple[tuple[str, ...], ...]], ...] = (
         (
             *(
                 corner + size
-                for corner, size in product((("left", "top"), ("xmin", "ymin"), ("x", "y")), (SHORT, WIDE))
+                for corner, size in product(
+                    (
+                        ("left", "top"),
+                        ("xmin", "ymin"),
+                        ("xtl", "ytl"),
+                        ("topleftx", "toplefty"),
+                        ("xtopleft", "ytopleft"),
+                        ("xleft", "ytop"),
+                        ("x", "y"),
+                    ),
+                    (SHORT, WIDE),
+                )
             ),
             ("1", "2", "3", "4"),  # bbox1 … bbox4
         ),
     ),
 )
-PREFIXES = ("bbox", "boundingbox", "box", "")
+PREFIXES = (
+    "bbox",
+    "boundingbox",
+    "bndbox",
+    "box",
+    "bb",
+    "rect",
+    "rectangle",
+    "roi",
+    "detection",
+    "relative",
+    "rel",
+    "",
+)
+NAMED_BOX = re.compile("bbox|boundingbox|bndbox")
+SIDES = ("left", "top", "right", "bottom")
 ONE_COLUMN: dict[str, Form] = {
     **dict.fromkeys(("bbox", "boundingbox", "box", "bboxxywh", "boxxywh"), "size"),
     **dict.fromkeys(("bboxxyxy", "boxxyxy", "bboxcorners"), "corners"),
@@ -108,10 +152,48 @@ def incomplete_box(headings: Mapping[str, str]) -> list[str]:
                 named = prefix if headings.get(prefix + layout[0]) == parts[0] else ""
                 lacking = next(named + part for part in layout if not {prefix + part, part} & set(headings))
                 return [f"no boxes were read: beside {', '.join(parts)} there is no {lacking}"]
-    like = [heading for plain, heading in headings.items() if "bbox" in plain or "boundingbox" in plain]
+    like = _like_a_box(headings)
     if like:
         return [f"no boxes were read from {', '.join(like)}: expected x, y, w, h or xmin, ymin, xmax, ymax"]
     return []
+
+
+def _like_a_box(headings: Mapping[str, str]) -> list[str]:
+    """The headings that may be of a box: named so, of three sides, or of x and y twice, or once and of a size.
+
+    >>> _like_a_box({name: name for name in ("ax", "ay", "bx", "by", "utm")})
+    ['ax', 'ay', 'bx', 'by']
+    """
+    named = [heading for plain, heading in headings.items() if NAMED_BOX.search(plain)]
+    sides = {
+        side: heading
+        for plain, heading in headings.items()
+        for side in SIDES
+        if side in (plain[: len(side)], plain[-len(side) :])
+    }
+    places = [
+        (plain, other)
+        for plain in headings
+        for other in _swapped(plain, "x", "y")
+        if other in headings and len(plain) > 1
+    ]
+    stems = {plain.strip("x") for plain, _ in places}
+    sizes = [
+        (plain, other)
+        for plain in headings
+        for wide, high in (WIDE, SHORT)
+        for other in _swapped(plain, wide, high)
+        if other in headings and stems & {plain.removeprefix(wide), plain.removesuffix(wide)}
+    ]
+    if named or len(places) + len(sizes) < 2:
+        return named or (list(sides.values()) if len(sides) > 2 else [])
+    return [headings[plain] for pair in places + sizes for plain in pair]
+
+
+def _swapped(plain: str, word: str, other: str) -> list[str]:
+    """The heading with another word in place of the one that it begins or ends with."""
+    swapped = [other + plain.removeprefix(word)] if plain.startswith(word) else []
+    return swapped + ([plain.removesuffix(word) + other] if plain.endswith(word) else [])
 
 
 def _of_layout(headings: Mapping[str, str], prefix: str, layout: Iterable[str]) -> list[str]:

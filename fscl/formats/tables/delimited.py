@@ -12,8 +12,10 @@ import pandas as pd
 
 from fscl.code_pages import guess
 from fscl.errors import PhotosError
+from fscl.printable import number_of
 
-SEPARATORS = ",;\t|"
+NAMES_OF_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS = "".join(NAMES_OF_SEPARATORS)
 SAMPLE = 100  # rows that tell the separator
 SEPARATOR_LINE = re.compile(r'^"?sep=(.)"?[,;\t|]*$', re.IGNORECASE)  # which Excel reads and writes
 FILE_SUFFIX = re.compile(r"\.\w{2,5}$")
@@ -52,9 +54,11 @@ def read(path: Path) -> Delimited:
     """
     text, remarks = _decoded(path)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    start, separator = _header_place(lines)
+    start, separator, said = _header_place(lines)
     if start == len(lines):
         raise PhotosError(f"{path} is empty; expected a header such as filepath,label and a row per photo")
+    if said not in (None, separator):
+        remarks.append(f"{path.name}: its line sep={said} does not fit, read with {NAMES_OF_SEPARATORS[separator]}")
     lines[start] = lines[start].lstrip("#")
     stray: list[int] = []
     try:
@@ -66,8 +70,8 @@ def read(path: Path) -> Delimited:
     too_long = [record.line for record in records if any(record.cells[len(names) :])]
     if too_long:
         raise PhotosError(
-            f"{path}: rows have more than the {len(names)} fields of the header (line {_listed(too_long)}); name "
-            f"every column, and put texts that hold '{separator}' in quotation marks"
+            f"{path}: rows have more than the {number_of(len(names), 'field')} of the header "
+            f"(line {_listed(too_long)}); name every column, and put texts that hold '{separator}' in quotation marks"
         )
     if stray:
         records = [record._replace(cells=list(map(_without_closing_mark, record.cells))) for record in records]
@@ -141,18 +145,20 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def _header_place(lines: list[str]) -> tuple[int, str]:
-    """The index of the line with the header, len(lines) where there is none, and the separator."""
+def _header_place(lines: list[str]) -> tuple[int, str, str | None]:
+    """The index of the line with the header, len(lines) where there is none, the separator, and that of `sep=`."""
     said = None
     for place, line in enumerate(lines):
         match = SEPARATOR_LINE.match(line) if said is None else None
         if match:
             said = match[1]
         elif line.strip():
-            separator = said or _separator(lines[place:])
+            separator = _separator(lines[place:])
+            if said is not None and (said in line or separator not in line):
+                separator = said
             if not line.startswith("#") or _is_header(lines[place:], separator):
-                return place, separator
-    return len(lines), ","
+                return place, separator, said
+    return len(lines), ",", said
 
 
 def _is_header(lines: list[str], separator: str) -> bool:

@@ -8,12 +8,14 @@ import pandas as pd
 from fscl.formats.tables.cells import as_text, is_missing_word
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
+from fscl.printable import number_of
 
 NAMES = ("common name", "vernacular name", "scientific name")
 ONE_COLUMN = ("label", "species", *NAMES, "class", "category")
 """What others call the label; the first found is taken."""
 RANKS = ("genus", "family", "order")  # beside which `class` is a rank, too, and `species` the second word of a name
 BLANK = "blank"
+LISTED = 3  # labels in a remark
 TRUE = ("1", "true", "yes")
 NO_ANSWER = ("no cv result", "cv failed", "cv needed")  # what Wildlife Insights writes where it has no name
 
@@ -87,7 +89,21 @@ def read_labels(source: pd.DataFrame, columns: LabelColumns, kept: frozenset[str
         labels, words = labels.fillna(label), words.fillna(word)
     labels, problems, remarks = _with_blanks(labels, source, columns)
     none = ("no label (" + words + ")").fillna("no label").where(labels.isna())
+    remarks += [remark for heading in columns.headings for remark in _spellings(source[heading])]
     return Labels(labels, reasons.added(problems, none), [*_said(columns), *remarks])
+
+
+def _spellings(column: pd.Series) -> list[str]:
+    """Say which labels are made one, for they differ in spaces or in how letters are composed alone."""
+    text = column.astype("object")
+    text = text[text.map(lambda cell: isinstance(cell, str))]
+    spellings = text.groupby(text.map(tidy)).nunique().drop("", errors="ignore")
+    several = spellings.index[spellings > 1].tolist()
+    if not several:
+        return []
+    more = f" and {len(several) - LISTED:,} more" if len(several) > LISTED else ""
+    listed = ", ".join(several[:LISTED])
+    return [f"labels that differ in spaces or in the form of letters alone are one class: {listed}{more}"]
 
 
 def _names(column: pd.Series, kept: frozenset[str], no_answer: tuple[str, ...]) -> tuple[pd.Series, pd.Series]:
@@ -123,7 +139,9 @@ def _with_blanks(
     problems = reasons.where(doubtful, "said to be blank, and has a label")
     if not blank.any():
         return labels, problems, []
-    remark = f"{blank.sum()} rows without an animal are the class {BLANK}; a class map ({BLANK},) drops them"
+    are = "is" if blank.sum() == 1 else "are"
+    without = f"{number_of(blank.sum(), 'row')} without an animal"
+    remark = f"{without} {are} the class {BLANK}; a class map ({BLANK},) drops them"
     return labels.mask(blank, BLANK), problems, [remark]
 
 

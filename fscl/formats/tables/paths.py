@@ -4,12 +4,14 @@ import os
 import re
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import pandas as pd
 
 from fscl.errors import PhotosError
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(?=/)(?:/(?=[a-z]:))?", re.IGNORECASE)
 FIXES = {
     "a web address, not a file": "download the photos, and give the paths of the files",
     "a path of Windows": "make the paths relative to the folder of the table, and put it beside the photos",
@@ -30,7 +32,7 @@ def place_paths(paths: pd.Series, table: Path, start: Path) -> Placed:
     """Find out where the photos of a table are.
 
     Args:
-        paths: as the table writes them.
+        paths: as the table writes them; an address `file:///…` is the path in it.
         table: for messages.
         start: the folder that relative paths start at.
 
@@ -38,6 +40,7 @@ def place_paths(paths: pd.Series, table: Path, start: Path) -> Placed:
         PhotosError: none of the paths is of this machine; photos on several drives.
     """
     folder = start.resolve()
+    paths = paths.map(lambda path: unquote(path[match.end() :]) if (match := FILE_URL.match(path)) else path)
     foreign = {path: why for path in paths.unique() if (why := _foreign(path)) is not None}
     files = {
         path: os.path.normpath(folder / path.replace("\\", "/")) for path in paths.unique() if path not in foreign

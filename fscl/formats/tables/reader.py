@@ -23,6 +23,7 @@ from fscl.formats.walk import PHOTO_SUFFIXES
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
 from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest
+from fscl.printable import number_of
 
 NAMES = {
     "path": ("file path", "path", "file name", "file", "image path", "image", "photo"),
@@ -72,6 +73,7 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     _check_said(
         reading, table, has_times=theirs["datetime"] is not None, has_boxes=find_box_columns(headings) is not None
     )
+    _check_twins(source, table, [*filter(None, theirs.values()), *label_columns.headings])
     columns, of_words = _texts(source, theirs)
     _check(columns, table)
     labels = read_labels(source, label_columns, reading.labels)
@@ -138,6 +140,24 @@ def _check_headings(source: pd.DataFrame, table: Path, path: str | None, label: 
     raise PhotosError(f"{table}: expected a column for {' and one for '.join(missing)}; got {got}")
 
 
+def _check_twins(source: pd.DataFrame, table: Path, used: Iterable[str]) -> None:
+    """Refuse a column that is there twice, each time with other cells: nothing says which is meant."""
+    for name in used:
+        numbered = re.compile(rf"{re.escape(name)}\.\d+")  # as programs call a second column of a name
+        for other in source.columns:
+            if other == name or not (numbered.fullmatch(other) or _plain(other) == _plain(name)):
+                continue
+            cells = pd.DataFrame({"one": as_text(source[name]), "other": as_text(source[other])}).fillna("")
+            differ = cells["one"] != cells["other"]
+            if differ.any():
+                row = int(differ.argmax())
+                one, another = cells.iloc[row]
+                raise PhotosError(
+                    f"{table}: expected one column {name}, got two ({name}, {other}) that differ, in row {row + 1} "
+                    f"'{one}' and '{another}'; rename or drop one of them"
+                )
+
+
 def _check_said(reading: Reading, table: Path, *, has_times: bool, has_boxes: bool) -> None:
     """Refuse what is said of columns that are not there."""
     if reading.date_order is not None and not has_times:
@@ -157,7 +177,7 @@ def _texts(source: pd.DataFrame, headings: Mapping[str, str | None]) -> tuple[pd
         if ours in ("site", "sequence", "split"):
             text = text.map(tidy, na_action="ignore").astype("str")
             for word, count in text[is_missing_word(text)].value_counts().items():
-                remarks.append(f"{theirs}: {count} cells of {word} are taken for empty ones")
+                remarks.append(f"{theirs}: {number_of(count, 'cell')} of {word} taken for empty")
             text = text.mask(is_missing_word(text) | (text == ""))
         columns[ours] = text
     return columns, remarks
@@ -168,12 +188,12 @@ def _check(columns: pd.DataFrame, table: Path) -> None:
     wrong = []
     pathless = columns.index[columns["path"].isna()]
     if len(pathless):
-        listed = ", ".join(str(row + 1) for row in pathless[:10])
-        wrong.append(f"{len(pathless)} rows name no photo: row {listed}{', …' if len(pathless) > 10 else ''}")
+        listed = ", ".join(str(row + 1) for row in pathless[:10]) + (", …" if len(pathless) > 10 else "")
+        wrong.append(f"no photo is named in {number_of(len(pathless), 'row')}: row {listed}")
     splits = columns["split"].dropna()
     strange = splits[~splits.str.lower().isin(SPLIT_NAMES)].value_counts()
     if len(strange):
-        listed = ", ".join(f"'{name}' ({count} rows)" for name, count in strange.head(10).items())
+        listed = ", ".join(f"'{name}' ({number_of(count, 'row')})" for name, count in strange.head(10).items())
         wrong.append(f"split: expected {', '.join(SPLIT_NAMES)} or nothing, got {listed}; rename or drop the column")
     if columns.empty:
         wrong.append("expected a row per photo, got none")

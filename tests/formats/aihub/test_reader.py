@@ -554,15 +554,15 @@ class TestRefused:
         packed = root / TRAINING / f"원천데이터/TS_01.고라니{suffix}"
         packed.parent.mkdir(parents=True)
         packed.touch()
-        with pytest.raises(PhotosError, match=f"got 0 photos and 1 label files .*{also}"):
+        with pytest.raises(PhotosError, match=f"got 0 photos and 1 label file .*{also}"):
             formats.read(root)
 
     def test_an_archive_of_one_part(self, ship, pack):
-        with pytest.raises(PhotosError, match="got 1 photos and 0 label files; give the folder that holds both"):
+        with pytest.raises(PhotosError, match="got 1 photo and 0 label files; give the folder that holds both"):
             formats.read(pack(ship() / PARTS[0]))
 
     def test_half_of_the_set(self, ship):
-        with pytest.raises(PhotosError, match="got 1 photos and 0 label files; give the folder that holds both"):
+        with pytest.raises(PhotosError, match="got 1 photo and 0 label files; give the folder that holds both"):
             formats.read(ship() / f"{TRAINING}/원천데이터")
 
 

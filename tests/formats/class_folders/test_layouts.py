@@ -172,7 +172,7 @@ class TestGiven:
             reader.read(draw("fox/1.jpg"), Reading(layout="split/class"))
 
     def test_no_photo_so_deep(self, draw):
-        with pytest.raises(PhotosError, match=r"/SITE/CLASS/photo.jpg, got 1 photos without a class folder"):
+        with pytest.raises(PhotosError, match=r"/SITE/CLASS/photo.jpg, got 1 photo without a class folder"):
             reader.read(draw("fox/1.jpg"), Reading(layout="site/class"))
 
 

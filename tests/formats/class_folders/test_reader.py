@@ -118,7 +118,7 @@ def test_names_that_are_not_utf8_become_rows_that_can_be_written(draw, rename_eu
 def test_only_names_that_are_not_utf8(draw, rename_euc_kr):
     root = draw("loose.jpg")
     rename_euc_kr(root / "loose.jpg", "노루.jpg")
-    with pytest.raises(PhotosError, match=r"got 1 photos without a class folder, such as \\xb3"):
+    with pytest.raises(PhotosError, match=r"got 1 photo without a class folder, such as \\xb3"):
         reader.read(root)
 
 
@@ -135,7 +135,7 @@ class TestRefused:
 
     @pytest.mark.parametrize(("path", "expected"), [("1.jpg", "/CLASS/photo"), ("train/1.jpg", "/train/CLASS/photo")])
     def test_photos_without_class_folders(self, draw, path, expected):
-        with pytest.raises(PhotosError, match=f"{expected}.jpg, got 1 photos without a class folder, such as {path}"):
+        with pytest.raises(PhotosError, match=f"{expected}.jpg, got 1 photo without a class folder, such as {path}"):
             reader.read(draw(path))
 
     def test_classes_beside_splits(self, draw):
@@ -216,7 +216,7 @@ class TestInArchives:
         ("names", "message"),
         [
             (["a.txt"], r"got none \(1 .txt\)"),
-            (["1.jpg"], "got 1 photos without a class folder, such as 1.jpg;"),
+            (["1.jpg"], "got 1 photo without a class folder, such as 1.jpg;"),
             (["a.zip"], r"such as a.zip \(unreadable: a zip in a zip is not opened\)"),
             (["train/fox/1.jpg", "fox/1.jpg"], "got both: train beside fox"),
         ],

@@ -101,6 +101,14 @@ def test_percent_is_asked_for(csv, draw):
         *[(names, "20,32,100,80") for names in ("bbox_x,bbox_y,width,height", "box x,box y,box w,box h")],
         *[(names, "70,72,100,80") for names in ("center x,center y,w,h", "cx,cy,w,h", "XCentre,YCentre,W,H")],
         *[(names, "0.35,0.45,0.5,0.5") for names in ("x_center,y_center,width,height", "xc,yc,w,h")],
+        *[(names, "20,32,120,112") for names in ("xtl,ytl,xbr,ybr", "x_left,y_top,x_right,y_bottom")],
+        *[(names, "20,32,120,112") for names in ("tl_x,tl_y,br_x,br_y", "startX,startY,endX,endY")],
+        *[(f"bbox_{a},bbox_{b},bbox_{c},bbox_{d}", "20,32,120,112") for a, b, c, d in (
+            ("left", "top", "right", "bottom"), ("x1", "y1", "x2", "y2"), ("xtl", "ytl", "xbr", "ybr"))],
+        ("x_top_left,y_top_left,x_bottom_right,y_bottom_right", "20,32,120,112"),
+        *[(names, "20,32,100,80") for names in ("bb_x,bb_y,bb_w,bb_h", "roi_x,roi_y,roi_width,roi_height")],
+        *[(names, "20,32,100,80") for names in ("rel_x,rel_y,rel_w,rel_h", "top_left_x,top_left_y,width,height")],
+        ("xtl,ytl,w,h", "20,32,100,80"),
         ("bbox1,bbox2,bbox3,bbox4", "0.1,0.2,0.5,0.5"),
         ("xmin,ymin,xmax,ymax", "0.1,0.2,0.6,0.7"),
         *[("bbox", f'"{box}"') for box in ("[20, 32, 100, 80]", "20,32,100,80", "(20.0, 32., 1e2, 80)")],
@@ -206,6 +214,18 @@ def test_the_whole_photo_is_a_box(csv, draw):
             "bbox_a,bbox_b",
             "no boxes were read from bbox_a, bbox_b: expected x, y, w, h or xmin, ymin, xmax, ymax",
         ),
+        *(
+            (
+                names,
+                f"no boxes were read from {names.replace(',', ', ')}: expected x, y, w, h or xmin, ymin, xmax, ymax",
+            )
+            for names in (
+                "x_a,y_a,x_b,y_b",
+                "animal_x,animal_y,animal_width,animal_height",
+                "px_left,px_top,px_right,px_bottom",
+                "BndBox",
+            )
+        ),
     ],
 )
 def test_columns_that_are_almost_boxes_are_said(csv, draw, headings, remark):
@@ -214,7 +234,7 @@ def test_columns_that_are_almost_boxes_are_said(csv, draw, headings, remark):
 
 
 def test_a_place_or_a_size_alone_is_none(csv, draw):
-    for headings in ("x,y", "width,height", "w,h", "lon,lat"):
+    for headings in ("x,y", "width,height", "w,h", "lon,lat", "sex,age", "utm_x,utm_y,width,height", "left,right"):
         assert reader.read(tabled(draw, csv, ["1,2"] * 2, headings)).remarks == ()
 
 

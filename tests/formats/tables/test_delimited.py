@@ -29,6 +29,12 @@ class TestSeparators:
     def test_each(self, written, separator):
         assert cells(written(TABLE.replace(",", separator))) == ROWS
 
+    def test_a_line_that_names_another_is_passed_over_and_said(self, written):
+        path = written(f"sep=;\n{TABLE}")
+        assert cells(path) == ROWS
+        assert delimited.read(path).remarks == [f"{path.name}: its line sep=; does not fit, read with commas"]
+        assert not delimited.read(written("sep=;\nfile\na.jpg\n")).remarks
+
     @pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;", "sep=;;"])
     def test_a_line_that_says_it(self, written, line):
         assert cells(written(f"{line}\r\n{TABLE.replace(',', ';')}")) == ROWS

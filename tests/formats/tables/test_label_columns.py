@@ -3,6 +3,7 @@ import pytest
 
 from fscl.errors import PhotosError
 from fscl.formats.tables import reader
+from fscl.formats.tables.label_columns import LabelColumns, read_labels
 
 HEADINGS = "filename,is_blank,class,order,family,genus,species,common_name,deployment_id,location"
 ROWS = [
@@ -130,3 +131,11 @@ def test_blank_is_a_label_like_others_where_nothing_else_says_so(read):
 def test_ranks_alone_are_no_labels(read):
     with pytest.raises(PhotosError, match="expected a column for label"):
         read("file,class,order,family\na.jpg,Mammalia,Carnivora,Felidae\n")
+
+
+def test_labels_that_differ_in_spaces_alone_are_one_and_that_is_said():
+    table = pd.DataFrame({"label": ["fox", "fox ", "roe  deer", "roe deer", "hare", "", None]})
+    read = read_labels(table, LabelColumns(["label"], [], None, [], in_ranks=False))
+    assert read.labels.tolist()[:5] == ["fox", "fox", "roe deer", "roe deer", "hare"]
+    said = "labels that differ in spaces or in the form of letters alone are one class: fox, roe deer"
+    assert read.remarks == [said]

@@ -88,9 +88,9 @@ class TestWordsForNothing:
             [None, "test", None],
         ]
         assert reader.read(table).remarks == (
-            "site: 2 cells of NA are taken for empty ones",
-            "sequence: 1 cells of null are taken for empty ones",
-            "split: 1 cells of - are taken for empty ones",
+            "site: 2 cells of NA taken for empty",
+            "sequence: 1 cell of null taken for empty",
+            "split: 1 cell of - taken for empty",
         )
 
     def test_in_columns_of_kind(self, tmp_path):
@@ -184,6 +184,18 @@ class TestPaths:
         assert reader.read(table).root == tmp_path.resolve()
         with pytest.raises(PhotosError, match=rf"expected files of this machine, got .*b\.jpg: {why}; "):
             reader.read(csv(f"file,label\n{path},fox\n"))
+
+    @pytest.mark.parametrize("start", ["file://", "file://localhost", "FILE:"])
+    def test_an_address_of_a_file_is_its_path(self, csv, tmp_path, start):
+        place = (tmp_path.resolve() / "red fox" / "a.jpg").as_posix().replace(" ", "%20")
+        table = csv(f"file,label\n{start}{place},fox\n")
+        assert (column(table, "path"), column(table, "problem")) == (["red fox/a.jpg"], [None])
+
+    @pytest.mark.skipif(os.name == "nt", reason="paths of Windows are files there")
+    def test_an_address_of_a_file_of_windows_is_one_of_windows(self, csv):
+        table = csv("file,label\na.jpg,fox\nfile:///C:/cams/b.jpg,fox\n")
+        assert column(table, "path") == ["a.jpg", "C:/cams/b.jpg"]
+        assert column(table, "problem") == [None, "unreadable: a path of Windows"]
 
     @pytest.mark.skipif(os.name == "nt", reason="a path of a network there")
     def test_two_slashes_begin_a_path(self, csv, tmp_path):
@@ -295,7 +307,7 @@ class TestRefused:
                 "0.jpg,fox\n1.jpg,hare\n",
                 r"its first row names a photo \(0\.jpg, fox\); add a row of headings, such as",
             ),
-            ("file,label\na.jpg,fox\n,hare\n", "1 rows name no photo: row 2"),
+            ("file,label\na.jpg,fox\n,hare\n", "no photo is named in 1 row: row 2"),
             ("file,label\n", "expected a row per photo, got none"),
             ("", "is empty; expected a header"),
             ("file,label\na.jpg,fox,1\nb.jpg,fox,1\n", r"more than the 2 fields of the header \(line 2, 3\)"),
@@ -309,9 +321,19 @@ class TestRefused:
         with pytest.raises(PhotosError, match=message):
             reader.read(csv(text))
 
+    @pytest.mark.parametrize("headings", ["file,label,label", "file,label,Label", "file,label,label.1"])
+    def test_a_column_that_is_there_twice(self, csv, headings):
+        one, other = headings.split(",")[1], "label.1" if headings.endswith(",label") else headings.split(",")[2]
+        said = (
+            rf"expected one column {one}, got two \({one}, {other}\) that differ, in row 2 'fox' and 'hare'; rename"
+        )
+        with pytest.raises(PhotosError, match=said):
+            reader.read(csv(f"{headings}\na.jpg,fox,fox\nb.jpg,fox,hare\n"))
+        assert column(csv(f"{headings}\na.jpg,fox,fox\nb.jpg,hare,hare\n"), "label") == ["fox", "hare"]
+
     def test_all_is_said_at_once(self, csv):
         with pytest.raises(
-            PhotosError, match=r"(?s)1 rows name no photo.*split: expected train.*got 'maybe' \(2 rows\)"
+            PhotosError, match=r"(?s)no photo is named in 1 row.*split: expected train.*got 'maybe' \(2 rows\)"
         ):
             reader.read(csv("file,label,split\na.jpg,fox,maybe\n,fox,maybe\n"))
 
