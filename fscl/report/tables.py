@@ -166,8 +166,9 @@ def choices_table(study: Study, pair: Pair) -> Table | None:
         ]
         sections += [Section(ratio_title(ratio, study.profile), tuple(rows))] if rows else []
     caption = (
-        "Balanced accuracy by epoch and by threshold. A threshold is chosen on the validation photos, if there are "
-        "at least 20 of each class. Below: minority recall | majority recall."
+        "Balanced accuracy by epoch and by threshold or bias. A threshold is chosen on the validation photos, if "
+        "there are at least 20 of each class; a bias of the classes is cross-fitted on the training photos of a "
+        "frozen backbone, if there are fewer. Below: minority recall | majority recall."
     )
     return Table(caption, "method", tuple(columns), tuple(sections))
 
