@@ -212,6 +212,15 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("fscl", "torch", "timm")} | {"python": platform.python_version()}
 
 
+def backbone_of(folder: Path) -> str:
+    """Return the name of a bundle's backbone, without opening its weights.
+
+    Raises:
+        BundleError: no bundle, or a damaged one.
+    """
+    return _record(folder).model.backbone
+
+
 def _record(folder: Path) -> Record:
     path = folder / RECORD
     if not path.is_file() and RunFolder(folder).settings.is_file():

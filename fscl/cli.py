@@ -81,7 +81,7 @@ def scan(
         show(f"{rows}, nothing was written; next: {shlex.join([*again(), '--out', 'photos.parquet'])}")
         return
     trainable = photos.usable["label"].nunique() > 1
-    advice = f"; next: fscl train {out} --method fscl --out runs/first" if trainable else ""
+    advice = f"; next: fscl train {out} --out runs/first" if trainable else ""
     show(f"{rows} written to {out}{advice}")
 
 
@@ -159,7 +159,7 @@ def train(
 
     Args:
         source: a manifest, or photos in any format; with --resume alone the folder of the run
-        method: a method of `fscl methods`, or a recipe file of your own
+        method: a method of `fscl methods`, or a recipe file of your own (that of --config, if it names one)
         out: folder of the run; needed with photos
         root: folder that the photos of a manifest or table are in now, if they have moved
         classes: those to tell apart, by label or by any name of the species (all)
@@ -170,7 +170,7 @@ def train(
         seed: of subset, initial weights and order
         resume: go on with an interrupted run; its folder knows photos and settings
         overwrite: drop what the folder holds
-        from_: an earlier run's folder to start from
+        from_: an earlier run's folder to start from, its backbone unless --backbone names another
     """
     from fscl.progress import TerminalProgress
     from fscl.run_folder import RunFolder

@@ -27,7 +27,8 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> Any:
 Whole = Parameter(converter=_whole)
 Jobs = Annotated[int | None, Whole, Parameter(validator=Number(gte=1))]
 Seed = Annotated[int, Whole, Parameter(validator=Number(gte=0, lt=2**63))]
-METHOD = "fscl"  # where none is given
+METHOD = "frozen_logistic"  # where none is given: the best that a laptop makes of photos in minutes
+OF_TRAINING = ("epochs", "steps", "batch_size", "learning_rate", "weight_decay", "layers", "weight", "keep")
 By = Literal["photo", "sequence", "site"]
 Gap = Annotated[float | None, Parameter(show_default=lambda _: _usual_gap())]
 
@@ -107,6 +108,17 @@ class Flags:
         from fscl import methods
 
         return self.laid_over(f"recipe '{method}'", methods.read(method), **more)
+
+    @property
+    def names_method(self) -> bool:
+        """Whether --config is a whole recipe, such as the config.toml of a run, that needs none below it."""
+        from fscl import methods
+
+        return self.config is not None and "method" in methods.read_toml(self.config)
+
+    def of_training(self) -> list[str]:
+        """Return the flags given that say how a model is trained step by step."""
+        return [f"--{name.replace('_', '-')}" for name in OF_TRAINING if getattr(self, name) is not None]
 
     def laid_over(self, origin: str, below: Mapping[str, Any], **more: Any) -> "Config":
         """Return the configuration that these flags, and `more` of them, make of settings from `origin`."""

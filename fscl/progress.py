@@ -1,7 +1,7 @@
 """What a person sees while a run trains: a bar on a terminal, a line now and then elsewhere."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -11,6 +11,8 @@ from fscl.printable import PlainConsole, printable
 
 LINE_SECONDS = 30.0  # between lines where there is no terminal
 WORTH_TELLING_SECONDS = 10.0  # of reading photos
+LONG_SECONDS = 3600.0
+LONGER = "; more than an hour: a smaller --image-size is quicker, and fewer photos of the common classes (--base)"
 ESTIMATE_STEPS = 20  # after which the length of a run is told
 WIDE_COLUMNS = 100  # of a terminal where a long bar leaves room
 DECODED = "photos decoded into the store"
@@ -30,6 +32,9 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Hear what the user should know, and need not act upon."""
 
+    def ahead(self, measure: Callable[[], str | None]) -> None:
+        """Hear, before the first step, how long it will all take, if `measure` is called; it takes a moment."""
+
 
 class Silent:
     """A listener that keeps quiet."""
@@ -43,6 +48,9 @@ class Silent:
     def note(self, text: str) -> None:
         """Say nothing."""
 
+    def ahead(self, measure: Callable[[], str | None]) -> None:
+        """Ask nothing."""
+
 
 class NotesOnce:
     """Passes on to a listener, the notes only that are not among those of earlier runs.
@@ -55,6 +63,7 @@ class NotesOnce:
     def __init__(self, listener: Listener, noted: set[str]) -> None:
         self.advance = listener.advance
         self.prepare = listener.prepare
+        self.ahead = Silent().ahead
         self._note = listener.note
         self._noted = noted
 
@@ -122,8 +131,15 @@ class TerminalProgress:
             self._told = True
             rate = (done - self._first_photos) / max(time.monotonic() - self._photos_time, 1e-9)
             if (left := (photos - done) / rate) > WORTH_TELLING_SECONDS:
-                self.note(f"{self.title}: about {duration(left)} to read {photos:,} photos, at {rate:.0f} photos/s")
+                long = LONGER if left > LONG_SECONDS else ""
+                told = f"about {duration(left)} to read {photos - done:,} photos, at {rate:.0f} photos/s{long}"
+                self.note(f"{self.title}: {told}")
         self.show(done, photos, what, unit="photo")
+
+    def ahead(self, measure: Callable[[], str | None]) -> None:
+        """Measure it, and print what there is to say."""
+        if (told := measure()) is not None:
+            self.note(f"{self.title}: {told}")
 
     def note(self, text: str) -> None:
         """Print it."""

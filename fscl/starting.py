@@ -1,21 +1,32 @@
 """What a run or study starts with: photos as they are given, or those that the folder of a run holds."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fscl.bundle import backbone_of
 from fscl.config import Config
 from fscl.errors import ConfigurationError
 from fscl.experiments.grid import STUDY_RATIOS
 from fscl.experiments.run import compare, pairs_of
 from fscl.flags import METHOD, Flags
+from fscl.formats import check_there
 from fscl.formats.reading import Reading
 from fscl.manifest.table import Manifest
+from fscl.printable import printable
 from fscl.run_folder import RunFolder
 from fscl.scanning.class_names import ClassNames
 from fscl.scanning.opening import open_photos, say_untimed
 from fscl.training.run import begun_run
+from fscl.training.start import check_start
 from fscl.training.subset import Subset
+
+WHY = (
+    "pretrained weights as they are, and a head fitted to their features. It takes minutes, and with few photos it "
+    "is far better than training from scratch. The study's method: --method fscl; all of them: fscl methods"
+)
 
 
 def run_to_go_on_with(source: Path | None, out: Path | None, *, resume: bool, overwrite: bool) -> Path | None:
@@ -58,10 +69,36 @@ def config_and_photos(
         settings, chosen = begun_run(RunFolder(begun), root=root)
         return flags.laid_over(str(RunFolder(begun).settings), settings, **more), chosen
     assert source is not None, "a new run has photos"
-    config = flags.resolve(method or METHOD, **more)
+    check_there(source)
+    if more.get("bundle") and flags.backbone is None:
+        flags = replace(flags, backbone=backbone_of(Path(more["bundle"])))
+    config = _of_new_run(flags, method, **more)
+    check_start(config.model)
     photos = open_photos(source, Reading(root=root))
     say_untimed(photos, source, config.split.by)
     return ClassNames(photos.usable["label"]).configured(config), photos
+
+
+def _of_new_run(flags: Flags, method: str | None, **more: Any) -> Config:
+    """Return the configuration of a run; where nothing names its method, that is `METHOD`, and stderr says why."""
+    if method is None and flags.names_method:
+        return flags.laid_over("", {}, **more)
+    given = flags.of_training()
+    if method is None and given:
+        raise ConfigurationError(
+            f"without --method nothing is trained step by step, so that {given[0]} would change nothing: leave it "
+            "out, or give a method, e.g. --method fscl, the study's, from scratch, or --method adapter, on "
+            "pretrained features"
+        )
+    config = flags.resolve(method or METHOD, **more)
+    if not config.stage and given:
+        raise ConfigurationError(
+            f"{given[0]} changes nothing of '{config.method.name}', whose head is fitted at once, without steps: "
+            "leave it out, or give a --method that trains step by step, e.g. adapter or fscl"
+        )
+    if method is None:
+        print(printable(f"no --method given, so {config.method.name}: {WHY}"), file=sys.stderr)
+    return config
 
 
 def run_study(

@@ -11,7 +11,7 @@ from fscl.printable import printable, show
 
 
 def demo(*, out: Path = Path("runs/demo"), seed: Seed = 0, jobs: Jobs = None, overwrite: bool = False) -> None:
-    """Draw wildlife photos, train the study's four methods on them and write the report. No data needed.
+    """Draw wildlife photos, train the study's methods and a pretrained one on them, write the report. No data needed.
 
     Args:
         out: folder for the photos, the runs and the report

@@ -23,6 +23,7 @@ from fscl.flags import Flags, ReadingFlags
 from fscl.manifest.table import Manifest
 
 QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
+SCRATCH = ["--method", "fscl", *QUICK]
 
 
 @pytest.mark.slow
@@ -34,7 +35,7 @@ def test_from_photos_to_report(fscl, class_folders, tmp_path):
     assert code == 0
     assert re.search(r"hare\s*│?\s*2\d", out)
     assert "largest : smallest class = 2" in out
-    code, out, _ = fscl("train", "photos.parquet", "--out", "runs/x", "--minority", "deer", *QUICK)
+    code, out, _ = fscl("train", "photos.parquet", "--out", "runs/x", "--minority", "deer", *SCRATCH)
     assert code == 0
     assert "next: fscl evaluate runs/x" in out
     code, out, _ = fscl("evaluate", "runs/x")
@@ -134,7 +135,7 @@ def test_photos_are_scanned_on_the_fly_and_unreadable_ones_are_no_end(fscl, clas
     copytree(class_folders, tmp_path / "mine")
     (tmp_path / "mine/deer/zero.jpg").touch()
     (tmp_path / "mine/deer/Thumbs.db").write_bytes(b"x")
-    code, out, err = fscl("train", "mine", "--out", "runs/x", "--by", "photo", *QUICK)
+    code, out, err = fscl("train", "mine", "--out", "runs/x", "--by", "photo", *SCRATCH)
     assert code == 0, err
     code, out, _ = fscl("scan", "mine", "--out", "m.parquet")
     assert "zero.jpg" in out
@@ -148,7 +149,7 @@ def test_photos_may_stay_in_a_zip_and_species_have_any_name(fscl, class_folders,
         for photo in class_folders.glob("*/*.jpg"):
             packed.write(photo, f"photos/{folders[photo.parent.name]}/{photo.name}")
     named = ["--classes", "멧돼지,water_deer", "--minority", "Hydropotes inermis"]
-    code, out, err = fscl("train", "mine.zip", "--out", "runs/x", *named, *QUICK)
+    code, out, err = fscl("train", "mine.zip", "--out", "runs/x", *named, *SCRATCH)
     assert code == 0, err
     assert "training photos: wild_boar 42, 고라니 21" in out
     settings = tomllib.loads((tmp_path / "runs/x/config.toml").read_text(encoding="utf-8"))
@@ -171,10 +172,10 @@ def test_what_a_split_does_unasked_is_said(fscl, photos, tmp_path):
     said = "the photos have a validation but no test split: their 40 validation photos are the test"
     _, out, _ = fscl("split", "photos.parquet", "--out", "divided.parquet")
     assert said in out
-    _, out, err = fscl("train", "photos.parquet", "--out", "run", *QUICK)
+    _, out, err = fscl("train", "photos.parquet", "--out", "run", *SCRATCH)
     assert said in err
     assert said not in out
-    _, out, err = fscl("train", "divided.parquet", "--out", "other", *QUICK)
+    _, out, err = fscl("train", "divided.parquet", "--out", "other", *SCRATCH)
     assert said not in out + err
 
 
@@ -204,7 +205,7 @@ NO_TIME = "121 photos have no time and no sequence: bursts among such photos may
 @pytest.mark.slow
 def test_what_is_wrong_with_photos_is_said_by_each_command_that_scans_them(fscl, stained):
     names = ["--classes", "boar", "deer", "--by", "photo"]
-    code, _, err = fscl("train", "mine", "--out", "runs/x", *names, *QUICK)
+    code, _, err = fscl("train", "mine", "--out", "runs/x", *names, *SCRATCH)
     assert (code, err.splitlines()[:7]) == (0, [*WRONG, NO_TIME])
     code, out, err = fscl("split", "mine", "--out", "split.parquet")
     assert (code, err.splitlines()) == (0, WRONG)
@@ -220,11 +221,11 @@ def test_of_a_manifest_the_rows_that_cannot_be_used_are_said(fscl, stained):
     code, _, err = fscl("scan", "mine", "--out", "photos.parquet")
     assert (code, err) == (0, "")
     said = ["photos.parquet, in short (fscl scan photos.parquet shows all):", *WRONG[1:3]]
-    code, _, err = fscl("train", "photos.parquet", "--classes", "boar", "deer", "--out", "runs/x", *QUICK)
+    code, _, err = fscl("train", "photos.parquet", "--classes", "boar", "deer", "--out", "runs/x", *SCRATCH)
     assert (code, err.splitlines()[:4]) == (0, [*said, NO_TIME])
     code, _, err = fscl("split", "photos.parquet", "--out", "split.parquet")
     assert err.splitlines() == said
-    code, _, err = fscl("train", "split.parquet", "--classes", "boar", "deer", "--out", "runs/y", *QUICK)
+    code, _, err = fscl("train", "split.parquet", "--classes", "boar", "deer", "--out", "runs/y", *SCRATCH)
     assert err.splitlines()[1] == said[1]
     assert NO_TIME not in err
 
@@ -238,7 +239,7 @@ def test_sites_from_folders_and_bursts_from_times(fscl, tmp_path):
             target = tmp_path / "mine" / site / label / f"{number}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (12, 8), (9 * number, 99, 50 * int(site[3]))).save(target, exif=exif, quality=100)
-    code, _, err = fscl("train", "mine", "--out", "runs/x", *QUICK)
+    code, _, err = fscl("train", "mine", "--out", "runs/x", *SCRATCH)
     assert code == 2
     assert "--layout site/class: classes such as fox, hare, at the sites cam1, cam2, cam3" in err
     code, out, _ = fscl("scan", "mine", "--layout", "site/class", "--out", "photos.parquet")
@@ -322,7 +323,10 @@ BAD = {
     ),
     "missing TOML": (["train", "{photos}", "--config", "none.toml", "--out", "x"], "none.toml: no such file"),
     "unknown method": (["train", "{photos}", "--method", "fcsl", "--out", "x"], "did you mean 'fscl'"),
-    "unknown backbone": (["train", "{photos}", "--backbone", "resnet81", "--out", "x"], "unknown backbone"),
+    "unknown backbone": (
+        ["train", "{photos}", "--method", "fscl", "--backbone", "resnet81", "--out", "x"],
+        "unknown backbone",
+    ),
     "weight without a term": (
         ["train", "{photos}", "--method", "baseline", "--weight", "2", "--out", "x"],
         "without 'feature_similarity'",
@@ -398,7 +402,7 @@ def test_a_full_disk_keeps_what_was_done(fscl, photos, monkeypatch, tmp_path):
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("file names of handles are known on Linux only")
     (tmp_path / "often.toml").write_text("[training]\ncheckpoint_seconds = 0\n")
-    command = ["train", "photos.parquet", "--out", "runs/x", "--config", "often.toml", *QUICK]
+    command = ["train", "photos.parquet", "--out", "runs/x", "--config", "often.toml", *SCRATCH]
     monkeypatch.setattr(os, "fsync", fsync)
     code, _, err = fscl(*command)
     assert code == 2
@@ -435,8 +439,8 @@ COMPARE = ["compare", "photos", "--minority", "deer", "--methods", "baseline", *
 WITH_FILE_IN_THE_WAY = {
     "scan": ["scan", "photos", "--out", "file/photos.parquet"],
     "split": ["split", "photos", "--out", "file/below/photos.parquet"],
-    "train": ["train", "photos", *QUICK, "--out", "file"],
-    "train below": ["train", "photos", *QUICK, "--out", "file/run"],
+    "train": ["train", "photos", *SCRATCH, "--out", "file"],
+    "train below": ["train", "photos", *SCRATCH, "--out", "file/run"],
     "compare": [*COMPARE, "--out", "file"],
     "compare anew": [*COMPARE, "--out", "file", "--overwrite"],
     "compare below": [*COMPARE, "--out", "file/study"],
@@ -529,13 +533,13 @@ def test_the_demo_writes_its_page(fscl, monkeypatch, tmp_path):
     assert "report: runs/demo/report.html" in out
     assert "generated photos" in (tmp_path / "runs/demo/report.html").read_text()
     cells = [json.loads(p.read_text()) for p in (tmp_path / "runs/demo/cells").glob("*.json")]
-    assert [cell["status"] for cell in cells] == ["done"] * 4
+    assert [cell["status"] for cell in cells] == ["done"] * 5
     code, out, err = fscl("demo", "--jobs", "1")  # all is there already
     assert code == 0, err
 
 
 def test_a_run_on_a_long_tail(fscl, class_folders, tmp_path):
-    code, out, err = fscl("train", class_folders, "--imbalance", "5", "--out", "run", *QUICK)
+    code, out, err = fscl("train", class_folders, "--imbalance", "5", "--out", "run", *SCRATCH)
     assert code == 0, err
     assert "training photos: boar 42, deer 18, hare 8\n" in out
 
@@ -566,12 +570,12 @@ ENDS = {
         "photos.parquet is unchanged",
     ),
     "train, before": (
-        ["train", "photos.parquet", "--out", "run", *QUICK],
+        ["train", "photos.parquet", "--out", "run", *SCRATCH],
         "fscl.training.loop.subset",
         "nothing was written: the same command starts again",
     ),
     "train, first step": (
-        ["train", "photos.parquet", "--out", "run", *QUICK],
+        ["train", "photos.parquet", "--out", "run", *SCRATCH],
         "fscl.training.optimization.Optimization.step",
         "no step is saved yet; go on with: fscl train --resume run",
     ),
@@ -647,7 +651,7 @@ def test_ctrl_c_in_a_run_names_the_step_that_is_saved(fscl, photos, monkeypatch)
         return step(self, drawn)
 
     monkeypatch.setattr(Optimization, "step", press)
-    code, _, err = fscl("train", "photos.parquet", "--out", "run", *QUICK)
+    code, _, err = fscl("train", "photos.parquet", "--out", "run", *SCRATCH)
     assert code == 130
     assert err.splitlines()[-1] == (
         "fscl: stopped after step 2 of 2; what was done is kept: a checkpoint of step 2; "
@@ -685,8 +689,8 @@ LONGER = ["--steps", "4", *QUICK[2:]]
 @pytest.mark.parametrize(
     "settings",
     [
-        ["--ratio", "1", "--minority", "deer"],
-        ["--imbalance", "4", "--seed", "3"],
+        ["--method", "fscl", "--ratio", "1", "--minority", "deer"],
+        ["--method", "fscl", "--imbalance", "4", "--seed", "3"],
         ["--method", "mine.toml", "--by", "photo"],
     ],
 )
@@ -798,7 +802,7 @@ def test_a_run_remembers_where_parts_of_its_own_are(fscl, class_folders, monkeyp
 
 def test_a_run_whose_photos_are_gone_asks_for_their_root(fscl, class_folders, monkeypatch, tmp_path):
     copytree(class_folders, tmp_path / "photos")
-    interrupted(fscl, monkeypatch, "photos", "--out", "run", *LONGER)
+    interrupted(fscl, monkeypatch, "photos", "--method", "fscl", "--out", "run", *LONGER)
     (tmp_path / "photos").rename(tmp_path / "moved")
     code, _, err = fscl("train", "--resume", "run")
     assert code == 2
@@ -832,7 +836,7 @@ NOT_BEGUN = {
 
 def test_what_cannot_go_on_says_what_to_do(fscl, class_folders, monkeypatch, tmp_path):
     Path("empty").mkdir()
-    interrupted(fscl, monkeypatch, class_folders, "--out", "run", *LONGER)
+    interrupted(fscl, monkeypatch, class_folders, "--method", "fscl", "--out", "run", *LONGER)
     copytree("run", "older")
     said = json.loads(Path("older/photos.json").read_text())
     Path("older/photos.json").write_text(json.dumps({k: v for k, v in said.items() if k != "minority"}))
@@ -858,7 +862,7 @@ def test_a_summary_that_is_interrupted_does_not_undo_the_manifest(fscl, monkeypa
     [
         ["scan", "{photos}", "--out", "/proc/self/x/m.parquet"],
         ["split", "photos.parquet", "--out", "/proc/self/x/m.parquet"],
-        ["train", "photos.parquet", "--out", "/proc/self/x", *QUICK],
+        ["train", "photos.parquet", "--out", "/proc/self/x", *SCRATCH],
         ["compare", "photos.parquet", "--out", "/proc/self/x", "--fine", "boar:deer", "--ratios", "1", *QUICK],
     ],
 )
@@ -922,7 +926,7 @@ def test_published_weights_that_are_not_installed_are_named_before_anything_is_t
 
     monkeypatch.setattr("fscl.published.distribution", none)
     photos.write(Path("photos.parquet"))
-    own = [*QUICK[:4], *QUICK[6:], "--weights", "lite0", "--out", "x"]
+    own = ["--out", "x"] if command == "train" else [*QUICK[:4], *QUICK[6:], "--weights", "lite0", "--out", "x"]
     rare = ["--minority", "deer"] if command == "compare" else []
     code, out, err = fscl(command, "photos.parquet", *own, *rare)
     assert code == 2
@@ -936,7 +940,7 @@ def test_a_strange_flag_is_a_clear_error(fscl, photos, name):
     photos.write(Path("photos.parquet"))
     Path("folder.toml").mkdir()
     words, message = STRANGE[name]
-    own = [word for pair in zip(QUICK[::2], QUICK[1::2], strict=True) if pair[0] not in words for word in pair]
+    own = [word for pair in zip(SCRATCH[::2], SCRATCH[1::2], strict=True) if pair[0] not in words for word in pair]
     code, out, err = fscl("train", "photos.parquet", "--out", "x", *own, *words)
     assert code == 2
     assert message in re.sub(r"\s*│\s*|\s+", " ", err)
@@ -970,7 +974,7 @@ def test_names_that_steer_terminals_are_shown_and_do_nothing(fscl, class_folders
         copytree(class_folders / name, tmp_path / "mine" / label)
     (tmp_path / "mine/bell\x07/\x1b[2J.jpg").write_bytes(b"no photo")
     said = [fscl("scan", "mine", "--out", "m.parquet"), fscl("split", "m.parquet")]
-    said += [fscl("train", "m.parquet", "--out", "run", *QUICK), fscl("evaluate", "run")]
+    said += [fscl("train", "m.parquet", "--out", "run", *SCRATCH), fscl("evaluate", "run")]
     study = ["--out", "study", "--ratios", "0.5", "--methods", "baseline", "--jobs", "1", "--title", "\x1b[1mmine"]
     study += ["--minority", "bell\x07"]
     said += [

@@ -11,6 +11,7 @@ from fscl.manifest.table import Manifest
 pytestmark = pytest.mark.slow
 
 QUICK = ["--steps", "2", "--image-size", "32", "--backbone", "test_resnet", "--batch-size", "16", "--workers", "0"]
+SCRATCH = ["--method", "fscl", *QUICK]
 PAIR = ["--fine", "boar:deer", "--ratios", "1", "--jobs", "1"]
 
 
@@ -31,7 +32,7 @@ def stopped(fscl, monkeypatch):
 
         with monkeypatch.context() as patched:
             patched.setattr(loop.MetricsLog, "epoch", _interrupt)
-            code, _, err = fscl("train", "mine/photos.parquet", "--out", out, *QUICK)
+            code, _, err = fscl("train", "mine/photos.parquet", "--out", out, *SCRATCH)
         assert code == 130, err
 
     return train
@@ -44,7 +45,7 @@ def _interrupt(*_):
 def test_manifest_photos_and_run_move_together_and_training_goes_on(fscl, mine, stopped):
     stopped("mine/run")
     shutil.move("mine", "elsewhere")
-    code, _, err = fscl("train", "elsewhere/photos.parquet", "--out", "elsewhere/run", "--resume", *QUICK)
+    code, _, err = fscl("train", "elsewhere/photos.parquet", "--out", "elsewhere/run", "--resume", *SCRATCH)
     assert code == 0, err
     code, out, err = fscl("evaluate", "elsewhere/run")
     assert (code, "deer" in out) == (0, True), err
@@ -56,7 +57,7 @@ def test_photos_that_moved_alone_are_named_by_root_in_each_command(fscl, mine, s
     commands = {
         "scan": ["scan", "mine/photos.parquet", "--out", "new.parquet"],
         "split": ["split", "mine/photos.parquet", "--out", "split.parquet"],
-        "train": ["train", "mine/photos.parquet", "--out", "run", "--resume", *QUICK],
+        "train": ["train", "mine/photos.parquet", "--out", "run", "--resume", *SCRATCH],
         "compare": ["compare", "mine/photos.parquet", *PAIR, "--methods", "baseline", "--out", "study", *QUICK],
     }
     for words in commands.values():
@@ -81,7 +82,7 @@ def test_photos_that_moved_alone_are_named_by_root_in_each_command(fscl, mine, s
 
 
 def test_a_root_without_the_photos_is_an_error(fscl, mine):
-    code, _, err = fscl("train", "mine/photos.parquet", "--out", "run", "--root", "mine", *QUICK)
+    code, _, err = fscl("train", "mine/photos.parquet", "--out", "run", "--root", "mine", *SCRATCH)
     assert code == 2
     assert (
         "expected its photos in mine (--root), which has none of them; give the folder that holds boar/000.jpg" in err

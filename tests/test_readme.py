@@ -43,7 +43,7 @@ def test_commands_and_python_run(photos_folder, monkeypatch, capsys):
     monkeypatch.chdir(photos_folder)
     ran = []
     for words in commands():
-        quick = QUICK if words[1] in ("train", "compare") else []
+        quick = {"train": ["--image-size", "32", "--workers", "0"], "compare": QUICK}.get(words[1], [])
         few = ["--jobs", "1", "--ratios", "1", "--methods", "fscl"] if words[1] == "compare" else []
         monkeypatch.setattr(sys, "argv", [*words, *quick, *few])
         main()

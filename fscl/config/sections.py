@@ -150,7 +150,7 @@ class Model(Section):
         if package is not None and self.backbone != package.backbone:
             raise ValueError(
                 f"weights '{self.weights}' are of backbone '{package.backbone}', got '{self.backbone}': leave the "
-                "backbone out, or give a file of its own weights in place of the name"
+                "backbone out, or give weights of its own, a file or --pretrained; from scratch: --method fscl"
             )
         return self
 

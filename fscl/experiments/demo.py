@@ -1,9 +1,9 @@
-"""The main job without any data: drawn wildlife, the study's four methods, a report."""
+"""The main job without any data: drawn wildlife, the study's four methods and pretrained features, a report."""
 
 from pathlib import Path
 
 from fscl import methods
-from fscl.config import resolve, settings
+from fscl.config import Config, resolve, settings
 from fscl.experiments.grid import ClassSet
 from fscl.experiments.ledger import DRAWN_PHOTOS, Ledger
 from fscl.experiments.run import compare
@@ -14,10 +14,11 @@ PHOTOS_PER_SPECIES = 540
 MINORITY = "roe_deer"
 BASE, RATIO = 400, 0.05
 STEPS, IMAGE_SIZE = 120, 48
+PRETRAINED, PRETRAINED_SIZE = "frozen_logistic", 128  # what fscl train does where nothing is said
 
 
 def run_demo(out: Path, *, seed: int = 0, jobs: int | None = None, overwrite: bool = False) -> Path:
-    """Draw photos of three species, make one rare, train the four methods; return the study folder.
+    """Draw photos of three species, make one rare, train the methods; return the study folder.
 
     Args:
         out: the folder: photos under `photos`, then as in docs/schema.md.
@@ -36,8 +37,8 @@ def run_demo(out: Path, *, seed: int = 0, jobs: int | None = None, overwrite: bo
     else:
         photos = generate(folder, counts=dict.fromkeys(SPECIES, PHOTOS_PER_SPECIES), seed=seed)
         photos.write(manifest)
-    flags = settings({"steps": STEPS, "image_size": IMAGE_SIZE, "val_fraction": 0.1})
-    configs = {name: resolve([(name, methods.read(name)), ("demo", flags)]) for name in methods.STUDY}
+    configs = {name: _config(name, steps=STEPS, image_size=IMAGE_SIZE) for name in methods.STUDY}
+    configs[PRETRAINED] = _config(PRETRAINED, image_size=PRETRAINED_SIZE)
     return compare(
         photos,
         configs,
@@ -51,3 +52,7 @@ def run_demo(out: Path, *, seed: int = 0, jobs: int | None = None, overwrite: bo
         overwrite=overwrite,
         command="fscl demo",
     )
+
+
+def _config(method: str, **flags: int) -> Config:
+    return resolve([(method, methods.read(method)), ("demo", settings({"val_fraction": 0.1, **flags}))])

@@ -31,6 +31,7 @@ from fscl.runtime import Runtime
 from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
+from fscl.training.estimate import estimate
 from fscl.training.frozen import feature_store, fit_head, with_bias
 from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
@@ -93,6 +94,8 @@ def fit(
         if not folder.finished:
             for note in filter(None, [start_note(bundle), *plan.cautions()]):
                 listener.note(note)
+            if not folder.checkpoint.exists():
+                listener.ahead(partial(estimate, config, bundle, plan))
             store = store or _own_store(config, bundle, plan, photos, folder, listener)
             start = deepcopy(bundle) if config.frozen else bundle
             if not folder.checkpoint.exists():

@@ -252,7 +252,7 @@ def _names(rng: random.Random, folder: Path) -> Attack:
             shutil.copy(folder / "photos/boar" / f"{n}.jpg", folder / "mine" / name / f"{n}{rng.choice(NAMES)}.jpg")
     compare = ["compare", "mine", "--out", "study", "--methods", "baseline", "--ratios", "0.5", *FLAGS]
     commands = [["scan", "mine", "--out", "x.parquet"], ["split", "mine", "--out", "x.parquet"], compare]
-    commands += [["train", "mine", "--out", "run", *FLAGS[:2], *FLAGS[4:]]]
+    commands += [["train", "mine", "--method", "fscl", "--out", "run", *FLAGS[:2], *FLAGS[4:]]]
     return Attack(rng.choices(commands, (4, 3, 1, 2))[0])
 
 

@@ -26,7 +26,7 @@ FLAGS = [
     "1",
     *(word for k, v in QUICK.items() for word in (f"--{k.replace('_', '-')}", str(v))),
 ]
-TRAIN = ["train", "photos.parquet", "--out", "new", *FLAGS[:2], *FLAGS[4:]]
+TRAIN = ["train", "photos.parquet", "--method", "fscl", "--out", "new", *FLAGS[:2], *FLAGS[4:]]
 RESUME = [
     "train",
     "photos.parquet",
