@@ -9,6 +9,7 @@ from fscl import archives
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean, shown
 from fscl.formats import coco, json_document, manifest_file, megadetector
 from fscl.formats.aihub import reader as aihub
+from fscl.formats.camtrap_dp import reader as camtrap_dp
 from fscl.formats.class_folders import reader as class_folders
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.tables import reader as tables
@@ -49,6 +50,12 @@ FORMATS = {
         recognises=aihub.recognises,
         read=aihub.read,
         options=("box_frame", "zip_encoding"),
+    ),
+    "camtrap_dp": Format(
+        title="Camtrap DP",
+        recognises=camtrap_dp.recognises,
+        read=camtrap_dp.read,
+        options=("root", "box_frame", "blanks"),
     ),
     "megadetector": Format(
         title="results of MegaDetector",

@@ -16,14 +16,12 @@ from fscl.formats import boxes, json_document
 from fscl.formats.blanks import BLANK
 from fscl.formats.json_document import Record
 from fscl.formats.reading import NOTHING_SAID, Reading
-from fscl.formats.records import Drawn, manifest_of, scalars, unreadable
+from fscl.formats.records import OF_SEQUENCE, Drawn, manifest_of, of_one_photo, scalars, unreadable
 from fscl.manifest import reasons
 from fscl.manifest.table import Manifest
 from fscl.printable import number_of
 
 CORRUPT = "unreadable: the source calls it corrupt"
-OF_SEQUENCE = "the label is that of its sequence"
-UNBOXED = "no box, beside others of its photo with one"
 EMPTY = 0  # the category of photos without an animal, where the file does not name it
 
 
@@ -186,35 +184,24 @@ def _of_image(image: _Image, place: int) -> Record:
 
 
 def _of_annotations(said: list[_Shown], image: _Image) -> list[Record]:
-    """What the annotations of a photo say; one that repeats another without a box is none."""
-    boxed = any(each.annotation and (each.annotation.bbox or each.annotation.bbox_relative) for each in said)
-    seen: set[str | None] = set()
+    """What the annotations of a photo say."""
     rows: list[Record] = []
     for annotation, label, problem in said:
         if annotation is None:
             rows.append({"problem": problem})
             continue
         drawn = _drawn(annotation, image)
-        if drawn is None and label in seen:
-            continue
-        if drawn is None:
-            seen.add(label)
-        of_sequence = annotation.sequence_level_annotation and not isinstance(drawn, Drawn)
-        problems = [
-            problem,
-            drawn if isinstance(drawn, str) else None,
-            UNBOXED if boxed and drawn is None else None,
-        ]
+        of_sequence = annotation.sequence_level_annotation and drawn is None
         rows.append(
             {
                 "label": label,
-                "drawn": drawn if isinstance(drawn, Drawn) else None,
-                "problem": reasons.joined(problems),
+                "drawn": drawn,
+                "problem": problem,
                 "note": OF_SEQUENCE if of_sequence else None,
                 **scalars(annotation.model_extra or {}, "coco_annotation_"),
             }
         )
-    return rows
+    return of_one_photo(rows)
 
 
 def _drawn(annotation: _Annotation, image: _Image) -> Drawn | str | None:

@@ -28,12 +28,7 @@ def keys_of(source: Path) -> Mapping[str, frozenset[str]]:
     >>> {key: sorted(inner) for key, inner in keys_of(source).items()}
     {'info': [], 'images': ['file_name', 'id']}
     """
-    try:
-        with archives.open_binary(source) as file:
-            head = file.read(HEAD_BYTES)
-    except (OSError, archives.ArchiveError):
-        return {}
-    text = head.decode(json.detect_encoding(head), errors="replace").lstrip("\ufeff \t\r\n")
+    text = head_of(source)
     if not text.startswith("{"):
         return {}
     keys: dict[str, set[str]] = defaultdict(set)
@@ -49,6 +44,16 @@ def keys_of(source: Path) -> Mapping[str, frozenset[str]]:
         elif token[2] and depth == 3:
             keys[outer].add(token[1])
     return {key: frozenset(inner) for key, inner in keys.items()}
+
+
+def head_of(source: Path) -> str:
+    """Return how a file of text begins, up to 64 KiB of it; nothing of one that cannot be read."""
+    try:
+        with archives.open_binary(source) as file:
+            head = file.read(HEAD_BYTES)
+    except (OSError, archives.ArchiveError):
+        return ""
+    return head.decode(json.detect_encoding(head), errors="replace").lstrip("\ufeff \t\r\n")
 
 
 def load(source: Path) -> Record:

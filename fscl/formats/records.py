@@ -23,6 +23,8 @@ from fscl.manifest.table import BOX, Manifest
 
 OURS = ["path", "label", "site", "sequence", "time", "problem", "note"]
 FRAMES: tuple[boxes.Frame, ...] = ("stored", "upright")
+OF_SEQUENCE = "the label is that of its sequence"
+UNBOXED = "no box, beside others of its photo with one"
 SAME_SHAPE = (
     0.02  # by which the shape of a photo may differ from the one that its record says: sides are whole pixels
 )
@@ -51,6 +53,32 @@ def unreadable(error: ValidationError, where: str) -> str:
 def scalars(record: Mapping[str, Any], prefix: str) -> Record:
     """Return the texts and numbers of a record as columns of their own."""
     return {f"{prefix}{key}": value for key, value in record.items() if isinstance(value, str | int | float)}
+
+
+def of_one_photo(said: Iterable[Record]) -> list[Record]:
+    """Return what the records of a photo say, without those that repeat another and have no box.
+
+    Args:
+        said: of any of `label`, `problem` and `drawn`, which is a `Drawn`, or why a box is none.
+
+    >>> of_one_photo([{"label": "fox"}, {"label": "fox"}, {"label": "fox", "drawn": "box without area"}])
+    [{'label': 'fox', 'problem': 'no box, beside others of its photo with one'}, \
+{'label': 'fox', 'drawn': None, 'problem': 'box without area'}]
+    """
+    given = list(said)
+    boxed = any(each.get("drawn") is not None for each in given)
+    rows: list[Record] = []
+    seen: set[object] = set()
+    for each in given:
+        drawn, label = each.get("drawn"), each.get("label")
+        if isinstance(drawn, str):
+            rows.append(each | {"drawn": None, "problem": reasons.joined([each.get("problem"), drawn])})
+        elif drawn is not None or each.get("problem") is not None:
+            rows.append(each)
+        elif label not in seen:
+            seen.add(label)
+            rows.append(each | ({"problem": UNBOXED} if boxed else {}))
+    return rows
 
 
 def manifest_of(
@@ -90,8 +118,10 @@ def manifest_of(
         **{name: _tidy(columns[name]) for name in ("label", "site", "sequence")},
         datetime=times.times,
         note=reasons.added(columns["note"].astype("str"), times.notes),
-        problem=reasons.added(columns["problem"].astype("str"), placed.problems),
+        problem=reasons.added(placed.problems, columns["problem"].astype("str")),
     ).drop(columns="time")
+    if "drawn" in columns:
+        columns["drawn"] = columns["drawn"].where(placed.problems.isna())
     nothing = is_missing_word(columns["label"]) & ~columns["label"].isin(reading.labels)
     none = ("no label (" + columns["label"] + ")").where(nothing)
     columns = columns.assign(
