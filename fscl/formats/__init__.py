@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fscl import archives
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean, shown
-from fscl.formats import coco, json_document, manifest_file, megadetector
+from fscl.formats import coco, json_document, manifest_file, megadetector, speciesnet
 from fscl.formats.aihub import reader as aihub
 from fscl.formats.camtrap_dp import reader as camtrap_dp
 from fscl.formats.class_folders import reader as class_folders
@@ -61,6 +61,12 @@ FORMATS = {
         title="results of MegaDetector",
         recognises=megadetector.recognises,
         read=megadetector.read,
+        options=("root", "box_frame", "blanks", "detection_confidence"),
+    ),
+    "speciesnet": Format(
+        title="SpeciesNet",
+        recognises=speciesnet.recognises,
+        read=speciesnet.read,
         options=("root", "box_frame", "blanks", "detection_confidence"),
     ),
     "coco": Format(
