@@ -156,6 +156,11 @@ class ReadingFlags:
         box_frame: boxes were drawn on the pixels as stored, or on the photo upright as EXIF turns it (stored)
         date_order: of dates in a table that do not begin with the year, which are left out otherwise
         zip_encoding: of names in zips that do not say theirs, e.g. cp949 (what suits all of them best)
+        source_format: what the source is in, e.g. coco, camtrap_dp, megadetector (as its content shows)
+        blanks: photos without an animal are a class, blank (they are left out)
+        detections: a MegaDetector file: a photo's label goes to its animal box (none)
+        detection_confidence: of a detector's boxes; those below are left out (0.3)
+        site_from: take the camera that EXIF names as the site, where the source has none (no)
     """
 
     root: Path | None = None
@@ -164,6 +169,11 @@ class ReadingFlags:
     box_frame: Literal["stored", "upright"] | None = None
     date_order: Literal["dmy", "mdy", "ymd"] | None = None
     zip_encoding: str | None = None
+    source_format: str | None = None
+    blanks: Annotated[bool, On] = False
+    detections: Path | None = None
+    detection_confidence: Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))] = None
+    site_from: Literal["camera"] | None = None
 
     def reading(self) -> "Reading":
         """Return what the readers of formats are told."""

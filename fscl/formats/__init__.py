@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from fscl import archives
-from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats import manifest_file
+from fscl.errors import ConfigurationError, PhotosError, did_you_mean, shown
+from fscl.formats import coco, json_document, manifest_file, megadetector, speciesnet
 from fscl.formats.aihub import reader as aihub
+from fscl.formats.camtrap_dp import reader as camtrap_dp
 from fscl.formats.class_folders import reader as class_folders
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.tables import reader as tables
@@ -21,9 +22,9 @@ class Format:
 
     Attributes:
         title: what messages call it.
-        recognises: tells whether a source is in it, by names alone.
+        recognises: tells whether a source is in it, by names, or by how a file begins.
         read: reads a source as the user says.
-        options: those of `Reading` that make a difference to it.
+        options: those of `Reading` that make a difference to it, beside those that do to all.
         write: writes photos in it; None where there is no writer.
     """
 
@@ -36,8 +37,12 @@ class Format:
     def unused(self, reading: Reading) -> list[str]:
         """Return the options that the user gives and that make no difference to this format."""
         given = [field.name for field in fields(reading) if getattr(reading, field.name)]
-        return [name for name in given if name not in (*self.options, "labels")]
+        of_detections = ("detection_confidence", "blanks") if reading.detections is not None else ()
+        return [name for name in given if name not in (*self.options, *of_detections, *FOR_ALL)]
 
+
+FOR_ALL = ("labels", "source_format", "detections", "site_from")
+"""Options of `Reading` that do not depend on the format."""
 
 FORMATS = {
     "aihub": Format(
@@ -45,6 +50,30 @@ FORMATS = {
         recognises=aihub.recognises,
         read=aihub.read,
         options=("box_frame", "zip_encoding"),
+    ),
+    "camtrap_dp": Format(
+        title="Camtrap DP",
+        recognises=camtrap_dp.recognises,
+        read=camtrap_dp.read,
+        options=("root", "box_frame", "blanks"),
+    ),
+    "megadetector": Format(
+        title="results of MegaDetector",
+        recognises=megadetector.recognises,
+        read=megadetector.read,
+        options=("root", "box_frame", "blanks", "detection_confidence"),
+    ),
+    "speciesnet": Format(
+        title="SpeciesNet",
+        recognises=speciesnet.recognises,
+        read=speciesnet.read,
+        options=("root", "box_frame", "blanks", "detection_confidence"),
+    ),
+    "coco": Format(
+        title="COCO",
+        recognises=coco.recognises,
+        read=coco.read,
+        options=("root", "box_frame", "date_order", "blanks"),
     ),
     "class_folders": Format(
         title="class folders", recognises=Path.is_dir, read=class_folders.read, options=("layout",)
@@ -87,19 +116,35 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
         ConfigurationError: a layout that is none, or an option that makes no difference to this format.
     """
     check_there(source)
-    formats = [format for format in FORMATS.values() if format.recognises(source)]
-    if not formats:
-        raise PhotosError(
-            f"{source}: expected a folder or .zip of class folders, a .csv or a .parquet; give one of these"
-        )
-    format = next((format for format in formats if not format.unused(reading)), formats[0])
+    format = _format_of(source, reading)
     for name in format.unused(reading):  # the user expects an effect
         option = f"--{name.replace('_', '-')}"
         raise ConfigurationError(f"{option} says nothing of {format.title}: leave it out for {source}")
     photos = format.read(source, reading)
-    if "zip_encoding" not in format.options or reading.zip_encoding is not None:
-        return photos
-    return replace(photos, remarks=(*photos.remarks, *_code_pages(photos)))
+    if "zip_encoding" in format.options and reading.zip_encoding is None:
+        photos = replace(photos, remarks=(*photos.remarks, *_code_pages(photos)))
+    if reading.detections is not None:
+        check_there(reading.detections)
+        photos = megadetector.join(photos, reading.detections, reading)
+    return photos
+
+
+def _format_of(source: Path, reading: Reading) -> Format:
+    """The format that the user names, else the first that recognises the source and has a use for what is said."""
+    if reading.source_format is not None:
+        if reading.source_format not in FORMATS:
+            known = did_you_mean(reading.source_format, FORMATS)
+            raise ConfigurationError(f"--source-format {reading.source_format}: no such format{known}")
+        return FORMATS[reading.source_format]
+    formats = [format for format in FORMATS.values() if format.recognises(source)]
+    if not formats:
+        keys = sorted(json_document.keys_of(source))
+        got = f", got JSON with the keys {shown(keys)}" if keys else ""
+        raise PhotosError(
+            f"{source}: expected a folder or .zip of class folders, a .csv or a .parquet, or JSON of COCO, "
+            f"MegaDetector or SpeciesNet{got}; give one of these, or name its format with --source-format"
+        )
+    return next((format for format in formats if not format.unused(reading)), formats[0])
 
 
 def check_there(source: Path) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from fscl.images import Box, Header, UnreadableError, read_header, turn_box
@@ -19,6 +20,8 @@ Frame = Literal["stored", "upright"]
 NO_BOX = (float("nan"),) * 4
 WHOLE = {"fraction": 1.0, "percent": 100.0}
 SMALL_PX = 2.0
+MOST_OF_WHOLE = 1.05  # of a side of the photo: what is a little above the whole was rounded or clipped
+MOST_PX = 1e7  # far beyond any photo; such numbers would become infinite
 
 Headers = Mapping[str, Header | str]
 """Path → header of the photo, or why there is none."""
@@ -66,6 +69,24 @@ def read_headers(columns: pd.DataFrame, root: Path) -> Headers:
 def stored_size(header: Header) -> tuple[int, int]:
     """Return the width and height of the pixels as they are stored: a quarter turn swaps them."""
     return (header.height, header.width) if header.orientation >= 5 else (header.width, header.height)
+
+
+def read_box(numbers: object, unit: Unit) -> Box | str:
+    """Return the box that x, y, w, h of another program are, or why they are none.
+
+    >>> read_box([0.1, 0.2, 0.3, 0.4], "fraction"), read_box([20, 10, 0, 5], "pixel"), read_box([1, 2], "pixel")
+    ((0.1, 0.2, 0.3, 0.4), 'box without area', 'box needs four numbers: x, y, w, h')
+    """
+    given = list(numbers) if isinstance(numbers, list | tuple) else []
+    known = [float(number) for number in given if isinstance(number, int | float) and not isinstance(number, bool)]
+    if len(given) != 4 or len(known) != 4 or not np.isfinite(known).all():
+        return "box needs four numbers: x, y, w, h"
+    x, y, w, h = known
+    if w <= 0 or h <= 0:
+        return "box without area"
+    if unit != "pixel" and max(known) > MOST_OF_WHOLE * WHOLE[unit]:
+        return f"box in pixels, expected a {unit} of the photo"
+    return (x, y, w, h) if max(map(abs, known)) <= MOST_PX else "box outside the photo"
 
 
 def _header(path: Path) -> Header | str:

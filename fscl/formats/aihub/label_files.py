@@ -3,20 +3,19 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from fscl import archives
 from fscl.formats.boxes import NO_BOX
+from fscl.formats.json_document import Record, number, storable
 from fscl.formats.walk import escaped
 from fscl.images import Box
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
 from fscl.manifest.table import BOX
 from fscl.species import find_species, numbered_species, plain
-
-Record = dict[str, Any]
 
 # Keys as `plain` gives them, the better ones first.
 NAMES = ("speciesstring", "categorystring", "categoryname", "species")
@@ -73,7 +72,7 @@ def _document(path: Path) -> Record | str:
     """The content of a label file, or why there is none."""
     try:
         with archives.open_binary(path) as file:
-            document = json.load(file, object_pairs_hook=_storable, parse_int=_number)
+            document = json.load(file, object_pairs_hook=storable, parse_int=number)
     except archives.ArchiveError as error:
         return f"label file cannot be opened: {error}"
     except OSError as error:
@@ -81,21 +80,6 @@ def _document(path: Path) -> Record | str:
     except (ValueError, RecursionError):
         return "label file is not JSON in UTF-8"
     return document if isinstance(document, dict) else "label file without images and annotations"
-
-
-def _storable(pairs: list[tuple[str, Any]]) -> Record:
-    """An object whose texts a table can hold: halves of characters, which JSON allows, are written out."""
-    return {_text(key): _text(value) if isinstance(value, str) else value for key, value in pairs}
-
-
-def _text(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
-
-
-def _number(digits: str) -> int | float:
-    """A whole number as a column can hold it: beyond 64 bits it is rounded, beyond floats infinite."""
-    number = float(digits)
-    return int(digits) if abs(number) < 2**63 else number
 
 
 def _records(value: object) -> list[Record]:

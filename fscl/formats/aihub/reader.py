@@ -21,7 +21,8 @@ import pandas as pd
 from fscl import archives
 from fscl.errors import PhotosError
 from fscl.formats import boxes
-from fscl.formats.aihub.label_files import Entry, Record, read_labels
+from fscl.formats.aihub.label_files import Entry, read_labels
+from fscl.formats.json_document import Record
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.walk import NOT_UTF8, PHOTO_SUFFIXES, Contents, escaped, walk
 from fscl.manifest import reasons

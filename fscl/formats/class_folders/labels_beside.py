@@ -54,9 +54,12 @@ def _sentence(root: Path, place: str) -> str | None:
             return _of_table(root, place, head + file.read(COUNTED_BYTES))
     kind = "Camtrap DP" if path.name == "datapackage.json" else None
     kind = kind or next((name for name, signs in JSON_OF.items() if signs.search(head)), None)
-    return (
-        kind and f"there is also {place}, in the format of {kind}, which is not read: make a CSV filepath,label of it"
-    )
+    fix = "unpack it and give it to fscl scan" if archives.is_archive(root) else _shell(kind, root, root / place)
+    return kind and f"there is also {place}, in the format of {kind}: {fix}"
+
+
+def _shell(kind: str | None, root: Path, file: Path) -> str:
+    return f"fscl scan {root} --detections {file}" if kind == "MegaDetector" else f"fscl scan {file}"
 
 
 def _of_table(root: Path, place: str, content: bytes) -> str | None:

@@ -2,7 +2,9 @@
 
 import codecs
 import csv
+import gzip
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from fscl import archives
 from fscl.code_pages import guess
-from fscl.errors import PhotosError
+from fscl.errors import PhotosError, first_line
 from fscl.printable import number_of
 
 NAMES_OF_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -34,6 +37,7 @@ CODE_PAGES = {
     **{"cp1253": 0.1, "cp1254": 0.1, "cp850": 0.05, "cp437": 0.05, "cp866": 0.05, "cp1257": 0.03, "cp852": 0.02},
 }
 NAMED = 5  # lines in an error
+MOST_UNPACKED = 2 * 2**30  # bytes: the observations of some ten million photos
 
 
 class Delimited(NamedTuple):
@@ -45,6 +49,8 @@ class Delimited(NamedTuple):
 
 def read(path: Path) -> Delimited:
     """Read a table: separated by comma, semicolon, tab or bar, in UTF-8, UTF-16 or a code page of Windows.
+
+    It may be packed by gzip, where its name says so, and lie in a zip.
 
     A first line `sep=;` and lines of comment, `# …`, before the header are passed over. A quotation mark that opens
     and is not closed on its line, so that rows would become one cell, is left out.
@@ -95,9 +101,14 @@ def _listed(lines: list[int]) -> str:
 def _decoded(path: Path) -> tuple[str, list[str]]:
     """The text of a file, and what is to be said of its encoding."""
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+        with archives.open_binary(path) as file:
+            content = file.read() if path.suffix.lower() != ".gz" else gzip.GzipFile(fileobj=file).read(MOST_UNPACKED)
+    except (FileNotFoundError, NotADirectoryError):
         raise PhotosError(f"{path} does not exist") from None
+    except (archives.ArchiveError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise PhotosError(f"{path} cannot be unpacked: {first_line(error)}; copy or make it again") from None
+    if len(content) == MOST_UNPACKED and path.suffix.lower() == ".gz":
+        raise PhotosError(f"{path}: expected less than {MOST_UNPACKED // 2**30} GiB, got more (a bomb?); unpack it")
     for start, kind in BINARY.items():
         if content.startswith(start):
             raise PhotosError(f"{path}: expected text, got {kind}; in Excel, save it as 'CSV UTF-8'")

@@ -28,16 +28,17 @@ class Placed(NamedTuple):
     problems: pd.Series
 
 
-def place_paths(paths: pd.Series, table: Path, start: Path) -> Placed:
+def place_paths(paths: pd.Series, table: Path, start: Path, *, needs_files: bool = True) -> Placed:
     """Find out where the photos of a table are.
 
     Args:
         paths: as the table writes them; an address `file:///…` is the path in it.
         table: for messages.
         start: the folder that relative paths start at.
+        needs_files: refuse a table of which no path is of this machine.
 
     Raises:
-        PhotosError: none of the paths is of this machine; photos on several drives.
+        PhotosError: none of the paths is of this machine, where one is needed; photos on several drives.
     """
     folder = start.resolve()
     paths = paths.map(lambda path: unquote(path[match.end() :]) if (match := FILE_URL.match(path)) else path)
@@ -45,11 +46,11 @@ def place_paths(paths: pd.Series, table: Path, start: Path) -> Placed:
     files = {
         path: os.path.normpath(folder / path.replace("\\", "/")) for path in paths.unique() if path not in foreign
     }
-    if not files:
+    if not files and needs_files:
         path, why = next(iter(foreign.items()))
         raise PhotosError(f"{table}: expected files of this machine, got {path}: {why}; {FIXES[why]}")
     try:
-        holding = os.path.commonpath([Path(file).parent for file in files.values()])
+        holding = os.path.commonpath([Path(file).parent for file in files.values()] or [folder])
         root = str(folder) if Path(holding).is_relative_to(folder) else holding
     except ValueError:
         raise PhotosError(f"{table}: expected photos on one drive, got several; make a table for each") from None

@@ -41,7 +41,8 @@ def test_the_json_of_other_programs(root, name, content, kind):
     (root / name).parent.mkdir(exist_ok=True)
     (root / name).write_text(json.dumps(content))
     [remark] = remarks(root)
-    assert remark.startswith(f"there is also {name}, in the format of {kind}, which is not read")
+    command = f"scan {root} --detections {root / name}" if kind == "MegaDetector" else f"scan {root / name}"
+    assert remark == f"there is also {name}, in the format of {kind}: fscl {command}"
 
 
 def test_other_json_is_not(root):

@@ -1,0 +1,170 @@
+"""Results of MegaDetector, of any version of its batch format, as a source of photos or of boxes for other photos.
+
+{"images": [{"file": "C1/1.jpg", "detections": [{"category": "1", "conf": 0.9, "bbox": [x, y, w, h]}]}]}
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fscl.errors import PhotosError, shown
+from fscl.formats import boxes, json_document
+from fscl.formats.detections import Detected, Detection, kind_of, of_paths, with_detections
+from fscl.formats.reading import NOTHING_SAID, Reading
+from fscl.formats.records import manifest_of, unreadable
+from fscl.manifest import reasons
+from fscl.manifest.table import Manifest
+
+CATEGORIES = {"1": "animal", "2": "person", "3": "vehicle"}  # of every release of the detector
+CLASSIFIED = 0.5  # where a file names no threshold of its own: surer than of all other classes together
+
+
+class _Box(BaseModel):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+    category: str
+    conf: float
+    bbox: list[Any] | None = None
+    classifications: list[tuple[str, float]] | None = None
+
+
+class _Image(BaseModel):
+    file: str
+    detections: list[_Box] | None = None
+    failure: str | None = None
+    max_detection_conf: float | None = None
+
+
+class Results(NamedTuple):
+    """What a file says of each photo, by the name that it has there, and remarks: on all, and on its own labels."""
+
+    by_file: dict[str, Detected]
+    remarks: list[str]
+    of_labels: list[str]
+
+
+def recognises(source: Path) -> bool:
+    """Tell the format by the keys that a file begins with."""
+    keys = json_document.keys_of(source) if source.is_file() else {}
+    of_images = keys.get("images", frozenset())
+    return "file" in of_images or any("detection_categories" in name or "classification_cat" in name for name in keys)
+
+
+def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
+    """Read photos with a row per animal, labelled where the file has classifications; see `detections.joined`.
+
+    Paths are relative to the folder of the file, or to the root that the user gives.
+
+    Raises:
+        PhotosError: no JSON of this format.
+    """
+    results = read_results(source)
+    rows = [{"path": file, "file": file} for file in results.by_file]
+    photos = manifest_of(rows, source, reading, remarks=[*results.remarks, *results.of_labels])
+    files = dict(zip(photos.rows["path"], photos.rows.pop("file"), strict=True))
+    return with_detections(
+        photos,
+        {path: results.by_file[file] for path, file in files.items()},
+        confidence=reading.detection_confidence,
+        blanks=reading.blanks,
+        frame=reading.box_frame,
+    )
+
+
+def join(photos: Manifest, source: Path, reading: Reading) -> Manifest:
+    """Return photos with the boxes of their animals that a file of MegaDetector has; see `detections.joined`.
+
+    Raises:
+        PhotosError: no JSON of this format, or of none of these photos.
+    """
+    results = read_results(source)
+    return with_detections(
+        photos,
+        of_paths(photos, results.by_file, source),
+        confidence=reading.detection_confidence,
+        blanks=reading.blanks,
+        frame=reading.box_frame,
+    )
+
+
+def read_results(source: Path) -> Results:
+    """Read what a detector says of each photo. A record that is not as it should be is the problem of its photo.
+
+    Raises:
+        PhotosError: no JSON, or JSON without a list `images`.
+    """
+    document = json_document.load(source)
+    names = _Names.of(document)
+    by_file: dict[str, Detected] = {}
+    remarks = []
+    for place, record in enumerate(json_document.records(document, "images", source)):
+        where = f"images[{place}]"
+        file = record.get("file") if isinstance(record, dict) else None
+        name = file if isinstance(file, str) and file.strip() else f"({where})"
+        detected = _detected(record, names, where)
+        if name in by_file and by_file[name] != detected:
+            detected = Detected(problem="several records of one photo that differ")
+        by_file[name] = detected
+    if not by_file:
+        raise PhotosError(f"{source}: expected records of photos in images, got none")
+    if "detection_categories" not in document:
+        remarks.append(f"{source.name} does not say what its categories are: 1 animal, 2 person, 3 vehicle")
+    labels = any(each.label for detected in by_file.values() for each in detected.found)
+    surely = f"labels are the answers of a classifier that is sure of them by {names.threshold:g} or more"
+    return Results(by_file, remarks, [surely] if labels else [])
+
+
+class _Names(NamedTuple):
+    """What the ids of a file mean, and from which probability on a classification counts."""
+
+    kinds: Mapping[str, str]
+    classes: Mapping[str, str]
+    threshold: float
+
+    @classmethod
+    def of(cls, document: json_document.Record) -> "_Names":
+        info = document.get("info")
+        metadata = info.get("classifier_metadata") if isinstance(info, dict) else None
+        least = metadata.get("typical_classification_threshold") if isinstance(metadata, dict) else None
+        return cls(
+            _texts(document.get("detection_categories")) or CATEGORIES,
+            _texts(document.get("classification_categories")),
+            float(least) if isinstance(least, int | float) and 0 <= least <= 1 else CLASSIFIED,
+        )
+
+
+def _texts(names: object) -> dict[str, str]:
+    given = names if isinstance(names, dict) else {}
+    return {key.strip(): name for key, name in given.items() if isinstance(name, str)}
+
+
+def _detected(record: object, names: _Names, where: str) -> Detected:
+    try:
+        image = _Image.model_validate(record)
+    except ValidationError as error:
+        return Detected(problem=unreadable(error, where))
+    if not image.file.strip():
+        return Detected(problem=f"unreadable record {where}: file: expected a path, got {shown(image.file)}")
+    if image.failure is not None:
+        return Detected(problem=f"the detector failed: {image.failure}".replace(reasons.SEPARATOR, ", "))
+    if image.detections is None:
+        most = "" if image.max_detection_conf is None else f", only max_detection_conf {image.max_detection_conf:g}"
+        return Detected(problem=f"the detector gave no boxes{most}")
+    unknown = next((each.category for each in image.detections if _id(each.category) not in names.kinds), None)
+    if unknown is not None:
+        return Detected(problem=f"unreadable record {where}: category {shown(unknown)} is none of the file")
+    return Detected(tuple(_detection(each, names) for each in image.detections))
+
+
+def _detection(given: _Box, names: _Names) -> Detection:
+    kind, label = kind_of(names.kinds[_id(given.category)])
+    surest = max(given.classifications or (), key=lambda pair: pair[1], default=None)
+    if surest is not None and surest[1] >= names.threshold:
+        label = names.classes.get(_id(surest[0]), label)
+    return Detection(kind, given.conf, boxes.read_box(given.bbox, "fraction"), label)
+
+
+def _id(text: str) -> str:
+    """An id of a category as its table has it: some programs write 1, some "1", some 1.0."""
+    return text.strip().removesuffix(".0")
