@@ -134,6 +134,11 @@ def size(path: Path) -> int:
     return path.stat().st_size if place is None else _member(*place).file_size
 
 
+def is_packed(path: Path) -> bool:
+    """Tell whether a path goes through an archive."""
+    return _through(path) is not None
+
+
 def _through(path: Path) -> tuple[str, str] | None:
     """The archive that a path goes through, and the name of the member in it; None where it goes through none."""
     text = path.as_posix()

@@ -23,6 +23,7 @@ from fscl.flags import (
     Whole,
     default_of,
 )
+from fscl.model_commands import predict
 from fscl.printable import PlainConsole, number_of, show
 from fscl.study_commands import compare, demo, report
 
@@ -228,7 +229,7 @@ def evaluate(
     show(f"\nwritten to {RunFolder(place).evaluation}, a row per photo to {RunFolder(place).predictions}")
 
 
-for command in (demo, compare, report):
+for command in (predict, demo, compare, report):
     app.command(command)
 
 

@@ -113,7 +113,12 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def read_region(
-    photo: Photo, box: Box | None = None, *, margin: float = 0.0, min_side: int | None = None
+    photo: Photo,
+    box: Box | None = None,
+    *,
+    margin: float = 0.0,
+    min_side: int | None = None,
+    fractions: bool = False,
 ) -> Image.Image:
     """Read a photo, or the part of it inside a box, upright and in RGB.
 
@@ -126,6 +131,7 @@ def read_region(
         min_side: the pixels that the short side needs. A JPEG may then be decoded at 1/2, 1/4 or 1/8
             of its size, which is up to three times faster; the result is at least this large where
             the region is. None decodes at full size.
+        fractions: the box is in fractions of the upright photo's width and height, not in pixels.
 
     Raises:
         UnreadableError: no photo, a damaged one, or a box that lies outside it.
@@ -143,7 +149,7 @@ def read_region(
         header = _header(image, _exif(image, whole=False)[0])
         # Pillow turns a TIFF itself while loading it.
         orientation = 1 if image.format == "TIFF" else header.orientation
-        region = _grown(box, margin, header)
+        region = _grown(in_pixels(box, header) if box and fractions else box, margin, header)
         stored = turn_box(region, INVERSE.get(orientation, orientation), header.width, header.height)
         full_width, full_height = image.size
         if min_side is not None:
@@ -203,6 +209,16 @@ def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:
     if orientation in (3, 4, 6, 7):
         y = height - y - h
     return (y, x, h, w) if orientation >= 5 else (x, y, w, h)
+
+
+def in_pixels(box: Box, header: Header) -> Box:
+    """Return a box in fractions of the upright photo in its pixels.
+
+    >>> in_pixels((0.1, 0.5, 0.2, 0.5), Header(width=400, height=200, orientation=1))
+    (40.0, 100.0, 80.0, 100.0)
+    """
+    x, y, w, h = box
+    return x * header.width, y * header.height, w * header.width, h * header.height
 
 
 def _exif(image: Image.Image, *, whole: bool, complaints: Sequence[str] = ()) -> tuple[Exif, list[str]]:

@@ -18,10 +18,10 @@ from fscl.errors import ConfigurationError, DivergenceError, PhotosError, shown
 from fscl.formats.walk import escaped, walk
 from fscl.inference import Scores, scores
 from fscl.loading.regions import AnyPhoto, Regions
+from fscl.manifest.names import class_columns
 from fscl.printable import number_of
 
 OWN_COLUMNS = ("filepath", "prediction", "probability", "problem")  # of `Predictor.predict`, beside the classes'
-CLASS_PREFIX = "p:"
 
 OnePhoto = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any]
 
@@ -143,23 +143,6 @@ def answers_table(
         },
         index=read.rows,
     )
-
-
-def class_columns(classes: Sequence[str], own: Sequence[str]) -> dict[str, str]:
-    """Return the column of each class in a table that has others: no two share one.
-
-    >>> class_columns(["deer", "problem", "p:problem"], ["filepath", "problem"])
-    {'deer': 'deer', 'problem': 'p:p:problem', 'p:problem': 'p:problem'}
-    """
-    taken = {*classes, *own}
-    columns = {}
-    for name in classes:
-        column = name
-        while column in own or (column != name and column in taken):
-            column = CLASS_PREFIX + column
-        taken.add(column)
-        columns[name] = column
-    return columns
 
 
 def load(path: Path | str) -> Predictor:

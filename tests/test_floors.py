@@ -19,7 +19,7 @@ FLOORS = [
     {"bundle", "inference", "parts", "predictor"},
     {"training", "evaluation", "prediction", "explain"},
     {"experiments", "report", "export"},
-    {"cli", "study_commands", "flags", "starting", "ending", "serve"},
+    {"cli", "study_commands", "model_commands", "flags", "starting", "ending", "serve"},
 ]
 OVER = {"scanning": {"formats"}}  # within floor 2; its other rooms, and those of floor 1, do not import each other
 MODULE_LINES, FUNCTION_LINES = 320, 60

@@ -7,8 +7,9 @@ import pandas as pd
 from fscl.atomic import write_text
 from fscl.bundle import Bundle
 from fscl.inference import Scores
+from fscl.manifest.names import class_columns
 from fscl.manifest.table import BOX, Manifest
-from fscl.predictor import answers_table, class_columns
+from fscl.predictor import answers_table
 from fscl.records import Evaluation
 
 OWN_COLUMNS = ("filepath", "region", *BOX, "label", "prediction", "probability", "problem")

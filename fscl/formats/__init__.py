@@ -1,14 +1,23 @@
 """Formats that photos and labels come in: the table `FORMATS`, and `read`, which finds the one of a source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from fscl import archives
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean, shown
-from fscl.formats import coco, json_document, manifest_file, megadetector, speciesnet
+from fscl.formats import (
+    answer_tables,
+    coco,
+    json_document,
+    manifest_file,
+    megadetector,
+    megadetector_writer,
+    speciesnet,
+)
 from fscl.formats.aihub import reader as aihub
+from fscl.formats.answers import About, PhotoAnswer
 from fscl.formats.camtrap_dp import reader as camtrap_dp
 from fscl.formats.class_folders import reader as class_folders
 from fscl.formats.reading import NOTHING_SAID, Reading
@@ -102,6 +111,29 @@ FORMATS = {
 user says: with `--layout` AI Hub's folders are read as class folders."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AnswerFormat:
+    """A form that the answers of a model are written in.
+
+    Attributes:
+        title: what messages call it.
+        suffix: of its files.
+        write: writes answers as they come.
+    """
+
+    title: str
+    suffix: str
+    write: Callable[[Path, Iterable[PhotoAnswer], About], None]
+
+
+ANSWER_FORMATS = {
+    "megadetector": AnswerFormat(title="MegaDetector's format", suffix=".json", write=megadetector_writer.write),
+    "csv": AnswerFormat(title="CSV", suffix=".csv", write=answer_tables.write_csv),
+    "parquet": AnswerFormat(title="Parquet", suffix=".parquet", write=answer_tables.write_parquet),
+}
+"""Each form of answers by its name."""
+
+
 def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     """Read photos and labels in whatever format of `FORMATS` they are.
 
@@ -116,7 +148,7 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
         ConfigurationError: a layout that is none, or an option that makes no difference to this format.
     """
     check_there(source)
-    format = _format_of(source, reading)
+    format = format_of(source, reading)
     for name in format.unused(reading):  # the user expects an effect
         option = f"--{name.replace('_', '-')}"
         raise ConfigurationError(f"{option} says nothing of {format.title}: leave it out for {source}")
@@ -129,7 +161,7 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     return photos
 
 
-def _format_of(source: Path, reading: Reading) -> Format:
+def format_of(source: Path, reading: Reading) -> Format:
     """The format that the user names, else the first that recognises the source and has a use for what is said."""
     if reading.source_format is not None:
         if reading.source_format not in FORMATS:

@@ -1,7 +1,7 @@
 """Photo → model input: regions of photos read, cropped, resized, stacked and normalised."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,12 +36,13 @@ class Regions:
     """The labelled regions of a table, as arrays that travel cheaply to worker processes.
 
     `photos` has the file of each, the bytes of it, or the image. `boxes` is (n, 4): x, y, w, h in pixels after EXIF
-    rotation, NaN for the whole photo.
+    rotation, NaN for the whole photo; with `fractions` they are fractions of the upright photo's width and height.
     """
 
     photos: Sequence[AnyPhoto]
     boxes: np.ndarray[tuple[int, int], np.dtype[np.float64]]
     labels: np.ndarray[tuple[int], np.dtype[np.int64]]
+    fractions: bool = field(default=False, kw_only=True)
 
     @staticmethod
     def of(rows: pd.DataFrame, root: Path, classes: Sequence[str]) -> "Regions":
@@ -65,7 +66,7 @@ class Regions:
         margin, side = preprocessing.crop_margin, preprocessing.image_size
         if isinstance(photo, Image.Image):
             return read_image(photo, box, margin=margin)
-        return read_region(photo, box, margin=margin, min_side=side)
+        return read_region(photo, box, margin=margin, min_side=side, fractions=self.fractions)
 
     def name(self, row: int) -> str:
         """Return what a message calls the photo of a row: its path, or its place where it has none."""

@@ -1,7 +1,9 @@
 """Names of classes, sites and sequences, in the one form that the manifest keeps."""
 
 import unicodedata
+from collections.abc import Sequence
 
+CLASS_PREFIX = "p:"
 # What takes no place: joiners, marks of direction, soft hyphens, a byte-order mark within text.
 NO_WIDTH = dict.fromkeys(
     [0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
@@ -18,3 +20,20 @@ def tidy(text: str) -> str:
     ('roe deer', 'Füchse')
     """
     return " ".join(unicodedata.normalize("NFC", text.translate(NO_WIDTH)).split())
+
+
+def class_columns(classes: Sequence[str], own: Sequence[str]) -> dict[str, str]:
+    """Return the column of each class in a table that has others: no two share one.
+
+    >>> class_columns(["deer", "problem", "p:problem"], ["filepath", "problem"])
+    {'deer': 'deer', 'problem': 'p:p:problem', 'p:problem': 'p:problem'}
+    """
+    taken = {*classes, *own}
+    columns = {}
+    for name in classes:
+        column = name
+        while column in own or (column != name and column in taken):
+            column = CLASS_PREFIX + column
+        taken.add(column)
+        columns[name] = column
+    return columns

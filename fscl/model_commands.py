@@ -1,0 +1,105 @@
+"""The commands that use a trained model: predict."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from fscl.ending import kept
+from fscl.errors import ConfigurationError
+from fscl.flags import NOTHING_SAID, On, Several, Source, Whole
+from fscl.printable import show
+
+Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))]
+
+
+def predict(
+    run: Path,
+    source: Path,
+    *,
+    out: Path,
+    format: Annotated[str | None, Parameter(show_default=lambda _: "by --out: .json is MegaDetector's")] = None,
+    detections: Path | None = None,
+    confidence: Share = None,
+    by: Literal["photo", "sequence"] = "photo",
+    decision: Literal["chosen", "argmax"] = "chosen",
+    species: Annotated[list[str] | None, Several] = None,
+    species_list: Path | None = None,
+    unsure_below: Share = None,
+    features: Path | None = None,
+    copy_to: Path | None = None,
+    link_to: Path | None = None,
+    stamp: Annotated[bool, On] = False,
+    workers: Annotated[int | None, Whole] = None,
+    overwrite: Annotated[bool, On] = False,
+    reading: Source = NOTHING_SAID,
+) -> None:
+    """Say which species are on photos, any number of them. Interrupted, the same command does the rest.
+
+    Args:
+        run: folder of a trained model
+        source: photos: a folder or zip, a .txt with a path per line, a table, a manifest, results of MegaDetector
+        out: the file to write: .json, .csv or .parquet
+        format: of the file: megadetector, which Timelapse and AddaxAI read, csv or parquet
+        detections: results of MegaDetector for these photos: each animal is cropped and predicted by itself
+        confidence: of the detector, from 0 to 1; animals below are left out (0.2)
+        by: sequence gives all photos of a burst one answer, by the mean of their scores
+        decision: chosen takes the threshold or bias that the model has, argmax none
+        species: those that can be on the photos; the others are ruled out (all)
+        species_list: a text file of them, a name per line
+        unsure_below: answers less probable than this are marked as unsure (0.6)
+        features: also write the model's features of each animal, to this .parquet
+        copy_to: copy the photos into a folder per species below this one
+        link_to: make links to them instead
+        stamp: write the time into the file, which then differs from call to call
+        workers: processes that read photos
+        overwrite: replace what is there
+    """
+    from fscl.prediction import Sorting, Wanted, predict_photos
+    from fscl.prediction.run import UNSURE_BELOW
+    from fscl.progress import TerminalProgress
+
+    if copy_to is not None and link_to is not None:
+        raise ConfigurationError("--copy-to and --link-to: give one of them")
+    folder = copy_to or link_to
+    wanted = Wanted(
+        format=format or _by_suffix(out),
+        decision=decision,
+        by=by,
+        species=(*(species or ()), *_listed(species_list)),
+        unsure_below=UNSURE_BELOW if unsure_below is None else unsure_below,
+        stamp=stamp,
+    )
+    unfinished = kept("what is predicted so far is kept: the same command does the rest")
+    with unfinished, TerminalProgress(f"{run} → {out}") as listener:
+        summary, about = predict_photos(
+            run,
+            source,
+            out,
+            wanted,
+            reading=reading.reading(),
+            detections=detections,
+            confidence=confidence,
+            features=features,
+            sorting=None if folder is None else Sorting(folder, link=link_to is not None),
+            overwrite=overwrite,
+            workers=workers,
+            listener=listener,
+        )
+    show(summary.table(about))
+    show(f"written to {out}")
+
+
+def _by_suffix(out: Path) -> str:
+    return {".csv": "csv", ".parquet": "parquet"}.get(out.suffix.lower(), "megadetector")
+
+
+def _listed(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        names = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: expected a text file in UTF-8, a species per line: {error}") from None
+    return [name.strip() for name in names if name.strip()]

@@ -1,0 +1,7 @@
+"""`fscl predict`: a trained model on any number of photos; each of them is in the result."""
+
+from fscl.prediction.run import Wanted, predict_photos
+from fscl.prediction.sorting import Sorting
+from fscl.prediction.summary import Summary
+
+__all__ = ["Sorting", "Summary", "Wanted", "predict_photos"]

@@ -1,0 +1,189 @@
+"""Which photos are to be predicted, and which boxes of them: every photo of a source is listed, also a broken one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fscl import archives, formats
+from fscl.errors import ConfigurationError, PhotosError
+from fscl.formats import json_document, megadetector
+from fscl.formats.detections import ANIMAL, Detected, matched
+from fscl.formats.reading import Reading
+from fscl.formats.walk import escaped, not_utf8, walk
+from fscl.manifest.table import BOX, Manifest
+from fscl.printable import number_of
+
+CONFIDENCE = 0.2  # of a box of a detector to predict: a missed animal costs more than a box too many
+NOT_LOOKED_AT = "the detections do not name this photo"
+LIST = ".txt"
+OF_PHOTO = ["file", "path", "problem", "found", "detected_as", "site", "sequence", "datetime"]
+OF_REGION = ["photo", *BOX, "confidence", "place"]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Photos in the order of their names, and the boxes of each that are to be predicted.
+
+    Attributes:
+        photos: a row each, `OF_PHOTO`: the name in the result, where it lies, why it cannot be used, what a detector
+            found that is no animal, and how the detector calls the photo.
+        regions: a row each, `OF_REGION`: the photo's place in `photos`, the box (missing: the whole photo), the
+            detector's confidence, and the detection's place among all of its photo.
+        fractions: boxes are fractions of the upright photo, not pixels.
+        document: the file of detections, where there is one.
+        remarks: what is to be said.
+    """
+
+    photos: pd.DataFrame
+    regions: pd.DataFrame
+    fractions: bool = False
+    document: Mapping[str, Any] | None = None
+    remarks: tuple[str, ...] = ()
+
+    def fingerprint(self) -> bytes:
+        """Return what tells this listing from another."""
+        columns = [self.photos[["file", "path", "problem"]].astype("str"), self.regions]
+        return b"".join(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes() for table in columns)
+
+
+def list_photos(
+    source: Path, reading: Reading, *, detections: Path | None = None, confidence: float | None = None
+) -> Listing:
+    """List the photos of a folder or zip, of a `.txt` with a path per line, or of any format that can be read.
+
+    Args:
+        source: the photos.
+        reading: what the user says of the source.
+        detections: of MegaDetector for these photos: each animal is predicted by itself; none: the boxes that the
+            source has, else whole photos.
+        confidence: from 0 to 1: animals of which the detector is less sure are left out (0.2).
+
+    Raises:
+        PhotosError: no photos, or none that the detections name.
+        ConfigurationError: a confidence that is none, or one without detections.
+    """
+    formats.check_there(source)
+    if detections is None and source.is_file() and megadetector.recognises(source):
+        detections = source
+    if confidence is not None and detections is None:
+        raise ConfigurationError("--confidence is of the boxes of --detections: give these, too, or leave it out")
+    if confidence is not None and not 0 <= confidence <= 1:
+        raise ConfigurationError(f"--confidence must be between 0 and 1, got {confidence:g}")
+    photos, boxes = _photos_of(source, reading)
+    if detections is None:
+        return _as_given(photos, boxes)
+    formats.check_there(detections)
+    if boxes["x"].notna().any():
+        raise ConfigurationError(f"{source} has boxes of its own: leave --detections out")
+    return _with_detections(photos, detections, CONFIDENCE if confidence is None else confidence)
+
+
+def _photos_of(source: Path, reading: Reading) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The photos of a source, and a row for each of their boxes."""
+    if source.is_dir() or archives.is_archive(source):
+        photos = _below(source)
+    elif source.suffix.lower() == LIST:
+        photos = _listed(source, reading)
+    elif megadetector.recognises(source):
+        photos = _named(megadetector.read_results(source).by_file, source, reading)
+    else:
+        manifest = formats.read(source, replace(reading, blanks=reading.blanks or _has_blanks(source, reading)))
+        return _of_manifest(manifest)
+    photos = photos.reindex(columns=OF_PHOTO).drop_duplicates("file")
+    photos = photos.sort_values("file", kind="stable").reset_index(drop=True)
+    none = pd.DataFrame({"photo": np.arange(len(photos))}).reindex(columns=["photo", *BOX])
+    return photos, none
+
+
+def _has_blanks(source: Path, reading: Reading) -> bool:
+    """Blank photos are to be predicted, too, where a format tells them."""
+    return "blanks" in formats.format_of(source, reading).options
+
+
+def _below(folder: Path) -> pd.DataFrame:
+    contents = walk(folder)
+    problems = {**contents.unreadable, **contents.closed}
+    files = [*contents.files, *problems]
+    if not files:
+        others = f", only other files ({', '.join(sorted(contents.others))})" if contents.others else ""
+        raise PhotosError(f"expected photos below {escaped(str(folder))}, found none{others}; give another folder")
+    why = [not_utf8(file) or problems.get(file) for file in files]
+    table = {"file": [escaped(file) for file in files], "path": [escaped(str(folder / file)) for file in files]}
+    return pd.DataFrame({**table, "problem": pd.array(why, dtype="str")})
+
+
+def _listed(source: Path, reading: Reading) -> pd.DataFrame:
+    try:
+        lines = source.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise PhotosError(f"{source}: expected a list of paths in UTF-8, got other bytes; save it so") from None
+    files = [line.strip().replace("\\", "/") for line in lines if line.strip()]
+    if not files:
+        raise PhotosError(f"{source}: expected a path per line, got none")
+    root = reading.root or source.parent
+    return pd.DataFrame({"file": files, "path": [str(root / file) for file in files]})
+
+
+def _named(files: Mapping[str, Detected], source: Path, reading: Reading) -> pd.DataFrame:
+    root = reading.root or source.parent
+    return pd.DataFrame({"file": list(files), "path": [str(root / file.replace("\\", "/")) for file in files]})
+
+
+def _of_manifest(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rows = manifest.rows.sort_values("path", kind="stable").reset_index(drop=True)
+    rows = rows.assign(file=rows["path"], path=[str(manifest.photo(path)) for path in rows["path"]])
+    photos = rows.drop_duplicates("file").reset_index(drop=True)
+    place = dict(zip(photos["file"], photos.index, strict=True))
+    boxes = rows[BOX].assign(photo=rows["file"].map(place))
+    usable = rows["problem"].isna() & ~boxes.duplicated()
+    photos["problem"] = photos["problem"].mask(photos["file"].isin(rows.loc[usable, "file"]))
+    return photos.reindex(columns=OF_PHOTO), boxes[usable].reset_index(drop=True)
+
+
+def _as_given(photos: pd.DataFrame, boxes: pd.DataFrame) -> Listing:
+    readable = photos["problem"].isna()
+    regions = boxes[boxes["photo"].map(readable)].reset_index(drop=True)
+    return Listing(photos, regions.reindex(columns=OF_REGION).astype({"photo": "int64"}))
+
+
+def _with_detections(photos: pd.DataFrame, source: Path, confidence: float) -> Listing:
+    document = json_document.load(source)
+    by_file = megadetector.read_results(source).by_file
+    names = matched(photos["file"], by_file)
+    photos = photos.assign(detected_as=photos["file"].map(names).astype("str"))
+    if photos["detected_as"].isna().all():
+        raise PhotosError(
+            f"{source}: expected detections of these photos, such as {photos['file'][0]}, got none of them, but such "
+            f"as {next(iter(by_file))}; give the detections of these photos"
+        )
+    regions: list[tuple[Any, ...]] = []
+    problem = photos["problem"].tolist()
+    found: list[str | None] = [None] * len(photos)
+    for number, file in enumerate(photos["detected_as"]):
+        detected = by_file.get(file, Detected(problem=NOT_LOOKED_AT))
+        problem[number] = problem[number] if isinstance(problem[number], str) else detected.problem
+        if isinstance(problem[number], str):
+            continue
+        animals, found[number] = _animals(detected, confidence)
+        regions += [(number, *animal) for animal in animals]
+    others = len(set(by_file) - set(photos["detected_as"]))
+    remarks = [f"the detections name {number_of(others, 'more photo')}, which are not among these"]
+    photos = photos.assign(problem=pd.array(problem, dtype="str"), found=pd.array(found, dtype="str"))
+    table = pd.DataFrame(regions, columns=OF_REGION).astype({"photo": "int64"})
+    return Listing(photos, table, fractions=True, document=document, remarks=tuple(remarks if others else ()))
+
+
+def _animals(detected: Detected, confidence: float) -> tuple[Sequence[tuple[float, ...]], str | None]:
+    """The boxes of a photo that are sure enough to show animals, with confidence and place; what it shows if none."""
+    sure = [(place, each) for place, each in enumerate(detected.found) if each.confidence >= confidence]
+    animals = [
+        (*each.box, each.confidence, place)
+        for place, each in sure
+        if each.kind == ANIMAL and not isinstance(each.box, str)
+    ]
+    kinds = sorted({each.kind for _, each in sure} - {ANIMAL})
+    return animals, None if animals else " and ".join(kinds) or "blank"

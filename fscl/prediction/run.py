@@ -1,0 +1,280 @@
+"""A model predicts photos: part by part onto the disk, then all parts into one file. Killed, it does the rest."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from fscl.atomic import replacing, write_text
+from fscl.bundle import Bundle, file_sha256
+from fscl.decisions import Decisions
+from fscl.errors import ConfigurationError, DivergenceError, OutputError, PhotosError, did_you_mean
+from fscl.formats import ANSWER_FORMATS
+from fscl.formats.answers import About, PhotoAnswer
+from fscl.formats.reading import NOTHING_SAID, Reading
+from fscl.inference import Inferred, infer
+from fscl.loading.regions import Regions
+from fscl.lock import held
+from fscl.manifest.table import BOX
+from fscl.prediction.deciding import Deciding, answers
+from fscl.prediction.features import write_features
+from fscl.prediction.parts import PART_REGIONS, SUFFIX, Part, Parts
+from fscl.prediction.photos import Listing, list_photos
+from fscl.prediction.sorting import Sorting
+from fscl.prediction.summary import Summary
+from fscl.progress import Listener, Silent
+from fscl.run_folder import RunFolder
+from fscl.runtime import Runtime
+from fscl.scanning.class_names import ClassNames
+
+VERSION = 1
+BATCH_SIZE = 64
+UNSURE_BELOW = 0.6  # an answer that is hardly more than a guess between two
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be made of the scores.
+
+    Attributes:
+        format: a name of `ANSWER_FORMATS`.
+        decision: `chosen` takes the model's threshold or bias, where it has one; `argmax` none.
+        by: `sequence` gives all animals of a burst the answer of the mean of their scores.
+        species: those that can be there, by any name; empty: all.
+        unsure_below: the probability below which an answer is marked.
+        stamp: write when it was done into the file.
+    """
+
+    format: str = "megadetector"
+    decision: Literal["chosen", "argmax"] = "chosen"
+    by: Literal["photo", "sequence"] = "photo"
+    species: Sequence[str] = ()
+    unsure_below: float = UNSURE_BELOW
+    stamp: bool = False
+
+
+def predict_photos(
+    run: Path,
+    source: Path,
+    out: Path,
+    wanted: Wanted,
+    *,
+    reading: Reading = NOTHING_SAID,
+    detections: Path | None = None,
+    confidence: float | None = None,
+    features: Path | None = None,
+    sorting: Sorting | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+    listener: Listener | None = None,
+) -> tuple[Summary, About]:
+    """Predict photos and write one file; each photo of the source is in it.
+
+    Parts of 512 regions are kept in a folder beside `out` until that is written. Called again after it was killed at
+    any moment, it computes only the others, and `out` has the same bytes, on one machine.
+
+    Args:
+        run: folder of a run or bundle.
+        source: photos, see `list_photos`.
+        out: the file to write; its settings are written beside it.
+        wanted: what to make of the scores.
+        reading: what the user says of the source.
+        detections: boxes of MegaDetector for these photos.
+        confidence: of boxes, from 0 to 1; those below are left out.
+        features: a Parquet file for what the model's last layer makes of each region.
+        sorting: copies or links photos into folders of species.
+        overwrite: replace `out` and what an interrupted prediction has left.
+        workers: processes that read photos; by default chosen by the machine.
+        listener: hears how far it is.
+
+    Raises:
+        FsclError: no such model, photos or settings; a file that would be lost; no photo that can be read.
+    """
+    listener, runtime = listener or Silent(), Runtime.start(workers)
+    if not 0 <= wanted.unsure_below <= 1:
+        raise ConfigurationError(f"--unsure-below must be between 0 and 1, got {wanted.unsure_below:g}")
+    _check_names(wanted.format, out, features)
+    bundle = Bundle.open(run)
+    listing = list_photos(source, reading, detections=detections, confidence=confidence)
+    if sorting is not None:
+        sorting.check(listing)
+    deciding, about = _deciding(bundle, wanted), _about(bundle, run, wanted, listing)
+    plan = _plan(run, bundle, listing, features=features is not None)
+    also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
+    settings = {"scores": plan, "model": str(run), **asdict(wanted), **also, "classes": list(bundle.classes)}
+    folder = out.with_name(f"{out.name}{SUFFIX}")
+    parts = Parts(folder, len(listing.regions), plan)
+    summary = _finished(out, settings)
+    if summary is None:
+        _check_out(out, parts, overwrite=overwrite)
+        with held(folder, by="another prediction"):
+            parts.claim(overwrite=overwrite)
+            for remark in listing.remarks:
+                listener.note(remark)
+            _compute(bundle, listing, parts, runtime, listener)
+
+            def told() -> Iterator[PhotoAnswer]:
+                return answers(listing, parts, deciding, by_sequence=wanted.by == "sequence")
+
+            summary = Summary()
+            with replacing(out) as target:
+                ANSWER_FORMATS[wanted.format].write(target, summary.counted(told(), about), about)
+            if features is not None:
+                write_features(features, listing, parts)
+            if sorting is not None:
+                sorting.sort(listing, told(), about)
+            record = {**settings, "summary": summary.record()}
+            write_text(settings_file(out), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        parts.drop()
+    if summary.photos == len(summary.failed):
+        reason = next(iter(summary.failed.items()), ("", "no photo"))
+        raise PhotosError(
+            f"{source}: no photo could be read, such as {': '.join(reason)}; {out} has the reason of each"
+        )
+    return summary, about
+
+
+def settings_file(out: Path) -> Path:
+    """Return the file beside a result that says how it was made.
+
+    >>> settings_file(Path("predictions.csv")).name
+    'predictions.csv.settings.json'
+    """
+    return out.with_name(f"{out.name}.settings.json")
+
+
+def _check_names(format: str, out: Path, features: Path | None) -> None:
+    if format not in ANSWER_FORMATS:
+        raise ConfigurationError(f"--format {format}: no such format{did_you_mean(format, ANSWER_FORMATS)}")
+    suffix = ANSWER_FORMATS[format].suffix
+    if out.suffix.lower() != suffix:
+        raise OutputError(f"{out}: {ANSWER_FORMATS[format].title} is a {suffix} file; choose such a name for --out")
+    if features is not None and features.suffix.lower() != ".parquet":
+        raise OutputError(f"{features}: features are a .parquet file; choose such a name for --features")
+
+
+def _finished(out: Path, settings: Mapping[str, Any]) -> Summary | None:
+    """What the same call has left; None where it has not ended, or none was made."""
+    try:
+        record = json.loads(settings_file(out).read_bytes())
+        summary = Summary.of(record.pop("summary"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return summary if out.exists() and record == json.loads(json.dumps(settings)) else None
+
+
+def _check_out(out: Path, parts: Parts, *, overwrite: bool) -> None:
+    """A file that is there is kept, unless this very prediction was about to end."""
+    if out.exists() and not overwrite and not parts.begun:
+        raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+
+
+def _plan(run: Path, bundle: Bundle, listing: Listing, *, features: bool) -> dict[str, Any]:
+    """What decides the scores."""
+    return {
+        "version": VERSION,
+        "photos": hashlib.sha256(listing.fingerprint()).hexdigest(),
+        "weights": file_sha256(RunFolder(run).weights),
+        "preprocessing": bundle.preprocessing.model_dump(mode="json"),
+        "batch_size": BATCH_SIZE,
+        "part": PART_REGIONS,
+        "features": features,
+    }
+
+
+def _deciding(bundle: Bundle, wanted: Wanted) -> Deciding:
+    decisions = bundle.decisions if wanted.decision == "chosen" and bundle.decisions else Decisions()
+    if not wanted.species:
+        return Deciding(bundle.classes, decisions)
+    named = set(ClassNames(bundle.classes).labels(wanted.species))
+    if not named & set(bundle.classes):
+        raise ConfigurationError(
+            f"the species list has none of the model's classes, {', '.join(bundle.classes)}: give others"
+        )
+    return Deciding(bundle.classes, decisions, sorted(named & set(bundle.classes)))
+
+
+def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About:
+    method = bundle.config.get("method")
+    name = method.get("name") if isinstance(method, Mapping) else None
+    return About(
+        classes=bundle.classes,
+        model=f"fscl {name or 'model'} {file_sha256(RunFolder(run).weights)[:8]}",
+        unsure_below=wanted.unsure_below,
+        document=listing.document,
+        stamp=datetime.now(UTC) if wanted.stamp else None,
+    )
+
+
+def _compute(bundle: Bundle, listing: Listing, parts: Parts, runtime: Runtime, listener: Listener) -> None:
+    """Compute the parts that are missing; each is written as soon as it is whole."""
+    missing = parts.missing()
+    places = np.concatenate(
+        [np.array(parts.rows(number), dtype=np.int64) for number in missing] or [np.empty(0, int)]
+    )
+    paths = listing.photos["path"].to_numpy()[listing.regions["photo"].to_numpy()[places]]
+    boxes = listing.regions[BOX].to_numpy(dtype=np.float64)[places]
+    regions = Regions([Path(p) for p in paths], boxes, np.full(len(places), -1), fractions=listing.fractions)
+    classifier = bundle.classifier.to(runtime.device)
+    how: dict[str, Any] = {"batch_size": BATCH_SIZE, "workers": runtime.workers, "features": parts.plan["features"]}
+    waiting, started = _Waiting(), time.monotonic()
+    done, before = 0, parts.regions - len(places)
+    numbers = iter(missing)
+    number = next(numbers, None)
+    for seen in infer(classifier, regions, bundle.preprocessing, **how):
+        _check_finite(seen, regions)
+        waiting.add(seen, done)
+        done += len(seen.rows) + len(seen.failures)
+        if number is not None and (waiting.size == len(parts.rows(number))):
+            parts.write(number, waiting.part(len(bundle.classes)))
+            waiting, number = _Waiting(), next(numbers, None)
+        rate = done / max(time.monotonic() - started, 1e-9)
+        listener.prepare(before + done, parts.regions, f"{rate:.0f} photos/s")
+
+
+class _Waiting:
+    """What belongs to a part that is not whole yet."""
+
+    def __init__(self) -> None:
+        self.size, self._start = 0, -1
+        self._logits: list[tuple[list[int], Any]] = []
+        self._features: list[Any] = []
+        self._problems: dict[int, str] = {}
+
+    def add(self, seen: Inferred, done: int) -> None:
+        """Take a batch; `done` regions were before it."""
+        if self._start < 0:
+            self._start = done
+        if seen.rows:
+            self._logits.append(([row - self._start for row in seen.rows], seen.logits.numpy()))
+            self._features += [seen.features[-1].numpy()] if seen.features else []
+        self._problems |= {row - self._start: why for row, why in seen.failures}
+        self.size += len(seen.rows) + len(seen.failures)
+
+    def part(self, classes: int) -> Part:
+        """Return it whole; NaN where a region could not be read."""
+        logits = np.full((self.size, classes), np.nan, dtype=np.float32)
+        features = None
+        if self._features:
+            features = np.full((self.size, self._features[0].shape[1]), np.nan, dtype=np.float32)
+        for place, (rows, values) in enumerate(self._logits):
+            logits[rows] = values
+            if features is not None:
+                features[rows] = self._features[place]
+        return Part(logits, self._problems, features)
+
+
+def _check_finite(seen: Inferred, regions: Regions) -> None:
+    broken = ~seen.logits.isfinite().all(dim=1)
+    if broken.any():
+        name = regions.name(seen.rows[int(broken.int().argmax())])
+        raise DivergenceError(
+            f"{name}: expected finite scores, got others: the model's training diverged; train it again with a lower "
+            "--learning-rate"
+        )

@@ -1,0 +1,92 @@
+"""What a finished prediction says of itself: how many photos of what, which could not be read."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from fscl.formats.answers import About, PhotoAnswer
+from fscl.printable import number_of
+
+LISTED = 5  # photos that could not be read
+
+
+@dataclass
+class Summary:
+    """Counts of answers; `counted` fills it while they are written.
+
+    Attributes:
+        photos: all of the source.
+        animals: that were classified: photos, or boxes of a detector.
+        species: class → photos that show it, the commonest first in the table.
+        unsure: class → those of them whose answer is unsure.
+        found: what a detector found that is no animal → photos: `blank`, `person`, `vehicle`.
+        failed: name → why, of photos that could not be read.
+    """
+
+    photos: int = 0
+    animals: int = 0
+    species: Counter[str] = field(default_factory=Counter)
+    unsure: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def counted(self, answers: Iterable[PhotoAnswer], about: About) -> Iterator[PhotoAnswer]:
+        """Yield the answers as they are, and count them."""
+        for photo in answers:
+            self.photos += 1
+            if photo.failure is not None:
+                self.failed[photo.file] = photo.failure
+            if photo.found is not None and photo.failure is None:
+                self.found[photo.found] += 1
+            shown, unsure = set(), set()
+            for animal in photo.animals:
+                if animal.answer is None or animal.probability is None:
+                    continue
+                self.animals += 1
+                name = about.classes[animal.answer]
+                shown.add(name)
+                if animal.probability < about.unsure_below:
+                    unsure.add(name)
+            self.species.update(shown)
+            self.unsure.update(unsure)
+            yield photo
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {name: dict(value) if isinstance(value, dict) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """Return what `record` gave."""
+        counters = {name: Counter(record[name]) for name in ("species", "unsure", "found")}
+        return cls(photos=record["photos"], animals=record["animals"], failed=dict(record["failed"]), **counters)
+
+    def table(self, about: About) -> Group:
+        """Return it for the terminal."""
+        shown = Table(box=None, pad_edge=False)
+        shown.add_column("species", overflow="fold")
+        shown.add_column("photos", justify="right")
+        shown.add_column(f"unsure (below {about.unsure_below:g})", justify="right")
+        for name, count in self.species.most_common():
+            shown.add_row(Text(name), f"{count:,}", f"{self.unsure[name]:,}")
+        for name, count in sorted(self.found.items()):
+            shown.add_row(Text(f"no animal: {name}"), f"{count:,}", "")
+        return Group(Text(self._first_line()), shown, *map(Text, self._failures()))
+
+    def _first_line(self) -> str:
+        boxes = f", {number_of(self.animals, 'animal')}" if self.animals + len(self.failed) != self.photos else ""
+        failed = f", {len(self.failed):,} without an answer" if self.failed else ""
+        return f"{number_of(self.photos, 'photo')}{boxes}{failed}"
+
+    def _failures(self) -> Iterator[str]:
+        if self.failed:
+            yield "without an answer:"
+        for file, why in list(self.failed.items())[:LISTED]:
+            yield f"    {file}: {why}"
+        if len(self.failed) > LISTED:
+            yield f"    and {len(self.failed) - LISTED:,} more"
