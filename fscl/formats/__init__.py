@@ -95,7 +95,7 @@ FORMATS = {
         title="a table",
         recognises=tables.recognises,
         read=tables.read,
-        options=("root", "box_unit", "box_frame", "date_order"),
+        options=("root", "box_unit", "box_frame", "date_order", "blanks", "detection_confidence"),
     ),
 }
 """Each format by its name. The first that recognises a source reads it, the others where it has no use for what the
