@@ -142,7 +142,7 @@ def _format_of(source: Path, reading: Reading) -> Format:
         got = f", got JSON with the keys {shown(keys)}" if keys else ""
         raise PhotosError(
             f"{source}: expected a folder or .zip of class folders, a .csv or a .parquet, or JSON of COCO, "
-            f"MegaDetector or SpeciesNet{got}; give one of these, or name its format with --source-format"
+            f"MegaDetector, SpeciesNet or Camtrap DP{got}; give one of these, or name its format with --source-format"
         )
     return next((format for format in formats if not format.unused(reading)), formats[0])
 

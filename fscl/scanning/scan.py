@@ -62,7 +62,7 @@ def scan(
     and times the sequences.
 
     Args:
-        source: class folders (a folder or a zip of them), a table (CSV, Parquet) or a manifest.
+        source: photos in any format of `fscl.formats.FORMATS`.
         verify: "none" asks for the size of the files only; "header" also opens each photo, which gives
             width, height and time, and finds JPEG, PNG, WebP and GIF files that are cut off; "decode" also reads
             all pixels, and so finds every damaged photo.

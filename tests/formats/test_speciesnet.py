@@ -78,6 +78,7 @@ def test_a_prediction_labels_the_animal_and_not_the_person(read):
         (predicted(FOX, ANIMAL | {"conf": None}), None, "unreadable record predictions[0]: detections.0.conf: Input"),
         (predicted(FOX, failures=["DETECTOR", "CLASSIFIER"]), "red fox", "SpeciesNet failed: DETECTOR, CLASSIFIER"),
         (predicted(..., failures=["CLASSIFIER"], detections=...), None, "SpeciesNet failed: CLASSIFIER"),
+        (predicted(failures=["\ud800"]), "red fox", "SpeciesNet failed: \\ud800"),
         (predicted(filepath=""), "red fox", "unreadable record predictions[0]: filepath: expected a path, got ''"),
         (predicted(filepath=...), None, "unreadable record predictions[0]: filepath: Field required"),
     ],
