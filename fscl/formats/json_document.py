@@ -115,7 +115,7 @@ def _storable(value: Any) -> Any:
 
 def text(given: str) -> str:
     """Return a text with halves of characters written out."""
-    return given.encode(errors="backslashreplace").decode()
+    return given if given.isascii() else given.encode(errors="backslashreplace").decode()
 
 
 def number(digits: str) -> int | float:

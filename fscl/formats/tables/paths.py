@@ -54,7 +54,7 @@ def place_paths(paths: pd.Series, table: Path, start: Path, *, needs_files: bool
         path, why = next(iter(foreign.items()))
         raise PhotosError(f"{table}: expected files of this machine, got {path}: {why}; {FIXES[why]}")
     try:
-        holding = os.path.commonpath([Path(file).parent for file in files.values()] or [folder])
+        holding = os.path.commonpath({os.path.dirname(file) for file in files.values()} or {str(folder)})  # noqa: PTH120 - of each
         root = str(folder) if Path(holding).is_relative_to(folder) else holding
     except ValueError:
         raise PhotosError(f"{table}: expected photos on one drive, got several; make a table for each") from None
