@@ -104,7 +104,7 @@ FORMATS = {
         title="a table",
         recognises=tables.recognises,
         read=tables.read,
-        options=("root", "box_unit", "box_frame", "date_order"),
+        options=("root", "box_unit", "box_frame", "date_order", "blanks", "detection_confidence"),
     ),
 }
 """Each format by its name. The first that recognises a source reads it, the others where it has no use for what the
@@ -174,7 +174,7 @@ def format_of(source: Path, reading: Reading) -> Format:
         got = f", got JSON with the keys {shown(keys)}" if keys else ""
         raise PhotosError(
             f"{source}: expected a folder or .zip of class folders, a .csv or a .parquet, or JSON of COCO, "
-            f"MegaDetector or SpeciesNet{got}; give one of these, or name its format with --source-format"
+            f"MegaDetector, SpeciesNet or Camtrap DP{got}; give one of these, or name its format with --source-format"
         )
     return next((format for format in formats if not format.unused(reading)), formats[0])
 

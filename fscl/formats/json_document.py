@@ -68,6 +68,12 @@ def load(source: Path) -> Record:
     try:
         with archives.open_binary(source) as file:
             document = json.loads(file.read(), object_pairs_hook=storable, parse_int=number)
+    except (IsADirectoryError, FileNotFoundError, NotADirectoryError):
+        raise PhotosError(
+            f"{source}: expected a file of JSON, got {'a folder' if source.is_dir() else 'none'}"
+        ) from None
+    except archives.ArchiveError as error:
+        raise PhotosError(f"{source}: expected a file of JSON, which is {error}; unpack the zip") from None
     except UnicodeDecodeError as error:
         raise PhotosError(
             f"{source}: expected JSON in UTF-8, got other bytes at {error.start:,}; save it so"
@@ -98,12 +104,18 @@ def records(document: Record, key: str, source: Path) -> list[Any]:
 
 def storable(pairs: list[tuple[str, Any]]) -> Record:
     """Return an object whose texts a table can hold: halves of characters, which JSON allows, are written out."""
-    return {text(key): text(value) if isinstance(value, str) else value for key, value in pairs}
+    return {text(key): _storable(value) for key, value in pairs}
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_storable(inner) for inner in value] if any(isinstance(i, str | list) for i in value) else value
+    return text(value) if isinstance(value, str) else value
 
 
 def text(given: str) -> str:
     """Return a text with halves of characters written out."""
-    return given.encode(errors="backslashreplace").decode()
+    return given if given.isascii() else given.encode(errors="backslashreplace").decode()
 
 
 def number(digits: str) -> int | float:

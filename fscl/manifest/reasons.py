@@ -31,6 +31,8 @@ def added(reasons: pd.Series, more: pd.Series) -> pd.Series:
     >>> added(pd.Series(["no label", "no label"]), pd.Series(["missing file", None])).tolist()
     ['no label; missing file', 'no label']
     """
+    if more.isna().all():
+        return reasons.astype("str")
     both = [joined([old, new]) for old, new in zip(reasons, more, strict=True)]
     return pd.Series(both, index=reasons.index, dtype="str")
 

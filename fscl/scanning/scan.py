@@ -62,7 +62,7 @@ def scan(
     and times the sequences.
 
     Args:
-        source: class folders (a folder or a zip of them), a table (CSV, Parquet) or a manifest.
+        source: photos in any format of `fscl.formats.FORMATS`.
         verify: "none" asks for the size of the files only; "header" also opens each photo, which gives
             width, height and time, and finds JPEG, PNG, WebP and GIF files that are cut off; "decode" also reads
             all pixels, and so finds every damaged photo.
@@ -91,6 +91,9 @@ def scan(
         )
     looked = rows[["path"]].join(looks, on="path")
     as_read = manifest.rows.loc[rows.index]  # with the labels that the folders have
+    of_cameras: list[str] = []
+    if reading.site_from == "camera":
+        rows, of_cameras = _at_cameras(rows, looked["camera"])
     times, notes = times_of_source(rows["datetime"])
     rows = rows.assign(
         **{column: looked[column].fillna(rows[column]) for column in ("bytes", "width", "height")},
@@ -101,7 +104,16 @@ def scan(
         clock=as_read["clock"].astype("str") if "clock" in as_read else sequences.clocks(as_read, looked),
     )
     rows = sequences.with_sequences(_clipped(rows), gap_s)
-    return Manifest.build(rows, manifest.root, (*manifest.remarks, *sequences.remarks(rows, gap_s)))
+    return Manifest.build(rows, manifest.root, (*manifest.remarks, *of_cameras, *sequences.remarks(rows, gap_s)))
+
+
+def _at_cameras(rows: pd.DataFrame, camera: pd.Series) -> tuple[pd.DataFrame, list[str]]:
+    """The rows with the camera as the site where they have none, and a remark on those that name no camera."""
+    site = rows["site"].fillna(camera)
+    count = rows.loc[rows["site"].isna() & site.notna(), "path"].nunique()
+    without = rows.loc[site.isna(), "path"].nunique()
+    said = f"the site of {number_of(count, 'photo')} is the camera that EXIF or the file name tells"
+    return rows.assign(site=site), [said + (f"; {number_of(without, 'photo')} without" if without else "")]
 
 
 def _mapped(rows: pd.DataFrame, renamed: dict[str, str | None], class_map: Path) -> pd.DataFrame:

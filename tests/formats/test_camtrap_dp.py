@@ -238,7 +238,10 @@ def test_encodings_and_names(package, draw, encoding):
             {"document": described(resources=[{"name": "media", "path": "../media.csv"}])},
             r"media: path: expected a file beside datapackage.json, got ../media.csv",
         ),
-        ({"document": described(resources=[{"name": "media", "path": "media"}])}, "expected a file, got a folder"),
+        (
+            {"document": described(resources=[{"name": "media", "path": "media"}])},
+            "media: expected a table, got a folder",
+        ),
         ({"media": MEDIA}, "expected records of photos, got none"),
     ],
 )

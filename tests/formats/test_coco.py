@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -239,6 +240,22 @@ def test_the_user_may_name_the_format(read, tmp_path):
         formats.ConfigurationError, match="--source-format cocoa: no such format; did you mean 'coco'"
     ):
         formats.read(strange, Reading(source_format="cocoa"))
+
+
+@pytest.mark.parametrize("here", ["NFC", "NFD"])
+@pytest.mark.parametrize("there", ["NFC", "NFD"])
+def test_names_are_found_whether_their_letters_are_composed_or_not(draw, tmp_path, here, there):
+    name = "고라니 Füchse/á.jpg"
+    draw(unicodedata.normalize(here, name))
+    images = [photo(1, file_name=unicodedata.normalize(there, name))]
+    [row] = rows(scan(written(document(images), tmp_path / "coco.json")))
+    assert (row["path"], row["problem"]) == (unicodedata.normalize(here, name), None)
+
+
+def test_halves_of_characters_anywhere(read):
+    images = [photo(1, file_name="C1/\ud800.jpg", location="\udc00"), photo(2)]
+    found = rows(read(document(images, categories=[FOX | {"name": "\ud800"}])))
+    assert [row["path"] for row in found] == ["C1/ud800.jpg", "C1/2.jpg"]
 
 
 def test_bad_files(tmp_path):

@@ -1,10 +1,11 @@
+import json
 from zipfile import ZipFile, ZipInfo
 
 import pandas as pd
 import pytest
 
 from fscl import formats
-from fscl.errors import ConfigurationError, PhotosError
+from fscl.errors import ConfigurationError, FsclError, PhotosError
 from fscl.formats import FORMATS
 from fscl.formats.reading import Reading
 from fscl.images import read_size
@@ -69,6 +70,42 @@ class TestReading:
         assert formats.read(root, Reading(layout="-/class")).rows["label"].tolist() == ["fox", "hare"]
 
 
+JSON = {
+    "coco.json": {"images": [{"id": 1, "file_name": "fox/1.jpg"}], "annotations": [], "categories": []},
+    "megadetector.json": {"images": [{"file": "fox/1.jpg", "detections": []}]},
+    "speciesnet.json": {"instances": [{"filepath": "fox/1.jpg"}]},
+    "camtrap_dp.json": {"profile": "camtrap-dp", "resources": []},
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "source", ["photos", "empty", "fox.zip", "broken.zip", "t.csv", "t.parquet", "empty.csv", "fox/1.jpg", *JSON]
+)
+def test_a_wrong_format_that_the_user_names_is_one_error_or_rows(draw, pack, tmp_path, name, source):
+    draw("photos/fox/1.jpg", "fox/1.jpg")
+    pack(tmp_path / "fox", below="fox/", keep=True)
+    pd.DataFrame({"file": ["photos/fox/1.jpg"], "label": ["fox"]}).to_csv(tmp_path / "t.csv")
+    pd.DataFrame({"file": ["photos/fox/1.jpg"], "label": ["fox"]}).to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    for file, document in JSON.items():
+        (tmp_path / file).write_text(json.dumps(document))
+    try:
+        assert len(formats.read(tmp_path / source, Reading(source_format=name)).rows)
+    except FsclError as error:
+        assert str(tmp_path) in str(error) or source in str(error)  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize("detections", ["none.json", "fox", "t.csv"])
+def test_detections_that_are_none(draw, tmp_path, detections):
+    draw("photos/fox/1.jpg", "fox/1.jpg")
+    (tmp_path / "t.csv").write_text("file,label\n")
+    with pytest.raises(PhotosError, match=f"{detections}( does not exist|: expected)"):
+        formats.read(tmp_path / "photos", Reading(detections=tmp_path / detections))
+
+
 def test_a_source_is_in_one_format(draw, pack, tmp_path):
     draw("photos/fox/1.jpg", "fox/1.jpg", "TS_01.고라니/1.jpg")
     pd.DataFrame({"file": ["photos/fox/1.jpg"], "label": ["fox"]}).to_csv(tmp_path / "t.csv")
@@ -76,6 +113,9 @@ def test_a_source_is_in_one_format(draw, pack, tmp_path):
     formats.read(tmp_path / "t.csv").rows[["path", "label"]].to_parquet(tmp_path / "t.parquet")
     sources = {"photos": "class_folders", "t.csv": "table", "t.parquet": "table", "photos.parquet": "manifest"}
     sources[pack(tmp_path / "fox", below="fox/").name] = "zip"
+    for name, document in JSON.items():
+        (tmp_path / name).write_text(json.dumps(document))
+        sources[name] = name.partition(".")[0]
     for source, name in sources.items():
         assert [key for key, format in FORMATS.items() if format.recognises(tmp_path / source)] == [name]
     assert next(key for key, format in FORMATS.items() if format.recognises(tmp_path / "TS_01.고라니")) == "aihub"

@@ -78,6 +78,7 @@ def test_a_prediction_labels_the_animal_and_not_the_person(read):
         (predicted(FOX, ANIMAL | {"conf": None}), None, "unreadable record predictions[0]: detections.0.conf: Input"),
         (predicted(FOX, failures=["DETECTOR", "CLASSIFIER"]), "red fox", "SpeciesNet failed: DETECTOR, CLASSIFIER"),
         (predicted(..., failures=["CLASSIFIER"], detections=...), None, "SpeciesNet failed: CLASSIFIER"),
+        (predicted(failures=["\ud800"]), "red fox", "SpeciesNet failed: \\ud800"),
         (predicted(filepath=""), "red fox", "unreadable record predictions[0]: filepath: expected a path, got ''"),
         (predicted(filepath=...), None, "unreadable record predictions[0]: filepath: Field required"),
     ],
@@ -124,5 +125,5 @@ def test_real_instances(shared_data):
     photos = formats.read(folder / "instances.json").rows
     assert (len(photos), photos["label"].notna().sum()) == (16, 0)
     # The photos lie beside the file, not in test_data/ as the paths say.
-    with pytest.raises(PhotosError, match="none of its 16 photos can be opened"):
+    with pytest.raises(PhotosError, match="none of its 14 photos can be opened"):
         scan(folder / "instances.json")

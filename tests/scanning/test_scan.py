@@ -298,3 +298,16 @@ def test_real_tables(shared_data):
         manifest = scan(shared_data / name)
         assert len(manifest.usable) == count
         assert manifest.rows["width"].notna().all()
+
+
+def test_the_camera_is_the_site_where_that_is_asked_for(draw):
+    exif = Image.Exif()
+    exif[0x0110], exif[0xA431] = "HC500", "H500HG0815"
+    draw("fox/1.jpg", exif=exif)
+    root = draw("fox/2.jpg", "fox/StationA__2009-04-21__00-40-00(1).jpg")
+    assert column(scan(root), "site") == [None, None, None]
+    asked = scan(root, reading=Reading(site_from="camera"))
+    assert column(asked, "site") == ["HC500 H500HG0815", None, "StationA"]
+    assert "the site of 2 photos is the camera that EXIF or the file name tells; 1 photo without" in asked.remarks
+    pd.DataFrame({"file": ["fox/1.jpg"], "label": ["fox"], "site": ["C1"]}).to_csv(root / "t.csv")
+    assert column(scan(root / "t.csv", reading=Reading(site_from="camera")), "site") == ["C1"]

@@ -232,5 +232,5 @@ def test_real_stations(shared_data):
 
 
 def test_a_real_burst(shared_data):
-    rows = scan(shared_data / "formats" / "camtrap-dp" / "tdwg-example").rows
+    rows = scan(shared_data / "formats/camtrap-dp/tdwg-example", reading=Reading(layout="class")).rows
     assert (len(rows), rows["sequence"].nunique()) == (10, 1)

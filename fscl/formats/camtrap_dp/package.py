@@ -101,10 +101,7 @@ def _table(description: Path, name: str, resource: json_document.Record) -> tupl
             raise PhotosError(
                 f"{description}: {name}: path: expected a file beside {DESCRIPTION}, got {path}; put it there"
             )
-        try:
-            part, said = delimited.read(description.parent / path.replace("\\", "/"))
-        except IsADirectoryError:
-            raise PhotosError(f"{description}: {name}: path: expected a file, got a folder: {path}") from None
+        part, said = delimited.read(description.parent / path.replace("\\", "/"))
         parts.append(part.rename(columns=str.strip))
         remarks += said
     table = pd.concat(parts, ignore_index=True)

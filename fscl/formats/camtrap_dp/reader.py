@@ -122,7 +122,7 @@ class _Observed(NamedTuple):
         return cls(of_media, of_events, events, frozenset(ids[ids.duplicated()].dropna()))
 
     def remarks(self, media: pd.DataFrame) -> list[str]:
-        nowhere = sum(len(said) for medium, said in self.of_media.items() if medium not in set(media["mediaID"]))
+        nowhere = sum(len(self.of_media[medium]) for medium in set(self.of_media) - set(media["mediaID"]))
         empty = set(self.of_events) - set(self.events.values())
         lost = sum(len(self.of_events[event]) for event in empty)
         said = [f"{number_of(nowhere, 'observation')} of media that are not there"] if nowhere else []

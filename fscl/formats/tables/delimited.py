@@ -105,6 +105,8 @@ def _decoded(path: Path) -> tuple[str, list[str]]:
             content = file.read() if path.suffix.lower() != ".gz" else gzip.GzipFile(fileobj=file).read(MOST_UNPACKED)
     except (FileNotFoundError, NotADirectoryError):
         raise PhotosError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise PhotosError(f"{path}: expected a table, got a folder") from None
     except (archives.ArchiveError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise PhotosError(f"{path} cannot be unpacked: {first_line(error)}; copy or make it again") from None
     if len(content) == MOST_UNPACKED and path.suffix.lower() == ".gz":

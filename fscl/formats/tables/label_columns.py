@@ -5,16 +5,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from fscl.formats.blanks import BLANK, with_blanks
 from fscl.formats.tables.cells import as_text, is_missing_word
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
-from fscl.printable import number_of
 
 NAMES = ("common name", "vernacular name", "scientific name")
 ONE_COLUMN = ("label", "species", *NAMES, "class", "category")
 """What others call the label; the first found is taken."""
 RANKS = ("genus", "family", "order")  # beside which `class` is a rank, too, and `species` the second word of a name
-BLANK = "blank"
 LISTED = 3  # labels in a remark
 TRUE = ("1", "true", "yes")
 NO_ANSWER = ("no cv result", "cv failed", "cv needed")  # what Wildlife Insights writes where it has no name
@@ -70,8 +69,12 @@ def _there(headings: Mapping[str, str], names: Iterable[str]) -> list[str]:
     return [headings[name] for name in (name.replace(" ", "") for name in names) if name in headings]
 
 
-def read_labels(source: pd.DataFrame, columns: LabelColumns, kept: frozenset[str] = frozenset()) -> Labels:
+def read_labels(
+    source: pd.DataFrame, columns: LabelColumns, kept: frozenset[str] = frozenset(), *, blanks: bool = False
+) -> Labels:
     """Read labels. Words for nothing, such as NA, are no label, except those that are `kept`.
+
+    Photos without an animal, where the table says so, are the class `blank` if `blanks` are wanted, else left out.
 
     >>> table = pd.DataFrame({"genus": ["Lynx", "Canis"], "species": ["rufus", "rufus"], "name": [None, "red wolf"]})
     >>> read_labels(table, LabelColumns(["name"], ["genus", "species"], None, [], True)).labels.tolist()
@@ -87,7 +90,7 @@ def read_labels(source: pd.DataFrame, columns: LabelColumns, kept: frozenset[str
     labels, words = read[0]
     for label, word in read[1:]:
         labels, words = labels.fillna(label), words.fillna(word)
-    labels, problems, remarks = _with_blanks(labels, source, columns)
+    labels, problems, remarks = _with_blanks(labels, source, columns, wanted=blanks)
     none = ("no label (" + words + ")").fillna("no label").where(labels.isna())
     remarks += [remark for heading in columns.headings for remark in _spellings(source[heading])]
     return Labels(labels, reasons.added(problems, none), [*_said(columns), *remarks])
@@ -125,9 +128,9 @@ def _binomial(genus: pd.Series, species: pd.Series) -> pd.Series:
 
 
 def _with_blanks(
-    labels: pd.Series, source: pd.DataFrame, columns: LabelColumns
+    labels: pd.Series, source: pd.DataFrame, columns: LabelColumns, *, wanted: bool
 ) -> tuple[pd.Series, pd.Series, list[str]]:
-    """Photos without an animal are of the class `blank`, however the table says it."""
+    """Photos without an animal, however the table says it."""
     blank = pd.Series(False, index=labels.index)
     if columns.in_ranks:
         blank |= labels.str.lower() == BLANK
@@ -136,13 +139,9 @@ def _with_blanks(
         said = as_text(source[columns.is_blank]).str.lower().isin(TRUE)
     doubtful = said & labels.notna() & (labels.str.lower() != BLANK)
     blank |= said & ~doubtful
-    problems = reasons.where(doubtful, "said to be blank, and has a label")
-    if not blank.any():
-        return labels, problems, []
-    are = "is" if blank.sum() == 1 else "are"
-    without = f"{number_of(blank.sum(), 'row')} without an animal"
-    remark = f"{without} {are} the class {BLANK}; a class map ({BLANK},) drops them"
-    return labels.mask(blank, BLANK), problems, [remark]
+    problem = reasons.where(doubtful, "said to be blank, and has a label")
+    rows, remarks = with_blanks(pd.DataFrame({"label": labels, "problem": problem}), blank, wanted=wanted)
+    return rows["label"], rows["problem"], remarks
 
 
 def _said(columns: LabelColumns) -> list[str]:

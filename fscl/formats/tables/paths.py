@@ -2,12 +2,14 @@
 
 import os
 import re
+import unicodedata
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
 import pandas as pd
 
+from fscl import archives
 from fscl.errors import PhotosError
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -44,13 +46,15 @@ def place_paths(paths: pd.Series, table: Path, start: Path, *, needs_files: bool
     paths = paths.map(lambda path: unquote(path[match.end() :]) if (match := FILE_URL.match(path)) else path)
     foreign = {path: why for path in paths.unique() if (why := _foreign(path)) is not None}
     files = {
-        path: os.path.normpath(folder / path.replace("\\", "/")) for path in paths.unique() if path not in foreign
+        path: _as_it_lies(os.path.normpath(folder / path.replace("\\", "/")))
+        for path in paths.unique()
+        if path not in foreign
     }
     if not files and needs_files:
         path, why = next(iter(foreign.items()))
         raise PhotosError(f"{table}: expected files of this machine, got {path}: {why}; {FIXES[why]}")
     try:
-        holding = os.path.commonpath([Path(file).parent for file in files.values()] or [folder])
+        holding = os.path.commonpath({os.path.dirname(file) for file in files.values()} or {str(folder)})  # noqa: PTH120 - of each
         root = str(folder) if Path(holding).is_relative_to(folder) else holding
     except ValueError:
         raise PhotosError(f"{table}: expected photos on one drive, got several; make a table for each") from None
@@ -58,6 +62,22 @@ def place_paths(paths: pd.Series, table: Path, start: Path, *, needs_files: bool
     placed |= {path: path.replace("\\", "/").replace("\0", "\\0") for path in foreign}
     problems = {path: f"unreadable: {why}" for path, why in foreign.items()}
     return Placed(paths.map(placed), Path(root), paths.map(problems).astype("str"))
+
+
+def _as_it_lies(file: str) -> str:
+    """The name of a file with its letters composed or decomposed as on the disk, whichever way the table has them."""
+    if file.isascii():
+        return file
+    forms = [file, *(unicodedata.normalize(form, file) for form in ("NFC", "NFD"))]
+    return next((form for form in forms if _is_there(form)), file)
+
+
+def _is_there(file: str) -> bool:
+    try:
+        archives.size(Path(file))
+    except (OSError, archives.ArchiveError, ValueError):
+        return False
+    return True
 
 
 def _foreign(path: str) -> str | None:

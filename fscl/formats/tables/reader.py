@@ -12,12 +12,14 @@ from fscl.errors import ConfigurationError, PhotosError, first_line
 from fscl.formats import boxes
 from fscl.formats.class_folders.layouts import SPLIT_NAMES
 from fscl.formats.reading import NOTHING_SAID, Reading
+from fscl.formats.records import repeats, unique_across_sites
 from fscl.formats.tables import delimited
 from fscl.formats.tables.box_columns import as_size, find_box_columns, incomplete_box, read_box_numbers
 from fscl.formats.tables.box_units import measure
 from fscl.formats.tables.cells import as_text, is_missing_word
 from fscl.formats.tables.label_columns import ONE_COLUMN, LabelColumns, find_label_columns, read_labels
 from fscl.formats.tables.paths import place_paths
+from fscl.formats.tables.programs import adapted
 from fscl.formats.tables.times import read_times
 from fscl.formats.walk import PHOTO_SUFFIXES
 from fscl.manifest import reasons
@@ -62,41 +64,53 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
             splits, or boxes of which some are fractions and others are not.
     """
     source, remarks = (_read_parquet(table), []) if table.suffix.lower() == ".parquet" else delimited.read(table)
-    headings: dict[str, str] = {}
-    for name in source.columns:
-        headings.setdefault(_plain(name), name)
+    program = adapted(source, _headings(source), reading.detection_confidence)
+    source, frame = program.table, reading.box_frame or program.frame or "stored"
+    headings = _headings(source)
     theirs = {ours: next(_there(headings, names), None) for ours, names in NAMES.items()}
     theirs["site"] = next((site for site in _there(headings, NAMES["site"]) if not _has_urls(source[site])), None)
     label_columns = find_label_columns(headings)
     _check_headings(source, table, theirs["path"], label_columns)
     assert label_columns is not None, "refused above"
     _check_said(
-        reading, table, has_times=theirs["datetime"] is not None, has_boxes=find_box_columns(headings) is not None
+        reading,
+        table,
+        has_times=theirs["datetime"] is not None,
+        has_boxes=find_box_columns(headings) is not None,
+        has_confidence=program.has_confidence,
     )
     _check_twins(source, table, [*filter(None, theirs.values()), *label_columns.headings])
     columns, of_words = _texts(source, theirs)
     _check(columns, table)
-    labels = read_labels(source, label_columns, reading.labels)
+    labels = read_labels(source, label_columns, reading.labels, blanks=reading.blanks)
     times = read_times(source[theirs["datetime"]] if theirs["datetime"] else columns["datetime"], reading.date_order)
     placed = place_paths(columns["path"], table, reading.root or table.parent)
     columns = columns.assign(
         path=placed.paths,
         label=labels.labels,
         split=columns["split"].str.lower().map(SPLIT_NAMES),
-        sequence=_unique_across_sites(columns["sequence"], columns["site"]),
+        sequence=unique_across_sites(columns["sequence"], columns["site"]),
         datetime=times.times,
         note=times.notes,
-        problem=reasons.added(labels.problems, placed.problems),
+        problem=reasons.added(reasons.added(program.problems, labels.problems), placed.problems),
     )
-    boxed = _with_boxes(columns, source, headings, placed.root, reading)
-    columns = boxed.columns.assign(problem=reasons.added(boxed.columns["problem"], _repeats(boxed.columns)))
+    boxed = _with_boxes(columns, source, headings, placed.root, reading, frame)
+    columns = boxed.columns.assign(problem=reasons.added(boxed.columns["problem"], repeats(boxed.columns)))
     if boxed.unit is not None:
-        columns = boxes.turn_upright(columns, boxed.photos, unit=boxed.unit, frame=reading.box_frame or "stored")
+        columns = boxes.turn_upright(columns, boxed.photos, unit=boxed.unit, frame=frame)
     used = {*theirs.values(), *boxed.headings, *([] if label_columns.in_ranks else label_columns.headings)}
     others = source[[name for name in source.columns if name not in used]]
     others = others.rename(columns=lambda name: f"source_{name}" if name in OURS else name)
-    remarks = [*remarks, *labels.remarks, *boxed.remarks, *times.remarks, *of_words]
+    remarks = [*remarks, *program.remarks, *labels.remarks, *boxed.remarks, *times.remarks, *of_words]
     return Manifest.build(pd.concat([columns, others], axis="columns"), placed.root, tuple(remarks))
+
+
+def _headings(source: pd.DataFrame) -> dict[str, str]:
+    """The headings of a table by their plain form."""
+    headings: dict[str, str] = {}
+    for name in source.columns:
+        headings.setdefault(_plain(name), name)
+    return headings
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -158,10 +172,14 @@ def _check_twins(source: pd.DataFrame, table: Path, used: Iterable[str]) -> None
                 )
 
 
-def _check_said(reading: Reading, table: Path, *, has_times: bool, has_boxes: bool) -> None:
+def _check_said(reading: Reading, table: Path, *, has_times: bool, has_boxes: bool, has_confidence: bool) -> None:
     """Refuse what is said of columns that are not there."""
     if reading.date_order is not None and not has_times:
         raise ConfigurationError(f"--date-order says how times are read, {table} has no column of any: datetime")
+    if reading.detection_confidence is not None and not has_confidence and reading.detections is None:
+        raise ConfigurationError(
+            f"--detection-confidence says which boxes of a detector count, {table} has none; add --detections md.json"
+        )
     if (reading.box_unit is not None or reading.box_frame is not None) and not has_boxes:
         raise ConfigurationError(
             f"--box-unit and --box-frame say how boxes are read, {table} has no columns of any: x, y, w, h or xmin, "
@@ -201,13 +219,6 @@ def _check(columns: pd.DataFrame, table: Path) -> None:
         raise PhotosError(f"{table}: " + "\n  ".join(wrong))
 
 
-def _unique_across_sites(sequence: pd.Series, site: pd.Series) -> pd.Series:
-    """Cameras often count their bursts from 1 each: then the site becomes part of the name."""
-    if (site.groupby(sequence).nunique() > 1).any():
-        return (site + "/" + sequence).fillna(sequence)
-    return sequence
-
-
 class _Boxed(NamedTuple):
     """The columns with boxes in a unit, the headers of their photos, the headings that they are from, and remarks."""
 
@@ -219,7 +230,12 @@ class _Boxed(NamedTuple):
 
 
 def _with_boxes(
-    columns: pd.DataFrame, source: pd.DataFrame, headings: Mapping[str, str], root: Path, reading: Reading
+    columns: pd.DataFrame,
+    source: pd.DataFrame,
+    headings: Mapping[str, str],
+    root: Path,
+    reading: Reading,
+    frame: boxes.Frame,
 ) -> _Boxed:
     """The boxes as the table gives them, x, y, w and h; without those that are none or in another unit."""
     columns = columns.assign(**dict.fromkeys(BOX, float("nan")))
@@ -244,7 +260,7 @@ def _with_boxes(
         headings=named,
         is_sure=box.is_sure,
         asked_for=reading.box_unit,
-        frame=reading.box_frame or "stored",
+        frame=frame,
     )
     if measured.unit is None:
         return _Boxed(columns.assign(**dict.fromkeys(BOX, float("nan"))), None, {}, [], measured.remarks)
@@ -253,11 +269,3 @@ def _with_boxes(
         columns["problem"] = reasons.added(columns["problem"], problem)
     columns.loc[flat | measured.problems.reindex(columns.index).notna(), BOX] = float("nan")
     return _Boxed(columns, measured.unit, photos, box.headings, remarks + measured.remarks)
-
-
-def _repeats(columns: pd.DataFrame) -> pd.Series:
-    """Why a row that says something again, or the contrary, cannot be used."""
-    again = columns.duplicated(["path", "label", *BOX])
-    whole = columns["x"].isna() & ~again
-    labels = columns["label"].where(whole).groupby(columns["path"]).transform("nunique")
-    return reasons.where(whole & (labels > 1), "several labels for one photo").mask(again, "duplicate row")

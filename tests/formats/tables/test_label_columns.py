@@ -43,17 +43,20 @@ def labels(manifest):
     return manifest.rows["label"].fillna("").tolist()
 
 
-def test_the_common_name_is_the_label_and_blanks_are_a_class(export):
+def test_the_common_name_is_the_label_and_blanks_are_left_out(export):
     manifest = export()
     assert labels(manifest)[:4] == ["Bobcat", "Red Wolf", "Northern Bobwhite", "Sus Species"]
     assert labels(manifest)[4:] == ["blank", "blank", "", "Bobcat"]
-    assert manifest.rows["problem"].fillna("").tolist() == [""] * 6 + [
+    blank = "blank, left out (--blanks makes blank photos a class)"
+    assert manifest.rows["problem"].fillna("").tolist() == [""] * 4 + [
+        blank,
+        blank,
         "no label (No CV Result)",
         "said to be blank, and has a label",
     ]
     assert manifest.remarks == (
         "labels are read from common_name, else genus + species: the other ranks are kept as columns",
-        "2 rows without an animal are the class blank; a class map (blank,) drops them",
+        "2 rows without an animal are left out; with --blanks they are the class blank",
     )
     assert manifest.rows[["class", "genus", "species"]].iloc[0].tolist() == ["Mammalia", "Lynx", "rufus"]
 
