@@ -208,7 +208,7 @@ def _earlier(judged: Judged, config: Config, folder: Path, root: Path | None, re
     notes = [f"it also knows {', '.join(more)}, whose scores are left out"] if more else []
     if gone:
         notes.append(
-            f"its photos are not known ({gone}): its training photos are told by hashes, else by name and size"
+            f"its photos are not known ({gone}): its training photos are told by known hashes, else by name and size"
         )
     left_out = photos_in(usable) - photos_in(new)
     return _compared("earlier", str(folder), judged, logits, config.seed, left_out=left_out, notes=notes)
