@@ -11,7 +11,7 @@ from fscl.records import Beside, Evaluation, Metrics
 
 NAMES = {"start": "start + class means", "earlier": "earlier model"}
 IN_WORDS = {"start": "its start", "earlier": "the earlier model"}
-FIGURES = {"balanced_accuracy": "balanced accuracy", "minority_recall": "recall of the rare", "auroc": "AUROC"}
+FIGURES = ("balanced_accuracy", "minority_recall", "auroc")
 CHANCE = 0.05  # p-values from here on are called chance
 
 
@@ -21,9 +21,11 @@ def beside_table(record: Evaluation) -> Iterator[RenderableType]:
     if scored:
         table = plain_table("did training beat its start?")
         names = [name for name in FIGURES if record.minority or name != "minority_recall"]
+        rare = record.minority[0] if len(record.minority) == 1 else "the rare"
+        columns = {"balanced_accuracy": "balanced accuracy", "minority_recall": f"recall of {rare}", "auroc": "AUROC"}
         table.add_column("model", overflow="fold")
-        for column in ("photos", *(FIGURES[name] for name in names)):
-            table.add_column(column, justify="right")
+        for column in ("photos", *(columns[name] for name in names)):
+            table.add_column(Text(column), justify="right", overflow="fold")
         for model, photos, figures in _rows(record, scored):
             table.add_row(model, f"{photos:,}", *(rounded(figures.value(name)) for name in names))
         yield table
@@ -65,7 +67,17 @@ def verdict(record: Evaluation, other: Beside) -> str:
     if not found.differ:
         return f"no better than {name} in balanced accuracy: both name the same photos rightly ({rounded(own)})"
     tested = f"p = {found.p:.2g}, {unit} that one of them alone names rightly"
+    if found.p < CHANCE and found.value > 0:
+        return f"better than {name} in balanced accuracy: {both} ({tested})"
     if found.p < CHANCE:
-        return f"{'better' if found.value > 0 else 'worse'} than {name} in balanced accuracy: {both} ({tested})"
+        return f"worse than {name} in balanced accuracy: {both} ({tested}){_decided(record, other)}"
     better = "not shown to be better" if found.value > 0 else "no better"
-    return f"{better} than {name} in balanced accuracy: {both}; within chance ({tested})"
+    return f"{better} than {name} in balanced accuracy: {both}; within chance ({tested}){_decided(record, other)}"
+
+
+def _decided(record: Evaluation, other: Beside) -> str:
+    """Say what a bias or threshold would add, which a sentence on argmax leaves out."""
+    chosen, what = (record.bias, "bias") if record.bias else (record.threshold, "threshold")
+    if chosen is None or other.same_photos:
+        return ""
+    return f"; with the {what} {rounded(chosen.figures.balanced_accuracy)}"

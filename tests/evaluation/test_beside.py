@@ -411,7 +411,7 @@ def test_the_table_shows_the_models_beside_each_other(quick, photos, tmp_path):
     lines = shown(record).splitlines()
     place = next(n for n, line in enumerate(lines) if line.startswith("did training beat its start?"))
     assert lines[place + 1].split("  ")[0].strip() == "model"
-    for column in ("photos", "balanced accuracy", "recall of the rare", "AUROC"):
+    for column in ("photos", "balanced accuracy", "recall of deer", "AUROC"):
         assert column in lines[place + 1]
     own, biased, start = (line.split() for line in lines[place + 2 : place + 5])
     photos_scored = str(record.scored.photos)
