@@ -12,7 +12,7 @@ import torch
 from fscl.bundle import Bundle, file_sha256
 from fscl.config import Component, Config, resolve
 from fscl.decisions import Decisions
-from fscl.errors import BundleError, FsclError, PhotosError, first_line, of_system
+from fscl.errors import BundleError, FsclError, OutputError, PhotosError, first_line, of_system
 from fscl.evaluation.evaluate import evaluate, labelled, metrics_of, photos_in, unchanged
 from fscl.evaluation.known_photos import learnt, part_of, photos_of
 from fscl.loading.features import FeatureStore
@@ -35,8 +35,8 @@ CLASS_MEAN_PHOTOS = 100  # of each class: their mean is known to a tenth of the 
 NOT_NOTED = "an earlier release made this model, and did not note which weights it started from"
 
 
-class Reading(NamedTuple):
-    """How photos are read."""
+class Loading(NamedTuple):
+    """How photos become batches."""
 
     batch_size: int
     workers: int | None
@@ -51,7 +51,7 @@ class Judged(NamedTuple):
     logits: pd.DataFrame
 
 
-def features_of(bundle: Bundle, photos: Manifest, reading: Reading) -> FeatureStore | None:
+def features_of(bundle: Bundle, photos: Manifest, loading: Loading) -> FeatureStore | None:
     """Return the features of photos by a bundle whose backbone stayed as it was; None where they are not kept.
 
     Raises:
@@ -65,13 +65,14 @@ def features_of(bundle: Bundle, photos: Manifest, reading: Reading) -> FeatureSt
     if not frozen or bundle.decisions is None or rows.empty:  # to be decided on other photos
         return None
     try:
-        return _features(bundle, rows, photos.root, reading)
-    except OSError as error:
-        reading.listener.note(f"features are not kept: {of_system(error)}")
+        return _features(bundle, rows, photos.root, loading)
+    except (OSError, OutputError) as error:  # a cache that cannot be written, or is damaged, is no reason to stop
+        reason = of_system(error) if isinstance(error, OSError) else error
+        loading.listener.note(f"features are not taken from the cache: {reason}")
         return None
 
 
-def beside(judged: Judged, own: Manifest | None, gone: str, root: Path | None, reading: Reading) -> list[Beside]:
+def beside(judged: Judged, own: Manifest | None, gone: str, root: Path | None, loading: Loading) -> list[Beside]:
     """Return what the start of a run and its earlier model score on the photos that the run was evaluated on.
 
     Where one of them cannot be made it is there with the reason: nothing is raised for it.
@@ -81,7 +82,7 @@ def beside(judged: Judged, own: Manifest | None, gone: str, root: Path | None, r
         own: the photos of the run, None where they are gone.
         gone: why they are gone.
         root: the folder that photos may be in now.
-        reading: of photos.
+        loading: of the photos.
     """
     try:
         config = _settings(judged.bundle)
@@ -89,11 +90,11 @@ def beside(judged: Judged, own: Manifest | None, gone: str, root: Path | None, r
         reason = f"the settings of the run are not known to this release: {first_line(error)}"
         return [Beside(kind="start", what="the weights that the run started from", reason=reason)]
     source = _source(judged.bundle, config)
-    start = _or_reason("start", source, lambda: _start(judged, config, source, own, gone, reading))
+    start = _or_reason("start", source, lambda: _start(judged, config, source, own, gone, loading))
     if config.model.bundle is None:
         return [start]
     folder = Path(config.model.bundle)
-    return [start, _or_reason("earlier", str(folder), lambda: _earlier(judged, config, folder, root, reading))]
+    return [start, _or_reason("earlier", str(folder), lambda: _earlier(judged, config, folder, root, loading))]
 
 
 def _or_reason(kind: str, what: str, made: Callable[[], Beside]) -> Beside:
@@ -124,7 +125,7 @@ def _source(bundle: Bundle, config: Config) -> str:
     return PACKAGES[origin].title if origin in PACKAGES else origin
 
 
-def _start(judged: Judged, config: Config, source: str, own: Manifest | None, gone: str, reading: Reading) -> Beside:
+def _start(judged: Judged, config: Config, source: str, own: Manifest | None, gone: str, loading: Loading) -> Beside:
     """Score the weights that the run started from, with the nearest class mean of training photos as head."""
     if own is None:
         raise PhotosError(f"its class means take the training photos of the run, and {gone}")
@@ -134,10 +135,10 @@ def _start(judged: Judged, config: Config, source: str, own: Manifest | None, go
     if lacking:
         raise PhotosError(f"its class means take training photos, and there is none of {', '.join(lacking)}")
     start = _with_class_means(bundle if config.frozen else _fresh_start(bundle, config, own))
-    regions = _features(start, rows, own.root, reading).view(Regions.of(rows, own.root, start.classes))
+    regions = _features(start, rows, own.root, loading).view(Regions.of(rows, own.root, start.classes))
     fit_head(start, regions)
-    store = _features(start, unchanged(judged.test.usable, judged.test.root)[0], judged.test.root, reading)
-    _, logits = evaluate(start, judged.test, store=store, **reading._asdict())
+    store = _features(start, unchanged(judged.test.usable, judged.test.root)[0], judged.test.root, loading)
+    _, logits = evaluate(start, judged.test, store=store, **loading._asdict())
     read = photos_in(rows.iloc[[row for row in range(len(rows)) if regions.problem(row) is None]])
     what = f"{source}, frozen, and the class means of {read:,} training photos"
     return _compared("start", what, judged, logits, config.seed)
@@ -179,13 +180,13 @@ def _some_of_each(rows: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.D
     return pd.concat(parts).reset_index(drop=True)
 
 
-def _features(bundle: Bundle, rows: pd.DataFrame, root: Path, reading: Reading) -> FeatureStore:
-    runtime = Runtime.start(reading.workers)
+def _features(bundle: Bundle, rows: pd.DataFrame, root: Path, loading: Loading) -> FeatureStore:
+    runtime = Runtime.start(loading.workers)
     bundle.classifier.to(runtime.device)
-    return feature_store(bundle, rows, root, reading.listener, runtime.workers)
+    return feature_store(bundle, rows, root, loading.listener, runtime.workers)
 
 
-def _earlier(judged: Judged, config: Config, folder: Path, root: Path | None, reading: Reading) -> Beside:
+def _earlier(judged: Judged, config: Config, folder: Path, root: Path | None, loading: Loading) -> Beside:
     """Score the earlier model on the photos that it was neither trained nor validated on."""
     bundle, usable = judged.bundle, judged.test.usable
     if bundle.start is None:
@@ -203,7 +204,7 @@ def _earlier(judged: Judged, config: Config, folder: Path, root: Path | None, re
     if new.empty:
         raise PhotosError(f"it was trained or validated on all {photos_in(usable):,} photos")
     test = Manifest(new, judged.test.root)
-    _, logits = evaluate(earlier, test, store=features_of(earlier, test, reading), **reading._asdict())
+    _, logits = evaluate(earlier, test, store=features_of(earlier, test, loading), **loading._asdict())
     more = [name for name in earlier.classes if name not in bundle.classes]
     notes = [f"it also knows {', '.join(more)}, whose scores are left out"] if more else []
     if gone:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from fscl.bundle import Bundle
 from fscl.errors import BundleError, OutputError, PhotosError
-from fscl.evaluation.beside import Judged, Reading, beside, features_of
+from fscl.evaluation.beside import Judged, Loading, beside, features_of
 from fscl.evaluation.evaluate import amounts, evaluate, photos_in
 from fscl.evaluation.known_photos import learnt, part_of, photos_of
 from fscl.evaluation.predictions import predictions, write_predictions
@@ -112,10 +112,10 @@ def _evaluated(
     own, gone = photos_of(run, [root] if photos is None else list(dict.fromkeys([None, root])))
     test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
     validation = None if own is None or gone else part_of(own, "val")
-    reading = Reading(batch_size, workers, listener)
-    store = features_of(bundle, test.photos, reading)
-    evaluation, logits = evaluate(bundle, test.photos, validation, split=test.split, store=store, **reading._asdict())
-    others = beside(Judged(bundle, test.photos, logits), None if gone else own, gone, root, reading)
+    loading = Loading(batch_size, workers, listener)
+    store = features_of(bundle, test.photos, loading)
+    evaluation, logits = evaluate(bundle, test.photos, validation, split=test.split, store=store, **loading._asdict())
+    others = beside(Judged(bundle, test.photos, logits), None if gone else own, gone, root, loading)
     evaluation = replace(
         evaluation,
         left_out={kind: count for kind, count in test.left_out.items() if count},

@@ -130,7 +130,17 @@ def test_a_cache_that_cannot_be_written_stops_no_evaluation(quick, photos, tmp_p
     [start] = record.beside
     assert start.figures is None
     assert start.reason
-    assert hearing.notes[0].startswith("features are not kept: ")
+    assert hearing.notes[0].startswith("features are not taken from the cache: ")
+
+
+def test_a_damaged_cache_stops_no_evaluation(quick, photos, tmp_path):
+    run = fit(quick("frozen_logistic"), photos, tmp_path / "run")
+    whole = evaluate_run(run)
+    for path in (tmp_path / "cache").rglob("*.npy"):
+        path.write_bytes(b"x")
+    hearing = Hearing()
+    assert evaluate_run(run, listener=hearing).figures.recall_by_class == whole.figures.recall_by_class
+    assert hearing.notes[0].startswith("features are not taken from the cache: ")
 
 
 @pytest.mark.parametrize("name", ["frozen_logistic", "baseline"])
