@@ -60,7 +60,7 @@ class Record(Section):
     start: Start | None = None  # absent: from scratch, or of an earlier release
     decisions: Decisions | None = None  # absent in version 1
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    config: dict[str, Any]  # where the model comes from: nothing is read from it
+    config: dict[str, Any]  # where the model comes from: a bundle opens whatever is there
     epoch: Count
     step: Count
     created: str
@@ -101,7 +101,7 @@ class Record(Section):
 class Bundle:
     """A classifier with all that is needed to use it: classes, preprocessing, decisions.
 
-    `config` says how it was made, as JSON types; nothing is decided by it. `decisions` are None where none were
+    `config` says how it was made, as JSON types; no answer is decided by it. `decisions` are None where none were
     chosen yet: in a bundle of version 1, and of an epoch while its run goes on.
     """
 

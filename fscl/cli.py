@@ -215,6 +215,7 @@ def evaluate(
     from fscl.config import section
     from fscl.formats import check_there
     from fscl.formats.reading import Reading
+    from fscl.progress import TerminalProgress
     from fscl.run_folder import RunFolder
     from fscl.scanning.opening import open_photos
 
@@ -224,7 +225,8 @@ def evaluate(
     place = evaluation.results_folder(run, source, out)
     with kept("the run is unchanged: the same command starts again"):
         photos = None if source is None else open_photos(source, Reading(root=root))
-        record = evaluation.evaluate_run(run, photos, root=root, out=place, workers=workers)
+        with TerminalProgress(f"evaluation of {run}") as listener:
+            record = evaluation.evaluate_run(run, photos, root=root, out=place, workers=workers, listener=listener)
     show(evaluation.table(record))
     show(f"\nwritten to {RunFolder(place).evaluation}, a row per photo to {RunFolder(place).predictions}")
 

@@ -1,6 +1,6 @@
 """The one inference loop: a classifier and regions in, logits and features out, batch by batch."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -93,9 +93,18 @@ def scores(
     *,
     batch_size: int = 64,
     workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Return the logits of all regions at once: `rows` (m,), `logits` (m, K), m ≤ n."""
-    parts = list(infer(classifier, regions, preprocessing, batch_size=batch_size, workers=workers))
+    """Return the logits of all regions at once: `rows` (m,), `logits` (m, K), m ≤ n.
+
+    `progress` is called with (regions done, regions) after each batch.
+    """
+    parts, done = [], 0
+    for part in infer(classifier, regions, preprocessing, batch_size=batch_size, workers=workers):
+        parts.append(part)
+        done += len(part.rows) + len(part.failures)
+        if progress is not None:
+            progress(done, len(regions))
     return Scores(
         np.array([row for part in parts for row in part.rows], dtype=np.int64),
         np.concatenate([part.logits.numpy() for part in parts] or [np.empty((0, classifier.num_classes))]),

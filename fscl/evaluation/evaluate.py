@@ -16,6 +16,7 @@ from fscl.loading.store import PhotoStore
 from fscl.manifest.identity import replaced
 from fscl.manifest.reasons import tally
 from fscl.manifest.table import Manifest, counts_by_class
+from fscl.progress import Listener, Silent
 from fscl.records import VERSION, Amounts, Bias, Evaluation, Failed, Metrics, Threshold, Unusable
 from fscl.runtime import Runtime
 from fscl.scoring.metrics import confusion, figures
@@ -32,6 +33,7 @@ def evaluate(
     batch_size: int = 64,
     workers: int | None = None,
     store: PhotoStore | FeatureStore | None = None,
+    listener: Listener | None = None,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Score a bundle on labelled photos. Its classifier moves to the device that computes here.
 
@@ -44,6 +46,7 @@ def evaluate(
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
         store: of decoded photos, used where it has them; or the features of all photos by this backbone.
+        listener: hears how many photos are read.
 
     Returns:
         The record of docs/schema.md, "Evaluation", and a row per photo read: `region_id`, `label` and the
@@ -55,19 +58,26 @@ def evaluate(
     """
     runtime = Runtime.start(workers)
     bundle.classifier.to(runtime.device)
+    heard = listener or Silent()
 
     how: dict[str, Any] = {"batch_size": batch_size, "workers": runtime.workers}
-    rows, unread = _unchanged(_labelled(test, bundle), test.root)
+    rows, unread = unchanged(labelled(test, bundle), test.root)
     regions = Regions.of(rows, test.root, bundle.classes)
     stored = regions if store is None else store.view(regions)
-    test_scores = scores(bundle.classifier, stored, bundle.preprocessing, **how)
+    test_scores = scores(
+        bundle.classifier,
+        stored,
+        bundle.preprocessing,
+        progress=lambda done, photos: heard.prepare(done, photos, "photos"),
+        **how,
+    )
     labels = regions.labels[test_scores.rows]
     unread |= {rows["path"].iloc[row]: reason for row, reason in test_scores.failures}
     read = rows.iloc[test_scores.rows]
     counts = counts_by_class(read, bundle.classes)
-    metrics = _metrics(bundle, test_scores.logits, labels)
+    metrics = metrics_of(bundle, test_scores.logits, labels)
     decisions = _decisions(bundle, validation, store, **how)
-    decided = _metrics(bundle, decisions.shifted(test_scores.logits, bundle.classes), labels)
+    decided = metrics_of(bundle, decisions.shifted(test_scores.logits, bundle.classes), labels)
     evaluation = Evaluation(
         version=VERSION,
         split=split,
@@ -101,13 +111,18 @@ def amounts(rows: pd.DataFrame) -> Amounts:
     return Amounts(len(rows), photos_in(rows))
 
 
-def _unchanged(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+def unchanged(rows: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the rows whose files are as large as at the scan, and the other files with the reason."""
     changed = {path: f"replaced since the scan: {why}" for path, why in replaced(Manifest(rows, root)).items()}
     return rows[~rows["path"].isin(changed)].reset_index(drop=True), changed
 
 
-def _labelled(manifest: Manifest, bundle: Bundle) -> pd.DataFrame:
+def labelled(manifest: Manifest, bundle: Bundle) -> pd.DataFrame:
+    """Return the rows that can be evaluated.
+
+    Raises:
+        PhotosError: no labelled photo, or classes that the bundle does not know.
+    """
     rows = manifest.usable
     if rows.empty:
         why = "".join(f"; {reason['rows']:,} {reason['reason']}" for reason in tally(manifest.rows)["reasons"])
@@ -138,13 +153,14 @@ def _decisions(
         return Decisions(no_threshold="no validation photos were given")
     if validation is None:
         return Decisions(no_threshold=why_no_threshold(bundle.classes, bundle.minority, {}))
-    rows, unread = _unchanged(validation.usable, validation.root)
+    rows, unread = unchanged(validation.usable, validation.root)
     regions = Regions.of(rows, validation.root, bundle.classes)
     stored = regions if store is None else store.view(regions)
     return fit_decisions(bundle, rows, stored, unread=unread, batch_size=batch_size, workers=workers)
 
 
-def _metrics(bundle: Bundle, logits: np.ndarray[tuple[int, int], Any], labels: Labels) -> Metrics:
+def metrics_of(bundle: Bundle, logits: np.ndarray[tuple[int, int], Any], labels: Labels) -> Metrics:
+    """Return the metrics of logits of the bundle's classes, in their order."""
     return Metrics(
         **figures(logits, labels, classes=bundle.classes, minority=bundle.minority, train_counts=bundle.train_counts)
     )

@@ -1,21 +1,21 @@
 """The bundle of a run folder, evaluated on photos that it was neither trained nor validated on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from fscl.bundle import Bundle
 from fscl.errors import BundleError, OutputError, PhotosError
+from fscl.evaluation.beside import Judged, Loading, beside, features_of
 from fscl.evaluation.evaluate import amounts, evaluate, photos_in
+from fscl.evaluation.known_photos import learnt, part_of, photos_of
 from fscl.evaluation.predictions import predictions, write_predictions
 from fscl.lock import held
 from fscl.manifest.table import Manifest, counts_by_class
+from fscl.progress import Listener, Silent
 from fscl.records import Evaluation, write_record
 from fscl.run_folder import RunFolder
-from fscl.scanning.copies import seen_before
 
 
 def evaluate_run(
@@ -26,8 +26,12 @@ def evaluate_run(
     out: Path | None = None,
     batch_size: int = 64,
     workers: int | None = None,
+    listener: Listener | None = None,
 ) -> Evaluation:
     """Evaluate the bundle of a run folder and write `evaluation.json` and `predictions.csv`.
+
+    Beside the bundle, its start and the earlier model that it was trained from are evaluated, where they can be. The
+    features of a backbone that stayed as it was are taken from the feature cache, and kept there.
 
     Args:
         run: the folder.
@@ -38,6 +42,7 @@ def evaluate_run(
             for the folder of these.
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
+        listener: hears how many photos are read.
 
     Raises:
         PhotosError: nothing to evaluate on, or classes that the bundle does not know.
@@ -50,7 +55,9 @@ def evaluate_run(
         Bundle.open(run)
     out = results_folder(run, None if photos is None else photos.root, out)
     with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
-        return _evaluated(run, photos, root, out, batch_size=batch_size, workers=workers)
+        return _evaluated(
+            run, photos, root, out, batch_size=batch_size, workers=workers, listener=listener or Silent()
+        )
 
 
 def results_folder(run: Path, source: Path | None, out: Path | None = None) -> Path:
@@ -92,20 +99,29 @@ def _name(source: Path) -> str:
 
 
 def _evaluated(
-    run: Path, photos: Manifest | None, root: Path | None, out: Path, *, batch_size: int, workers: int | None
+    run: Path,
+    photos: Manifest | None,
+    root: Path | None,
+    out: Path,
+    *,
+    batch_size: int,
+    workers: int | None,
+    listener: Listener,
 ) -> Evaluation:
     bundle = Bundle.open(run)
-    own, gone = _photos_of(run, [root] if photos is None else list(dict.fromkeys([None, root])))
+    own, gone = photos_of(run, [root] if photos is None else list(dict.fromkeys([None, root])))
     test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
-    validation = None if own is None or gone else _part(own, "val")
-    evaluation, logits = evaluate(
-        bundle, test.photos, validation, split=test.split, batch_size=batch_size, workers=workers
-    )
+    validation = None if own is None or gone else part_of(own, "val")
+    loading = Loading(batch_size, workers, listener)
+    store = features_of(bundle, test.photos, loading)
+    evaluation, logits = evaluate(bundle, test.photos, validation, split=test.split, store=store, **loading._asdict())
+    others = beside(Judged(bundle, test.photos, logits), None if gone else own, gone, root, loading)
     evaluation = replace(
         evaluation,
         left_out={kind: count for kind, count in test.left_out.items() if count},
         given=amounts((photos or test.photos).rows),
-        train_photos=None if own is None else counts_by_class(_part(own, "train").rows, bundle.classes)["photos"],
+        train_photos=None if own is None else counts_by_class(part_of(own, "train").rows, bundle.classes)["photos"],
+        beside=others,
         note=_unknown_photos(gone, own, bundle) if gone else evaluation.note,
     )
     written = RunFolder(out)
@@ -133,30 +149,12 @@ class _Test(NamedTuple):
     left_out: Mapping[str, int]
 
 
-def _photos_of(run: Path, roots: Sequence[Path | None]) -> tuple[Manifest | None, str]:
-    """Return what is known of the photos of a run, and why they are in none of the roots, if so."""
-    path = RunFolder(run).photos
-    if not path.exists():
-        return None, f"{path} does not exist"
-    reasons = []
-    for root in roots:
-        try:
-            return Manifest.read(path, root=root), ""
-        except PhotosError as error:
-            reasons.append(str(error).split(";")[0])
-    gone = reasons[0]
-    try:
-        return Manifest.read(path, anywhere=True), gone
-    except PhotosError:
-        return None, gone
-
-
 def _own_test(run: Path, own: Manifest | None, gone: str) -> _Test:
     fix = f"give photos: fscl evaluate {run} PHOTOS"
     if own is None or gone:
         moved = "" if own is None else f"say where they are now: fscl evaluate {run} --root FOLDER, or "
         raise PhotosError(f"expected the photos of the run, but {gone}; {moved}{fix}")
-    test = _part(own, "test")
+    test = part_of(own, "test")
     if test.rows.empty:
         raise PhotosError(f"{run}: has no test photos of its own; {fix}")
     return _Test(test, "test", {})
@@ -167,9 +165,7 @@ def _others_test(photos: Manifest, own: Manifest | None) -> _Test:
     usable = photos.usable
     split = "test" if (photos.rows["split"] == "test").any() else "all"
     chosen = usable if split == "all" else usable[usable["split"] == "test"]
-    used = None if own is None else Manifest(own.rows[own.rows["split"].isin(["train", "val"])], own.root)
-    seen = [False] * len(chosen) if used is None else seen_before(Manifest(chosen, photos.root), used)
-    new = chosen[~np.array(seen, dtype=bool)]
+    new = chosen if own is None else chosen[~learnt(Manifest(chosen, photos.root), own)]
     if len(chosen) and new.empty:
         raise PhotosError(
             f"expected photos that are new to the model, but it was trained or validated on all {photos_in(chosen)}; "
@@ -181,7 +177,3 @@ def _others_test(photos: Manifest, own: Manifest | None) -> _Test:
     }
     rows = photos.rows.drop(index=usable.index.difference(new.index))
     return _Test(Manifest(rows, photos.root), split, left_out)
-
-
-def _part(photos: Manifest, split: str) -> Manifest:
-    return Manifest(photos.rows[photos.rows["split"] == split], photos.root)

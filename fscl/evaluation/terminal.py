@@ -8,6 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from fscl.evaluation.tables import plain_table, rounded
+from fscl.evaluation.terminal_beside import beside_table
 from fscl.printable import number_of
 from fscl.records import Evaluation
 from fscl.scoring.statistics import clopper_pearson
@@ -27,7 +29,7 @@ def table(record: Evaluation) -> Group:
     tables = [_class_table(record)]
     if len(record.classes) <= MOST_COLUMNS:
         tables.append(_confusion_table(record))
-    return Group(*tables, _metrics_table(record), *map(Text, _not_scored(record)))
+    return Group(*tables, _metrics_table(record), *beside_table(record), *map(Text, _not_scored(record)))
 
 
 def _class_table(record: Evaluation) -> Table:
@@ -36,7 +38,7 @@ def _class_table(record: Evaluation) -> Table:
     regions = sum(record.counts.values())
     photos = record.scored.photos if record.scored else regions
     boxes = f", {number_of(regions, 'region')}" if photos != regions else ""
-    shown = _plain_table(f"{record.split}: {number_of(photos, 'photo')}{boxes}")
+    shown = plain_table(f"{record.split}: {number_of(photos, 'photo')}{boxes}")
     shown.caption = (
         "recall: of the photos of a class, how many were found; precision: of those called it, how many were right; "
         f"each with its {100 * CONFIDENCE:.0f} % interval"
@@ -60,7 +62,7 @@ def _class_table(record: Evaluation) -> Table:
 
 
 def _confusion_table(record: Evaluation) -> Table:
-    shown = _plain_table("what each was taken for")
+    shown = plain_table("what each was taken for")
     shown.add_column("class", overflow="fold")
     for name in record.classes:
         shown.add_column(Text(f"as {name}"), justify="right", overflow="fold")
@@ -70,32 +72,20 @@ def _confusion_table(record: Evaluation) -> Table:
 
 
 def _metrics_table(record: Evaluation) -> Table:
-    shown = _plain_table("all classes together")
+    shown = plain_table("all classes together")
     shown.add_column("metric")
     shown.add_column("value", justify="right")
     for name, value in asdict(record.figures).items():
         if not isinstance(value, Mapping):
-            shown.add_row(name.replace("_", " "), _shown(value))
+            shown.add_row(name.replace("_", " "), rounded(value))
     if record.threshold:
         for name in GAIN_AND_COST:
             at = f"{name.replace('_', ' ')} at threshold {record.threshold.value:.3f}"
-            shown.add_row(at, _shown(record.threshold.figures.value(name)))
+            shown.add_row(at, rounded(record.threshold.figures.value(name)))
     if record.bias:
         for name in GAIN_AND_COST:
-            shown.add_row(f"{name.replace('_', ' ')} with the bias", _shown(record.bias.figures.value(name)))
+            shown.add_row(f"{name.replace('_', ' ')} with the bias", rounded(record.bias.figures.value(name)))
     return shown
-
-
-def _plain_table(title: str) -> Table:
-    """A table that leaves the width of a terminal to its columns."""
-    return Table(
-        title=f"\n{title}",
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        box=None,
-        padding=(0, 1),
-    )
 
 
 def _class(name: str, record: Evaluation) -> Text:
@@ -127,10 +117,6 @@ def _counts(regions: Mapping[str, int], known: Mapping[str, int]) -> _Counts:
     if photos == dict(regions):
         return _Counts("photos" if known else "regions", {name: str(count) for name, count in regions.items()})
     return _Counts("photos (regions)", {name: f"{photos[name]} ({count})" for name, count in regions.items()})
-
-
-def _shown(figure: float | None) -> str:
-    return "–" if figure is None else f"{figure:.3f}"
 
 
 def _not_scored(record: Evaluation) -> Iterator[str]:

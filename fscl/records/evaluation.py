@@ -86,6 +86,34 @@ class Unusable:
     reasons: list[Reason]
 
 
+@dataclass(frozen=True, config=CHECKED)
+class Difference:
+    """Balanced accuracy of the evaluated model less that of another; regions that one of them alone names rightly."""
+
+    value: float
+    differ: Count
+    p: Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class Beside:
+    """What another model scored on the photos of an evaluation, or why it is not there."""
+
+    kind: Literal["start", "earlier"]
+    what: str  # in words
+    photos: Count = 0
+    left_out: Count = 0
+    figures: Metrics | None = None
+    same_photos: Metrics | None = None
+    difference: Difference | None = None
+    note: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.figures is None) != (self.difference is None) or (self.figures is None) != (self.reason is not None):
+            raise ValueError("beside: expected figures and a difference, or a reason why there are none")
+
+
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Evaluation:
     """What one model scored on photos. What an earlier version did not write is None, or empty."""
@@ -109,6 +137,7 @@ class Evaluation:
     given: Amounts | None = None
     scored: Amounts | None = None
     unusable: Unusable | None = None
+    beside: list[Beside] = field(default_factory=list)
     note: str | None = None
 
     def __post_init__(self) -> None:

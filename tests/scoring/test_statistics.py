@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fscl.errors import ConfigurationError
-from fscl.scoring.statistics import clopper_pearson, holm, mean_sd, paired_t
+from fscl.scoring.statistics import clopper_pearson, holm, mean_sd, paired_balanced_accuracy, paired_t
 
 recalls = st.integers(0, 1000).map(lambda n: n / 1000)
 
@@ -97,3 +97,49 @@ def test_the_interval_of_a_share_is_that_of_the_exact_test(hits, trials, confide
 def test_a_share_of_no_trials_is_an_error(hits, trials):
     with pytest.raises(ConfigurationError, match=f"got {hits} of {trials}"):
         clopper_pearson(hits, trials)
+
+
+def paired(right, other, labels, bursts=None):
+    bursts = np.arange(len(labels)) if bursts is None else bursts
+    arrays = (np.asarray(array) for array in (right, other, labels, bursts))
+    return paired_balanced_accuracy(*arrays, generator=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(5, 0), (0, 5), (6, 1), (8, 3), (40, 20), (2, 2), (0, 0)])
+def test_in_equal_classes_it_is_the_exact_test_of_mcnemar(wins, losses):
+    """Photos that both judge alike say nothing; of the others as many go either way, by a fair coin."""
+    right = np.array([True] * wins + [False] * losses + [True] * 100)
+    other = np.array([False] * wins + [True] * losses + [True] * 100)
+    labels = np.zeros(len(right), dtype=int)
+    found = paired(right, other, labels)
+    expected = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    assert found.p == pytest.approx(expected, abs=0.005)
+    assert found.differ == wins + losses
+    assert found.difference == pytest.approx((wins - losses) / len(right))
+
+
+def test_a_rare_photo_weighs_as_its_class():
+    """By hand: of 2 rare and 8 common photos, one wins 2 rare (1/4 each) and loses 3 common ones (1/16 each).
+
+    T = 1/2 - 3/16 = 5/16. Of 4 · 8 equally likely signs those with |T| ≥ 5/16: both rare photos on one side (2 of 4),
+    5/16 or more with any of the common ones: p = 1/2.
+    """
+    labels = np.array([1] * 2 + [0] * 8)
+    right = np.array([1, 1] + [0] * 3 + [1] * 5, dtype=bool)
+    other = np.array([0, 0] + [1] * 3 + [1] * 5, dtype=bool)
+    found = paired(right, other, labels)
+    assert found.difference == pytest.approx(5 / 16)
+    assert found.p == pytest.approx(0.5, abs=0.005)
+
+
+def test_photos_of_a_burst_are_one():
+    right, other, labels = np.ones(8, dtype=bool), np.zeros(8, dtype=bool), np.zeros(8, dtype=int)
+    assert paired(right, other, labels).p == pytest.approx(2 / 2**8, abs=0.002)
+    assert paired(right, other, labels, [7, 7, 7, 7, 9, 9, 9, 9]).p == pytest.approx(0.5, abs=0.005)
+
+
+def test_paired_photos_are_the_same_ones():
+    with pytest.raises(ConfigurationError, match="expected the same photos of both models, 1 or more, got 1 and 2"):
+        paired([True], [True, False], [0])
+    with pytest.raises(ConfigurationError, match="got 0 and 0"):
+        paired(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool), np.zeros(0, dtype=int))
