@@ -107,7 +107,7 @@ def joined(
 
     The label of a photo goes to its one animal. Of several animals each needs a label of its own that is the photo's;
     else the photo cannot be used. A photo without a label gives a row per animal, with the label that a classifier
-    has for it. Rows that have a box or a problem stay as they are.
+    has for it. Photos that have a box, and rows with a problem, stay as they are.
 
     Args:
         rows: of photos: `path`, `label`, `x`, `problem`.
@@ -122,14 +122,15 @@ def joined(
     """
     places: list[int] = []
     taken: list[_Taken] = []
-    given = zip(rows["path"], rows["label"], rows["x"].notna() | rows["problem"].notna(), strict=True)
+    boxed = rows["x"].notna().groupby(rows["path"]).transform("any")
+    given = zip(rows["path"], rows["label"], boxed | rows["problem"].notna(), strict=True)
     for place, (path, label, stays) in enumerate(given):
         each = [_Taken(label)] if stays else _of_photo(label, detected.get(path), confidence, blanks)
         places += [place] * len(each)
         taken += each
     columns = rows.iloc[places].reset_index(drop=True)
     found = pd.Series([each.detection is not None for each in taken], dtype="bool")
-    boxed = pd.DataFrame(
+    drawn = pd.DataFrame(
         [each.detection.box if each.detection else boxes.NO_BOX for each in taken], columns=BOX, dtype="float64"
     )
     old = columns.reindex(columns=BOX).astype("float64")
@@ -140,7 +141,7 @@ def joined(
         problem=reasons.added(columns["problem"].astype("str"), problem),
         detection_conf=pd.Series(conf, dtype="float64").fillna(columns.get("detection_conf")),
         detected=found,
-        **{name: boxed[name].where(found, old[name]) for name in BOX},
+        **{name: drawn[name].where(found, old[name]) for name in BOX},
     )
     return Joined(columns, _remarks(columns, confidence))
 

@@ -84,7 +84,6 @@ def join(photos: Manifest, source: Path, reading: Reading) -> Manifest:
         of_paths(photos, results.by_file, source),
         confidence=reading.detection_confidence,
         blanks=reading.blanks,
-        frame=reading.box_frame,
     )
 
 

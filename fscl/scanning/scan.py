@@ -113,7 +113,8 @@ def _at_cameras(rows: pd.DataFrame, camera: pd.Series) -> tuple[pd.DataFrame, li
     count = rows.loc[rows["site"].isna() & site.notna(), "path"].nunique()
     without = rows.loc[site.isna(), "path"].nunique()
     said = f"the site of {number_of(count, 'photo')} is the camera that EXIF or the file name tells"
-    return rows.assign(site=site), [said + (f"; {number_of(without, 'photo')} without" if without else "")]
+    more = f"; {number_of(without, 'photo')} without" if without else ""
+    return rows.assign(site=site), [said + more] if count or without else []
 
 
 def _mapped(rows: pd.DataFrame, renamed: dict[str, str | None], class_map: Path) -> pd.DataFrame:

@@ -145,6 +145,15 @@ class TestBoxes:
         [row] = rows(formats.read(source, Reading(**said)))
         assert [row[name] for name in "xywh"] == pytest.approx(expected)
 
+    @pytest.mark.parametrize(("said", "expected"), [({}, (8, 6, 4, 2)), ({"box_frame": "upright"}, (0, 0, 4, 2))])
+    def test_where_the_size_does_not_tell_they_are_of_the_stored_photo(self, draw, tmp_path, said, expected):
+        exif = Image.Exif()
+        exif[0x0112] = 3  # upside down
+        draw("C1/1.jpg", exif=exif)
+        source = written(document(annotations=[labelled(bbox=[0, 0, 4, 2])]), tmp_path / "coco.json")
+        [row] = rows(formats.read(source, Reading(**said)))
+        assert tuple(row[name] for name in "xywh") == expected
+
     def test_labels_without_a_box_beside_boxes_are_no_second_region(self, read):
         both = rows(read(document(annotations=[labelled(bbox=BOX), labelled()])))
         assert [row["problem"] for row in both] == [None, "no box, beside others of its photo with one"]

@@ -284,6 +284,20 @@ class TestJoin:
         assert (row["w"], row["detection_conf"], row["problem"]) == (6, 0.9, None)
         assert len(Manifest.read(tmp_path / "photos.parquet").usable) == 1
 
+    def test_a_photo_with_a_box_takes_no_other(self, draw, tmp_path):
+        draw("1.jpg")
+        (tmp_path / "t.csv").write_text("file,label,x,y,w,h\n1.jpg,fox,1,1,2,3\n1.jpg,hare,,,,\n")
+        source = written(results(image("1.jpg", animal())), tmp_path / "md.json")
+        rows = formats.read(tmp_path / "t.csv", Reading(detections=source)).rows
+        assert rows["w"].fillna(0).tolist() == [2, 0]
+
+    def test_boxes_are_of_the_upright_photo_whatever_those_of_the_table_are(self, draw, tmp_path):
+        draw("1.jpg", "2.jpg", exif=_turned())
+        (tmp_path / "t.csv").write_text("file,label,x,y,w,h\n1.jpg,fox,0,0,6,2\n2.jpg,hare,,,,\n")
+        source = written(results(image("2.jpg", animal(bbox=[0, 0, 0.5, 0.25]))), tmp_path / "md.json")
+        rows = formats.read(tmp_path / "t.csv", Reading(detections=source, box_frame="stored")).rows
+        assert rows[["w", "h"]].to_numpy().tolist() == [[2, 6], [4, 3]]
+
     def test_a_photo_that_is_not_there_is_a_row_with_its_reason(self, draw, tmp_path):
         draw("1.jpg")
         pd.DataFrame({"file": ["1.jpg", "2.jpg"], "label": ["fox", "fox"]}).to_csv(tmp_path / "t.csv")

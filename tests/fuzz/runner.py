@@ -16,10 +16,10 @@ from unittest.mock import patch
 from fscl.cli import main
 from fscl.errors import FsclError
 from fscl.printable import STEERING, printable
-from tests.fuzz import outputs, readers, sources
+from tests.fuzz import outputs, programs, readers, sources
 from tests.fuzz.attacks import Attack, Kind
 
-KINDS = [*sources.KINDS, *outputs.KINDS, *readers.KINDS]
+KINDS = [*sources.KINDS, *programs.KINDS, *outputs.KINDS, *readers.KINDS]
 SECONDS = 60  # for one command; what takes longer hangs
 ENDS = (0, 2)
 
