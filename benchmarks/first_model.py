@@ -70,7 +70,7 @@ def _first_models(photos: Path, folder: Path, seeds: int) -> None:
     balanced = []
     for seed in range(seeds):
         manifest, run = folder / f"split{seed}.parquet", folder / f"run{seed}"
-        Manifest(assign_splits(scanned.rows, seed=seed), scanned.root).write(manifest)
+        Manifest(assign_splits(scanned.rows, by="photo", seed=seed), scanned.root).write(manifest)
         _fscl("train", manifest, "--out", run)
         _fscl("evaluate", run)
         record = json.loads(RunFolder(run).evaluation.read_bytes())

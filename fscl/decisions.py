@@ -27,12 +27,14 @@ class CrossFittedBias(Section):
 
     bias: dict[str, float]
     photos: int  # that it was chosen on
-    folds: int  # into which these were divided
+    folds: int  # into which these were divided; as many as photos: each was left out by itself
 
     @property
     def origin(self) -> str:
         """Where it is from, in words."""
-        return f"cross-fitted on {self.photos:,} training photos in {self.folds} folds"
+        if self.folds == self.photos:
+            return f"leave-one-out over {self.photos:,} training photos"
+        return f"cross-fitted on {self.photos:,} training photos in {self.folds:,} folds"
 
 
 class Decisions(Section):

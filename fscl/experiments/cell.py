@@ -3,7 +3,6 @@
 import time
 import traceback
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
@@ -136,7 +135,7 @@ def _similarity(
         return cosine_matrices(before, bundle, test)
     if not bundle.classifier.adapts or not isinstance(store, FeatureStore):
         return None
-    before = replace(bundle, classifier=deepcopy(bundle.classifier))
+    before = replace(bundle, classifier=bundle.classifier.with_own_head())
     before.classifier.head.reset_parameters()
     return cosine_matrices(before, bundle, test, store)
 

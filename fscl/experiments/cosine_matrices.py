@@ -76,16 +76,18 @@ def shown_photos(rows: pd.DataFrame, classes: Sequence[str], minority: Collectio
     return pd.concat(shown)
 
 
-def cosines(classifier: Classifier, photos: Float[Tensor, "batch 3 height width"]) -> dict[str, list[float]]:
+def cosines(classifier: Classifier, photos: Float[Tensor, "batch ..."]) -> dict[str, list[float]]:
     """Return S_ij, i < j, row by row, for each tapped layer by its name: batch · (batch − 1) / 2 cosines, rounded.
 
     The features are those that the loss sees, apart from dropout: batch normalisation takes the statistics of
     these photos. Its running ones mean nothing before training, and by them all photos would look alike.
     """
-    seen = deepcopy(classifier).eval()
-    for module in seen.modules():
-        if isinstance(module, BatchNorm):
-            module.train()
+    seen = classifier
+    if photos.ndim == 4:  # of features the head alone computes, and it has no such statistics
+        seen = deepcopy(classifier).eval()
+        for module in seen.modules():
+            if isinstance(module, BatchNorm):
+                module.train()
     with torch.inference_mode():
         _, features = seen(photos.to(next(seen.parameters()).device))
     names = [seen.backbone.feature_info[layer]["module"] for layer in seen.layers]

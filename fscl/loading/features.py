@@ -26,7 +26,7 @@ from fscl.loading.feature_files import (
     backbone_fingerprint,
     cache_folder,
 )
-from fscl.loading.loader import Batch, TrainingPhotos
+from fscl.loading.loader import Batch, ReadResult, TrainingPhotos
 from fscl.loading.regions import Failure, Regions
 from fscl.loading.samplers import Batches
 from fscl.loading.store_files import IntArray, keys
@@ -130,6 +130,16 @@ class FeatureRegions(Regions):
     store: FeatureStore
     places: IntArray
 
+    @property
+    def known(self) -> IntArray:
+        """The rows that have features."""
+        return np.flatnonzero(~np.isin(self.places, [NOWHERE, *self.store.problems]))
+
+    def at(self, rows: IntArray) -> "FeatureRegions":
+        """Return some of the regions."""
+        photos = [self.photos[row] for row in rows.tolist()]
+        return FeatureRegions(photos, self.boxes[rows], self.labels[rows], self.store, self.places[rows])
+
     def problem(self, row: int) -> str | None:
         """Return why a region has no features; None where it has."""
         place = int(self.places[row])
@@ -137,17 +147,16 @@ class FeatureRegions(Regions):
 
     def unread(self) -> Iterator[tuple[str, str]]:
         """Yield the regions without features, and why."""
-        for row in range(len(self)):
-            if (problem := self.problem(row)) is not None:
-                yield self.name(row), problem
+        for row in sorted({*range(len(self))} - {*self.known.tolist()}):
+            yield self.name(row), self.problem(row) or ""
 
     def batches(self) -> Iterator[Batch]:
         """Yield all regions in order, features in place of photos; those without are listed as failures."""
+        known = self.known
         for start in range(0, len(self), INFERENCE_BATCH):
             rows = list(range(start, min(start + INFERENCE_BATCH, len(self))))
-            failures = [Failure(row, problem) for row in rows if (problem := self.problem(row))]
-            failed = {row for row, _ in failures}
-            read = [row for row in rows if row not in failed]
+            read = known[(known >= start) & (known < start + INFERENCE_BATCH)].tolist()
+            failures = [Failure(row, self.problem(row) or "") for row in sorted({*rows} - {*read})]
             features = torch.from_numpy(self.store.features(self.places[read]))
             yield Batch(features, torch.from_numpy(self.labels[read]), read, failures)
 
@@ -163,16 +172,20 @@ class TrainingFeatures:
     def __init__(self, photos: TrainingPhotos, device: torch.device) -> None:
         assert isinstance(photos.regions, FeatureRegions), "made for these"
         self.photos, self.regions = photos, photos.regions
-        known = [row for row in range(len(self.regions)) if self.regions.problem(row) is None]
+        known = self.regions.known
         self._place = np.full(len(self.regions), NOWHERE)
         self._place[known] = np.arange(len(known))
+        self._known = self._place != NOWHERE
         self._features = torch.from_numpy(self.regions.store.features(self.regions.places[known])).to(device)
         self._labels = torch.from_numpy(self.regions.labels).to(device)
 
     def batches(self, batches: Batches) -> Iterator[Batch]:
         """Yield the batches of a run."""
         for samples in batches:
-            results = [self.photos.readable(sample.row, self._checked) for sample in samples]
+            results = [
+                ReadResult(sample.row, []) if known else self.photos.readable(sample.row, self._checked)
+                for sample, known in zip(samples, self._known[[sample.row for sample in samples]], strict=True)
+            ]
             rows = [row for row, _ in results if row is not None]
             places = torch.from_numpy(self._place[rows]).to(self._features.device)
             kept = torch.tensor(rows, dtype=torch.int64).to(self._features.device)

@@ -83,7 +83,8 @@ def find_root(manifest: Path, said: Root, rows: pd.DataFrame, given: Path | None
 
 
 def _places(manifest: Path, said: Root) -> list[Path]:
-    places = [] if said.relative is None else [manifest.parent.resolve() / said.relative]
+    relative = [] if said.relative is None else [manifest.parent.resolve() / said.relative]
+    places = [Path(os.path.normpath(place)) for place in relative]  # one name, as zips are listed once for each
     return places + ([Path(said.absolute)] if Path(said.absolute).is_absolute() else [])
 
 

@@ -158,6 +158,8 @@ def _refuse_trouble(rows: pd.DataFrame) -> None:
 
 def _leave_out_copies(table: pd.DataFrame) -> None:
     """Where the source has byte copies on both sides, keep the one that is held out furthest."""
+    if not table["content_hash"].dropna().duplicated().any():
+        return
     for part, held_out in (("val", "test"), ("train", "test"), ("train", "val")):
         hashes = table.loc[table["split"] == held_out, "content_hash"].dropna()
         copies = (table["split"] == part) & table["content_hash"].isin(hashes)

@@ -1,6 +1,7 @@
 """Any timm backbone, its intermediate features tapped by stage, and a head for our classes."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, NamedTuple, Self
 
 import timm
@@ -139,6 +140,13 @@ class Classifier(nn.Module):
     def head(self) -> Any:
         """The last layer, from features to logits."""
         return self.backbone.get_submodule(self.backbone.pretrained_cfg["classifier"])
+
+    def with_own_head(self) -> "Classifier":
+        """Return a classifier with a copy of the head; the backbone, which must stay as it is, is the same one."""
+        place = _head_prefix(self.backbone)
+        named = ((f"{name}.", module) for name, module in self.backbone.named_modules() if name)
+        shared = (m for name, m in named if not place.startswith(name) and not name.startswith(place))
+        return deepcopy(self, {id(module): module for module in shared})
 
     def replace_head(self, head: nn.Module) -> None:
         """Put another module, from features to logits, in the place of the last layer."""

@@ -11,6 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fscl.models.leave_one_out import class_means_left_out, in_few_dimensions, lda_left_out, ridge_left_out
+
 TINY = 1e-6  # added to a spread, so that a feature which is the same in all photos stays finite
 MOST_ITERATIONS = 300  # of the solver of logistic regression; it needs 20 to 60
 
@@ -18,8 +20,16 @@ MOST_ITERATIONS = 300  # of the solver of logistic regression; it needs 20 to 60
 class FittedHead(nn.Module):
     """A head that `fit` sets from features and labels; a head that is only fitted needs no stage of training."""
 
+    closed_form = False  # whether `left_out` says what heads fitted without a photo say of it
+
     def fit(self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]) -> None:
         """Set the weights from the features of all training photos, each class with one at least."""
+        raise NotImplementedError
+
+    def left_out(
+        self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]
+    ) -> Float[np.ndarray, "photos classes"]:
+        """Return the logits of each photo by the head fitted to all others; each class has two photos at least."""
         raise NotImplementedError
 
 
@@ -35,9 +45,8 @@ class FittedLinear(nn.Linear, FittedHead):
 
     def fit(self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]) -> None:
         """Set W and b; computed in double precision."""
-        x, y = features.double().cpu().numpy(), labels.cpu().numpy()
-        mean, spread = x.mean(axis=0), x.std(axis=0) + TINY
-        weight, bias = self.solve((x - mean) / spread, y)
+        x, mean, spread = _standardised(features)
+        weight, bias = self.solve(x, labels.cpu().numpy())
         weight = weight / spread
         with torch.no_grad():
             self.weight.copy_(torch.from_numpy(weight))
@@ -89,6 +98,8 @@ class LdaHead(FittedLinear):
 
     m_c are the class means, S the covariance within the classes. Source: Friedman 1989, with one λ.
 
+    A photo is left out in closed form; the features stay standardised by all photos then.
+
     Args:
         in_features, out_features: D and K.
         shrinkage: λ in (0, 1]; 1 leaves nothing of how features vary together.
@@ -102,6 +113,8 @@ class LdaHead(FittedLinear):
     tensor([0, 1])
     """
 
+    closed_form = True
+
     def __init__(self, in_features: int, out_features: int, *, shrinkage: float = 0.9) -> None:
         if not 0 < shrinkage <= 1:
             raise ValueError(f"shrinkage must be > 0 and at most 1, got {shrinkage}; 0.9 suits a few photos")
@@ -109,21 +122,31 @@ class LdaHead(FittedLinear):
         self.shrinkage = shrinkage
 
     def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """By one system of D equations."""
-        means = class_means(x, y, self.out_features)
-        within = x - means[y]
+        """By one system of as many equations as there are photos or features, whichever are fewer."""
+        dim, (few, axes) = x.shape[1], in_few_dimensions(x)
+        means = class_means(few, y, self.out_features)
+        within = few - means[y]
         covariance = within.T @ within / max(len(x) - self.out_features, 1)
-        level = np.trace(covariance) / len(covariance) or 1.0  # a photo of each class says nothing of how they vary
+        level = np.trace(covariance) / dim or 1.0  # a photo of each class says nothing of how they vary
         shrunk = (1 - self.shrinkage) * covariance
         shrunk[np.diag_indices_from(shrunk)] += self.shrinkage * level
         weight = np.linalg.solve(shrunk, means.T).T.astype(np.float64)
-        return weight, -0.5 * (weight * means).sum(axis=1)
+        return weight if axes is None else weight @ axes, -0.5 * (weight * means).sum(axis=1)
+
+    def left_out(
+        self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]
+    ) -> Float[np.ndarray, "photos classes"]:
+        """Return the logits of each photo by the head fitted to all others."""
+        x, _, _ = _standardised(features)
+        return lda_left_out(x, labels.cpu().numpy(), self.out_features, self.shrinkage)
 
 
 class RidgeHead(FittedLinear):
     """Least squares towards ±1, photos weighted so that every class has the same say.
 
         min_W,b  Σ_i w_i |W x_i + b − t_i|² / n + α |W|²,   t_ic = 1 for its class, else −1,   w_i = n / (K n_y)
+
+    A photo is left out in closed form; the features stay standardised by all photos then.
 
     Args:
         in_features, out_features: D and K.
@@ -137,6 +160,8 @@ class RidgeHead(FittedLinear):
     >>> head(torch.tensor([[0.0, 1.0], [3.0, 1.0]])).argmax(dim=1)
     tensor([0, 1])
     """
+
+    closed_form = True
 
     def __init__(self, in_features: int, out_features: int, *, alpha: float = 100.0) -> None:
         if not 0 < alpha < inf:
@@ -157,6 +182,13 @@ class RidgeHead(FittedLinear):
             weight = np.linalg.solve(a.T @ a + self.alpha * np.eye(a.shape[1]), a.T @ t).T
         bias: NDArray[np.float64] = middle - weight @ centre
         return weight, bias
+
+    def left_out(
+        self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]
+    ) -> Float[np.ndarray, "photos classes"]:
+        """Return the logits of each photo by the head fitted to all others."""
+        x, _, _ = _standardised(features)
+        return ridge_left_out(x, labels.cpu().numpy(), self.out_features, self.alpha)
 
 
 class AdapterHead(FittedHead):
@@ -205,9 +237,8 @@ class AdapterHead(FittedHead):
 
     def fit(self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]) -> None:
         """Set what standardises the features, and the class means of them; computed in double precision."""
-        x, y = features.double().cpu().numpy(), labels.cpu().numpy()
-        mean, spread = x.mean(axis=0), x.std(axis=0) + TINY
-        means = class_means((x - mean) / spread, y, len(self.class_means))
+        x, mean, spread = _standardised(features)
+        means = class_means(x, labels.cpu().numpy(), len(self.class_means))
         for own, found in ((self.mean, mean), (self.spread, spread), (self.class_means, means)):
             own.copy_(torch.from_numpy(found))
 
@@ -232,6 +263,7 @@ class ClassMeansHead(AdapterHead):
     """Nearest class mean: cosines to the class means of standardised features, about the mean of these means.
 
     Source: Mensink et al. 2013; Snell et al. 2017 call the means prototypes. It works from one photo of a class on.
+    A photo is left out in closed form.
 
     Args:
         in_features, out_features: D and K.
@@ -246,8 +278,26 @@ class ClassMeansHead(AdapterHead):
     tensor([0, 1])
     """
 
+    closed_form = True
+
     def __init__(self, in_features: int, out_features: int, *, scale: float = 30.0) -> None:
         super().__init__(in_features, out_features, scale=scale, trained=False)
+
+    def left_out(
+        self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]
+    ) -> Float[np.ndarray, "photos classes"]:
+        """Return the logits of each photo by the head fitted to all others."""
+        x, y = features.double().cpu().numpy(), labels.cpu().numpy()
+        return class_means_left_out(x, y, len(self.class_means), self.scale, TINY)
+
+
+def _standardised(
+    features: Float[Tensor, "photos dim"],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return features of mean 0 and spread 1 in double precision, and what their mean and spread were."""
+    x = features.double().cpu().numpy()
+    mean, spread = x.mean(axis=0), x.std(axis=0) + TINY
+    return (x - mean) / spread, mean, spread
 
 
 def class_means(x: NDArray[np.float64], y: NDArray[np.int64], classes: int) -> NDArray[np.float64]:

@@ -1,14 +1,16 @@
 """Runs whose backbone stays as it is: features in place of photos, heads fitted at once, the bias of rare classes."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from fscl.bundle import Bundle
 from fscl.config import Config
@@ -28,7 +30,9 @@ from fscl.training.plan import Plan
 from fscl.training.subset import Subset
 
 FITTED_FOLDS, TRAINED_FOLDS = 5, 3  # a head that is trained by steps takes longer
+REFITTED_ROWS = 30_000  # of all fits of a closed form together, which takes a second or two: for more there are folds
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float32]
 
 
 def feature_store(bundle: Bundle, rows: pd.DataFrame, root: Path, listener: Listener, workers: int) -> FeatureStore:
@@ -50,7 +54,7 @@ def fit_head(bundle: Bundle, regions: FeatureRegions) -> None:
     head = bundle.classifier.head
     if not isinstance(head, FittedHead):
         return
-    read = np.array([row for row in range(len(regions)) if regions.problem(row) is None], dtype=np.int64)
+    read = regions.known
     labels = regions.labels[read]
     for label, name in enumerate(bundle.classes):
         if not (labels == label).any():
@@ -60,52 +64,120 @@ def fit_head(bundle: Bundle, regions: FeatureRegions) -> None:
     head.fit(features, torch.from_numpy(labels))
 
 
-def with_bias(
-    decisions: Decisions, config: Config, start: Bundle, photos: Subset, store: FeatureStore, runtime: Runtime
-) -> Decisions:
+def with_bias(decisions: Decisions, cross_fitted: Callable[[], CrossFittedBias | None]) -> Decisions:
     """Return decisions with a bias of the classes where validation gave no threshold.
-
-    Each fold of the training photos is scored by a head that was trained as the run's, on the other folds. What is
-    of one sequence or photo stays in one fold.
 
     Args:
         decisions: that validation gave.
+        cross_fitted: gives the bias; it is only called where one is wanted.
+    """
+    if decisions.threshold is not None:
+        return decisions
+    bias = cross_fitted()
+    if bias is None:
+        reason = "a class has too few training photos to leave some out, so that no bias could be chosen"
+        return decisions.model_copy(update={"note": "; ".join(filter(None, [decisions.note, reason]))})
+    return decisions.model_copy(update={"bias": bias})
+
+
+def cross_fitted_bias(
+    config: Config, start: Bundle, photos: Subset, store: FeatureStore, runtime: Runtime
+) -> CrossFittedBias | None:
+    """Return the bias of the classes that the training photos give; None where a class has too few to leave some out.
+
+    Each photo is scored by a head that was trained as the run's on others: all others where that costs little, those
+    of the other folds elsewhere. What is of one sequence or photo is left out together.
+
+    Args:
         config: of the run, frozen.
         start: the bundle before training.
         photos: of the run.
         store: with the features of all training photos.
         runtime: where the heads compute.
     """
-    if decisions.threshold is not None:
-        return decisions
     rows = photos.rows("train")
     regions = store.view(Regions.of(rows, photos.manifest.root, photos.classes))
-    read = [row for row in range(len(regions)) if regions.problem(row) is None]
-    rows, labels = rows.iloc[read], regions.labels[read]
-    folds = _folds(rows, labels, TRAINED_FOLDS if config.stage else FITTED_FOLDS, config.seed)
-    if not folds:
-        reason = "a class has too few training photos to leave some out, so that no bias could be chosen"
-        return decisions.model_copy(update={"note": "; ".join(filter(None, [decisions.note, reason]))})
-    logits = np.empty((len(rows), len(photos.classes)), dtype=np.float32)
-    for kept, held_out in folds:
-        bundle = _trained_on(rows.iloc[kept], config, start, photos, store, runtime)
-        scored = store.view(Regions.of(rows.iloc[held_out], photos.manifest.root, photos.classes))
-        logits[held_out] = scores(bundle.classifier, scored, bundle.preprocessing).logits
-    bias = choose_bias(logits, labels)
-    chosen = {name: round(float(value), 6) for name, value in zip(photos.classes, bias, strict=True)}
-    photos_read = int(rows["photo_id"].nunique())
-    return decisions.model_copy(update={"bias": CrossFittedBias(bias=chosen, photos=photos_read, folds=len(folds))})
-
-
-def _folds(rows: pd.DataFrame, labels: IntArray, most: int, seed: int) -> list[tuple[IntArray, IntArray]]:
-    """Return which rows each head is trained on, and which it scores; none where a class would lack training rows."""
+    read = regions.known
+    rows, regions = rows.iloc[read], regions.at(read)
     number = groups(rows, "sequence" if rows["sequence"].notna().any() else "photo").number.to_numpy()
+    head = start.classifier.head
+    if min(len(set(number[regions.labels == label])) for label in range(len(photos.classes))) < 2:
+        return None
+    if config.stage or not isinstance(head, FittedHead):
+
+        def trained(kept: IntArray, held_out: IntArray) -> FloatArray:
+            bundle = _trained_on(rows.iloc[kept], config, start, photos, store, runtime)
+            return scores(bundle.classifier, regions.at(held_out), bundle.preprocessing).logits
+
+        found = _by_folds(regions.labels, number, TRAINED_FOLDS, config.seed, trained)
+    else:
+        found = _by_fitting(head, regions, number, config.seed)
+    if found is None:
+        return None
+    bias = choose_bias(found.logits, regions.labels)
+    chosen = {name: round(float(value), 6) for name, value in zip(photos.classes, bias, strict=True)}
+    return CrossFittedBias(bias=chosen, photos=int(rows["photo_id"].nunique()), folds=found.folds)
+
+
+class _Scored(NamedTuple):
+    """The logits of photos by heads that had not seen them, and into how many parts the photos were divided."""
+
+    logits: FloatArray
+    folds: int
+
+
+def _by_fitting(head: FittedHead, regions: FeatureRegions, number: IntArray, seed: int) -> _Scored | None:
+    """Score photos by heads fitted to others: to all others where the head has a closed form, else by folds.
+
+    Few photos are each left out by fitting again, as the standardisation then depends on each of them. Of many, those
+    that are left out alone are scored in closed form.
+    """
+    labels, features = torch.from_numpy(regions.labels), torch.from_numpy(regions.store.features(regions.places))
+    fresh = deepcopy(head).to("cpu")
+
+    def fitted(kept: IntArray, held_out: IntArray) -> FloatArray:
+        fresh.fit(features[kept], labels[kept])
+        with torch.inference_mode():
+            logits: FloatArray = fresh(features[held_out]).numpy()
+        return logits
+
+    rows_of = np.bincount(number)
+    few = len(labels) * int((rows_of > 0).sum()) <= REFITTED_ROWS
+    again = np.flatnonzero(rows_of > (0 if few else 1))
+    if not head.closed_form or len(labels) * len(again) > REFITTED_ROWS:
+        return _by_folds(regions.labels, number, FITTED_FOLDS, seed, fitted)
+    logits = np.empty((len(labels), len(set(regions.labels.tolist()))), dtype=np.float32)
+    if not few:
+        logits[:] = head.left_out(features, labels)
+    for group in again:
+        held_out = number == group
+        logits[held_out] = fitted(np.flatnonzero(~held_out), np.flatnonzero(held_out))
+    return _Scored(logits, int((rows_of > 0).sum()))
+
+
+def _by_folds(
+    labels: IntArray, number: IntArray, most: int, seed: int, train: Callable[[IntArray, IntArray], FloatArray]
+) -> _Scored | None:
+    """Score each fold by what `train` makes of the others; None where a class would lack training photos."""
+    folds = _folds(labels, number, most, seed)
+    parts = [(held_out, train(kept, held_out)) for kept, held_out in folds]
+    if not parts:
+        return None
+    logits = np.empty((len(labels), parts[0][1].shape[1]), dtype=np.float32)
+    for held_out, scored in parts:
+        logits[held_out] = scored
+    return _Scored(logits, len(folds))
+
+
+def _folds(labels: IntArray, number: IntArray, most: int, seed: int) -> list[tuple[IntArray, IntArray]]:
+    """Return which rows each head is trained on, and which it scores; none where a class would lack training rows."""
     classes = set(labels.tolist())
     folds = min(most, *(len(set(number[labels == label])) for label in classes))
-    if folds < 2:
-        return []
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed % 2**32)
-    divided = list(splitter.split(np.zeros(len(labels)), labels, number))
+    how: dict[str, Any] = {"n_splits": folds, "shuffle": True, "random_state": seed % 2**32}
+    if len(set(number)) == len(number):  # the other splitter looks at each of thousands of groups in Python
+        divided = list(StratifiedKFold(**how).split(labels, labels))
+    else:
+        divided = list(StratifiedGroupKFold(**how).split(labels, labels, number))
     return divided if all(set(labels[kept].tolist()) == classes for kept, _ in divided) else []
 
 
@@ -115,7 +187,7 @@ def _trained_on(
     """Return what the run would have become on these training photos alone."""
     some = Subset(Manifest(rows.reset_index(drop=True), photos.manifest.root), photos.classes, photos.minority)
     torch.manual_seed(config.seed)
-    bundle = replace(start, classifier=deepcopy(start.classifier), train_counts=some.train_counts)
+    bundle = replace(start, classifier=start.classifier.with_own_head(), train_counts=some.train_counts)
     plan = Plan(config, bundle, some, runtime)
     fit_head(bundle, store.view(plan.train))
     optimization = Optimization(bundle, config, plan, runtime)

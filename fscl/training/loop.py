@@ -2,11 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import torch
 
 from fscl.bundle import Bundle
 from fscl.config import Config
+from fscl.decisions import CrossFittedBias
 from fscl.errors import ConfigurationError, DivergenceError, PhotosError
 from fscl.inference import fit_decisions, scores
 from fscl.loading.features import FeatureStore
@@ -32,7 +33,7 @@ from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
 from fscl.training.estimate import estimate
-from fscl.training.frozen import feature_store, fit_head, with_bias
+from fscl.training.frozen import cross_fitted_bias, feature_store, fit_head, with_bias
 from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
 from fscl.training.optimization import Optimization
@@ -97,7 +98,7 @@ def fit(
             if not folder.checkpoint.exists():
                 listener.ahead(partial(estimate, config, bundle, plan))
             store = store or _own_store(config, bundle, plan, photos, folder, listener)
-            start = deepcopy(bundle) if config.frozen else bundle
+            start = replace(bundle, classifier=bundle.classifier.with_own_head()) if config.frozen else bundle
             if not folder.checkpoint.exists():
                 _fit_head(bundle, plan, photos, store, listener)
             _train(plan, optimization, folder, listener, store)
@@ -107,19 +108,28 @@ def fit(
                     "of each class; the last one is kept"
                 )
             bundle = optimization.corrected()
-            decide = partial(_decided, config=config, plan=plan, photos=photos, store=store, start=start)
+            cross_fitted = cache(partial(_cross_fitted, config, start, plan, photos, store))
+            decide = partial(_decided, plan=plan, photos=photos, store=store, cross_fitted=cross_fitted)
             finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps), config.training.keep, decide)
     return out
 
 
-def _decided(bundle: Bundle, *, config: Config, plan: Plan, photos: Subset, store: Store, start: Bundle) -> Bundle:
+def _decided(
+    bundle: Bundle, *, plan: Plan, photos: Subset, store: Store, cross_fitted: Callable[[], CrossFittedBias | None]
+) -> Bundle:
     """Return a bundle with its decisions, chosen by the bits that it gives when it is opened."""
-    opened = replace(bundle, classifier=deepcopy(bundle.classifier).to(memory_format=torch.contiguous_format))
+    opened = bundle
+    if not isinstance(store, FeatureStore):  # a head computes the same in any layout of the backbone
+        opened = replace(bundle, classifier=deepcopy(bundle.classifier).to(memory_format=torch.contiguous_format))
     validation = plan.validation if store is None else store.view(plan.validation)
     decisions = fit_decisions(opened, photos.rows("val"), validation, workers=plan.runtime.workers)
-    if isinstance(store, FeatureStore):
-        decisions = with_bias(decisions, config, start, photos, store, plan.runtime)
-    return replace(bundle, decisions=decisions)
+    return replace(
+        bundle, decisions=with_bias(decisions, cross_fitted) if isinstance(store, FeatureStore) else decisions
+    )
+
+
+def _cross_fitted(config: Config, start: Bundle, plan: Plan, photos: Subset, store: Store) -> CrossFittedBias | None:
+    return cross_fitted_bias(config, start, photos, store, plan.runtime) if isinstance(store, FeatureStore) else None
 
 
 def _fit_head(bundle: Bundle, plan: Plan, photos: Subset, store: Store, listener: Listener) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from fscl import archives
 from fscl.errors import PhotosError
 from fscl.manifest.table import Manifest
 
@@ -99,6 +100,19 @@ def test_photos_in_a_zip_move_too(tmp_path):
     with pytest.raises(PhotosError, match="--root FOLDER"):
         Manifest.read(tmp_path / "b/photos.parquet")
     assert Manifest.read(tmp_path / "b/photos.parquet", root=tmp_path / "other.zip").root == tmp_path / "other.zip"
+
+
+def test_a_zip_is_listed_once_for_all_manifests_of_it(tmp_path):
+    with ZipFile(tmp_path / "photos.zip", "w") as packed:
+        for name in NAMES:
+            packed.writestr(name, bytes(100))
+    folders = [tmp_path / name for name in ("a", "b", "c")]
+    for folder in folders:
+        folder.mkdir()
+        Manifest.read(written(tmp_path / "photos.zip", folder / "photos.parquet"))
+    assert [name for name in archives._directories if name.startswith(str(tmp_path))] == [
+        str(tmp_path / "photos.zip")
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there a drive is an absolute path")

@@ -5,6 +5,7 @@ from safetensors.torch import save_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
+from fscl.config import Component
 from fscl.errors import BundleError, ConfigurationError
 from fscl.models import Classifier
 from fscl.models.weights import read_weights
@@ -198,3 +199,21 @@ def test_what_is_frozen_computes_as_in_evaluation(trainable):
 def test_the_normalisation_is_that_of_the_published_weights():
     model = Classifier("resnet10t", num_classes=2)
     assert model.normalisation == (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "cifar_resnet32"])  # its head lies at another depth
+@pytest.mark.parametrize("head", [None, "adapter"])
+def test_a_head_of_its_own_shares_the_backbone_and_no_weight_of_the_head(name, head):
+    size = 32 if name == "cifar_resnet32" else 64
+    model = Classifier(name, 2, (-1,), image_size=size, head=head and Component(name=head))
+    other = model.with_own_head()
+    ours, theirs = (dict(one.backbone.named_parameters()) for one in (model, other))
+    place = model.backbone.pretrained_cfg["classifier"]
+    assert ours.keys() == theirs.keys()
+    assert {n for n in ours if ours[n] is not theirs[n]} >= {n for n in ours if n.startswith(f"{place}.")}
+    assert sum(ours[n] is theirs[n] for n in ours) > len(ours) / 2
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    for parameter in other.head.parameters():
+        torch.nn.init.normal_(parameter)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert other.head is other.backbone.get_submodule(place)

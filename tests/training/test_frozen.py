@@ -120,6 +120,7 @@ def test_a_thin_class_has_a_bias_and_it_is_kept_in_the_model(quick, photos, tmp_
     assert set(bias.bias) == {"boar", "deer"}
     assert sum(bias.bias.values()) == pytest.approx(0, abs=1e-5)
     assert (bias.photos, bias.folds) == (56, 5)
+    assert bias.origin == "cross-fitted on 56 training photos in 5 folds"
     test = Manifest(photos.rows[photos.rows["label"].isin(["boar", "deer"])].reset_index(drop=True), photos.root)
     record, _ = evaluate(Bundle.open(run), test)
     assert record.bias.value == bias.bias
@@ -128,30 +129,105 @@ def test_a_thin_class_has_a_bias_and_it_is_kept_in_the_model(quick, photos, tmp_
 
 def test_the_bias_is_that_of_heads_that_had_not_seen_the_photo(quick, photos, tmp_path, monkeypatch):
     """An oracle: the folds done by hand, with scikit-learn's splitter and a head fitted to each."""
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedKFold
 
+    config = quick("frozen_logistic", val_fraction=0.0, test_fraction=0.0)
+    some = thinned(photos, boar=40, deer=8)
+    bundle = Bundle.open(fit(config, some, tmp_path / "run"))
+    features, labels = features_of(bundle, some, config)
+    folds = StratifiedKFold(5, shuffle=True, random_state=config.seed).split(features, labels)
+    assert bundle.decisions.bias.bias == biased(bundle, features, labels, folds)
+
+
+@pytest.mark.parametrize("name", ["frozen_lda", "frozen_ridge", "frozen_class_means"])
+@pytest.mark.parametrize("frames", [1, 4], ids=["photos", "sequences"])
+def test_the_bias_of_a_closed_form_is_that_of_heads_fitted_again(name, frames, quick, photos, tmp_path):
+    """An oracle: without each photo, or sequence, the head is fitted to all others."""
+    config = quick(name, val_fraction=0.0, test_fraction=0.0)
+    some = thinned(photos, boar=40, deer=8)
+    some.rows["sequence"] = [str(number // frames) for number in range(48)]
+    bundle = Bundle.open(fit(config, some, tmp_path / "run"))
+    bias = bundle.decisions.bias
+    assert (bias.photos, bias.folds) == (48, 48 // frames)
+    said = (
+        "leave-one-out over 48 training photos" if frames == 1 else "cross-fitted on 48 training photos in 12 folds"
+    )
+    assert bias.origin == said
+    features, labels = features_of(bundle, some, config)
+    number = np.arange(48) // frames
+    folds = [(np.flatnonzero(number != group), np.flatnonzero(number == group)) for group in np.unique(number)]
+    assert bias.bias == biased(bundle, features, labels, folds)
+
+
+def test_photos_that_have_a_copy_are_left_out_with_it(quick, draw, tmp_path):
+    root = draw(*(f"{name}/{number}.png" for name in ("boar", "deer") for number in range(9)), size=(40, 40))
+    (root / "deer" / "copy.png").write_bytes((root / "deer" / "3.png").read_bytes())
+    config = quick("frozen_lda", val_fraction=0.0, test_fraction=0.0)
+    bias = Bundle.open(fit(config, scan(root), tmp_path / "run")).decisions.bias
+    assert (bias.photos, bias.folds) == (19, 18)
+
+
+def test_of_many_photos_those_alone_are_scored_in_closed_form(quick, photos, tmp_path, monkeypatch):
+    from fscl.models.fitted_heads import LdaHead
+    from fscl.training import frozen
+
+    some = thinned(photos, boar=40, deer=8)
+    some.rows["sequence"] = ["0", "0", *map(str, range(2, 48))]
+    config = quick("frozen_lda", val_fraction=0.0, test_fraction=0.0)
+    exact = Bundle.open(fit(config, some, tmp_path / "few")).decisions.bias
+    calls = []
+    left_out = LdaHead.left_out
+    monkeypatch.setattr(LdaHead, "left_out", lambda *given: calls.append(1) or left_out(*given))
+    monkeypatch.setattr(frozen, "REFITTED_ROWS", 48)
+    many = Bundle.open(fit(config, some, tmp_path / "many")).decisions.bias
+    assert calls == [1]
+    assert (many.photos, many.folds) == (exact.photos, exact.folds) == (48, 47)
+    assert many.bias["deer"] * exact.bias["deer"] > 0
+
+
+def test_many_groups_of_several_photos_are_left_to_folds(quick, photos, tmp_path, monkeypatch):
+    from fscl.training import frozen
+
+    monkeypatch.setattr(frozen, "REFITTED_ROWS", 100)
+    some = thinned(photos, boar=40, deer=12)
+    some.rows["sequence"] = [str(number // 4) for number in range(52)]
+    config = quick("frozen_lda", val_fraction=0.0, test_fraction=0.0)
+    assert Bundle.open(fit(config, some, tmp_path / "run")).decisions.bias.folds == 3
+
+
+def test_two_bundles_of_a_run_are_cross_fitted_once(quick, photos, tmp_path, monkeypatch):
+    from fscl.training import frozen
+
+    asked = []
+    folds = frozen._folds
+    monkeypatch.setattr(frozen, "_folds", lambda *given: asked.append(1) or folds(*given))
+    rows = photos.rows.assign(split=["val" if number % 5 < 4 else "train" for number in range(len(photos.rows))])
+    run = fit(quick("frozen_cosine", keep="last", test_fraction=0.0), Manifest(rows, photos.root), tmp_path / "run")
+    biases = [Bundle.open(path).decisions.bias for path in RunFolder(run).bundles().values()]
+    assert len(biases) == 2
+    assert biases[0] == biases[1]
+    assert asked == [1]
+
+
+def features_of(bundle, some, config):
+    rows = subset(some, config).rows("train")
+    regions = Regions.of(rows, some.root, bundle.classes)
+    [batch] = FeatureStore.build(bundle.classifier, regions, bundle.preprocessing).view(regions).batches()
+    return batch.photos, batch.labels
+
+
+def biased(bundle, features, labels, folds):
+    """The bias that heads of the bundle's kind give, each fitted to a part of the photos and scoring the others."""
     from fscl.models.heads import HEADS
     from fscl.scoring.bias import choose_bias
 
-    config = quick("frozen_lda", val_fraction=0.0, test_fraction=0.0)
-    some = thinned(photos, boar=40, deer=8)
-    run = fit(config, some, tmp_path / "run")
-    chosen = subset(some, config)
-    rows = chosen.rows("train")
-    regions = Regions.of(rows, photos.root, chosen.classes)
-    bundle = Bundle.open(run)
-    store = FeatureStore.build(bundle.classifier, regions, bundle.preprocessing)
-    [batch] = store.view(regions).batches()
-    logits = np.zeros((48, 2))
-    order = {photo: number for number, photo in enumerate(dict.fromkeys(rows["photo_id"]))}
-    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=config.seed)
-    for kept, held_out in splitter.split(np.zeros(48), regions.labels, rows["photo_id"].map(order)):
-        head = HEADS["lda"](batch.photos.shape[1], 2)
-        head.fit(batch.photos[kept], batch.labels[kept])
-        logits[held_out] = head(batch.photos[held_out]).detach().numpy()
-    expected = choose_bias(logits, regions.labels)
-    found = bundle.decisions.bias.bias
-    assert [found["boar"], found["deer"]] == pytest.approx(expected.tolist(), rel=0.02, abs=0.02)
+    logits = np.zeros((len(labels), 2))
+    for kept, held_out in folds:
+        head = HEADS[bundle.architecture.head.name](features.shape[1], 2)
+        head.fit(features[kept], labels[kept])
+        logits[held_out] = head(features[held_out]).detach().numpy()
+    expected = choose_bias(logits, labels.numpy())
+    return pytest.approx(dict(zip(bundle.classes, expected.tolist(), strict=True)), rel=0.02, abs=0.02)
 
 
 def test_photos_of_one_sequence_are_in_one_fold(quick, photos, tmp_path, monkeypatch):
@@ -167,7 +243,7 @@ def test_photos_of_one_sequence_are_in_one_fold(quick, photos, tmp_path, monkeyp
     monkeypatch.setattr(frozen, "_folds", watched)
     some = thinned(photos, boar=40, deer=12)
     some.rows["sequence"] = [str(number // 4) for number in range(52)]
-    config = quick("frozen_lda", val_fraction=0.0, test_fraction=0.0)
+    config = quick("frozen_logistic", val_fraction=0.0, test_fraction=0.0)
     fit(config, some, tmp_path / "run")
     rows = subset(some, config).rows("train")
     assert len(folds) == 3
@@ -298,4 +374,4 @@ def test_cells_on_features_decode_each_photo_once(photos, quick, tmp_path, decod
 
 def test_the_bias_does_not_touch_a_threshold():
     kept = Decisions(threshold={"minority": "deer", "margin": 1.0})
-    assert with_bias(kept, None, None, None, None, None) is kept
+    assert with_bias(kept, lambda: pytest.fail("no bias is wanted")) is kept
