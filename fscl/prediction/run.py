@@ -13,6 +13,7 @@ import numpy as np
 
 from fscl.atomic import replacing, write_text
 from fscl.bundle import Bundle, file_sha256
+from fscl.config import section
 from fscl.decisions import Decisions
 from fscl.errors import ConfigurationError, DivergenceError, OutputError, PhotosError, did_you_mean
 from fscl.formats import ANSWER_FORMATS
@@ -30,11 +31,12 @@ from fscl.prediction.sorting import Sorting
 from fscl.prediction.summary import Summary
 from fscl.progress import Listener, Silent
 from fscl.run_folder import RunFolder
-from fscl.runtime import Runtime
+from fscl.runtime import Runtime, cores
 from fscl.scanning.class_names import ClassNames
 
 VERSION = 1
 BATCH_SIZE = 64
+WORTH_READERS = 128  # regions
 UNSURE_BELOW = 0.6  # an answer that is hardly more than a guess between two
 
 
@@ -96,7 +98,8 @@ def predict_photos(
     Raises:
         FsclError: no such model, photos or settings; a file that would be lost; no photo that can be read.
     """
-    listener, runtime = listener or Silent(), Runtime.start(workers)
+    listener = listener or Silent()
+    section("training", workers=workers)
     if not 0 <= wanted.unsure_below <= 1:
         raise ConfigurationError(f"--unsure-below must be between 0 and 1, got {wanted.unsure_below:g}")
     _check_names(wanted.format, out, features)
@@ -104,6 +107,7 @@ def predict_photos(
     listing = list_photos(source, reading, detections=detections, confidence=confidence)
     if sorting is not None:
         sorting.check(listing)
+    runtime = Runtime.start(_readers(len(listing.regions)) if workers is None else workers)
     deciding, about = _deciding(bundle, wanted), _about(bundle, run, wanted, listing)
     plan = _plan(run, bundle, listing, features=features is not None)
     also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
@@ -147,6 +151,11 @@ def settings_file(out: Path) -> Path:
     'predictions.csv.settings.json'
     """
     return out.with_name(f"{out.name}.settings.json")
+
+
+def _readers(regions: int) -> int | None:
+    """Processes that read photos: on a CPU the model leaves gaps that they fill; starting them takes a second."""
+    return cores() if regions >= WORTH_READERS and Runtime.start(0).device.type == "cpu" else None
 
 
 def _check_names(format: str, out: Path, features: Path | None) -> None:
