@@ -93,6 +93,8 @@ class Augmentation(Section):
     randaugment_magnitude: Annotated[int, Field(ge=0, le=30)] = 9  # M of Cubuk et al. 2020
     jitter: tuple[Strength, Strength, Strength, Annotated[float, Field(ge=0, le=0.5)]] = (0.4, 0.4, 0.4, 0.1)
     """Of brightness, contrast and saturation (a factor of 1 ± strength) and hue (a shift, of the colour circle)."""
+    feature_views: Annotated[int, Field(ge=1, le=64)] | None = None
+    """On a frozen backbone: how many augmented views of each training photo are seen beside it; always the same."""
 
 
 class Split(Section):

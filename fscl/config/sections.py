@@ -229,6 +229,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _views_of_a_frozen_backbone(self) -> "Config":
+        if self.augmentation.feature_views is not None and not (self.frozen or self.model.frozen):
+            raise ValueError(
+                "augmentation.feature_views is for a backbone that stays as it is; one that learns sees a photo in "
+                "another view each time: leave it out, or set model.frozen = true"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _can_be_written(self) -> "Config":
         try:
             json.dumps(self.record(), ensure_ascii=False).encode()

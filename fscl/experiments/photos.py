@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from fscl.config import Model, Preprocessing
+from fscl.config import Augmentation, Model, Preprocessing
 from fscl.errors import PhotosError
 from fscl.experiments.cell import Task
 from fscl.experiments.grid import is_undefined
@@ -18,7 +18,7 @@ from fscl.training.frozen import feature_store
 from fscl.training.start import untrained
 from fscl.training.subset import subset
 
-StoreKey = tuple[Preprocessing, Model | None, int | None]
+StoreKey = tuple[Preprocessing, Model | None, int | None, Augmentation | None]
 Thinned = tuple[str, float | None, int]
 
 
@@ -67,7 +67,8 @@ def store_photos(
         if config.frozen:
             runtime = Runtime.start(config.training.workers)
             start = untrained(config, subsets[0], runtime)
-            stores[key] = feature_store(start, rows, manifest.root, listener, runtime.workers)
+            how = listener, runtime.workers, config.augmentation
+            stores[key] = feature_store(start, rows, manifest.root, *how)
         elif store := photo_store(rows, manifest.root, config.preprocessing, out / STORE, listener):
             stores[key] = store
     return stores
@@ -79,5 +80,6 @@ def store_key(task: Task) -> StoreKey | None:
     if config.frozen:
         start = config.model.model_copy(update={"head": None, "layers": (-1,), "frozen": None})
         drawn = None if start.weights or start.bundle or start.pretrained else config.seed
-        return config.preprocessing, start, drawn
-    return (config.preprocessing, None, None) if config.training.store is not False else None
+        views = config.augmentation if config.augmentation.feature_views is not None else None
+        return config.preprocessing, start, drawn, views
+    return (config.preprocessing, None, None, None) if config.training.store is not False else None

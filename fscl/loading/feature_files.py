@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +18,12 @@ from platformdirs import user_cache_path
 
 from fscl import archives
 from fscl.atomic import replacing
-from fscl.config import Preprocessing
-from fscl.loading.loader import Batch, inference_loader
+from fscl.config import Augmentation, Preprocessing
+from fscl.loading.loader import Batch, InferencePhotos, PhotoViews, in_order
 from fscl.loading.regions import Regions
 from fscl.loading.store_files import photo_version
 from fscl.models import Classifier
+from fscl.printable import number_of
 
 FOLDER = "FSCL_CACHE"  # environment variable: where the cache lies, in place of the user's cache folder
 VERSION = 1
@@ -30,6 +32,8 @@ PHOTOS_PER_FILE = 4096
 BATCH = 64
 KNOWN = ".known.parquet"  # ends the name of a table that says whose features a file has
 NOWHERE = -1
+SAID_FROM = 1.0  # GB: less than this is no news, if it is free
+SEED_DIGITS = 15  # hexadecimal, of a view's key: below 2^63
 FloatMatrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Progress = Callable[[int, int], None]
 
@@ -38,6 +42,25 @@ def cache_folder() -> Path:
     """Return the folder of all features: `FSCL_CACHE`, or the user's cache folder."""
     own = os.environ.get(FOLDER)
     return (Path(own) if own else user_cache_path("fscl")) / "features"
+
+
+def disk_note(features: int, dim: int) -> str | None:
+    """Say what features of photos and views take on the disk; None where it is little and there.
+
+    Args:
+        features: how many are wanted, those of the cache among them.
+        dim: numbers of each.
+    """
+    folder, gigabytes = cache_folder(), 4 * features * dim / 1e9
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free / 1e9
+    if gigabytes < min(SAID_FROM, free):
+        return None
+    short = f"; only {free:.1f} GB are free there" if free < gigabytes else ""
+    return (
+        f"features of {number_of(features, 'photo')}, views counted: up to {gigabytes:.1f} GB in {folder}{short} "
+        f"({FOLDER} names another folder; it can be deleted at any time)"
+    )
 
 
 def backbone_fingerprint(classifier: Classifier, preprocessing: Preprocessing) -> str:
@@ -89,21 +112,33 @@ class FeatureCache:
         classifier: Classifier,
         regions: Regions,
         preprocessing: Preprocessing,
+        augmentation: Augmentation | None,
         missing: pd.DataFrame,
         total: int,
         workers: int,
         progress: Progress | None,
     ) -> dict[str, str]:
-        """Compute the features that are missing, and keep them; return why photos could not be read, by key."""
+        """Compute the features that are missing, and keep them; return why photos could not be read, by key.
+
+        `missing` has a row for each photo, or view of one: `key`, `path`, `region` (its place in the regions) and
+        `view`, 0 of the plain photo; `total` are those wanted.
+        """
         at = missing["region"].to_numpy()
         chosen = Regions([regions.photos[i] for i in at], regions.boxes[at], regions.labels[at])
         table = missing.reset_index(drop=True)
+        views = InferencePhotos(chosen, preprocessing)
+        if augmentation is not None:
+            seeds = [
+                int(key[:SEED_DIGITS], 16) if view else None
+                for key, view in zip(table["key"], table["view"], strict=True)
+            ]
+            views = PhotoViews(chosen, preprocessing, augmentation, seeds)
         problems: dict[str, str] = {}
         rows: list[int] = []
         computed: list[FloatMatrix] = []
         kept, done = time.monotonic(), total - len(table)
         try:
-            for batch, features in _pooled(classifier, chosen, preprocessing, workers):
+            for batch, features in _pooled(classifier, views, workers):
                 problems |= {str(table["key"].iloc[row]): reason for row, reason in batch.failures}
                 rows += batch.rows
                 computed += [features] if batch.rows else []
@@ -139,7 +174,7 @@ class FeatureCache:
         """Write where the features of these photos are; return the file."""
         nowhere = (None, NOWHERE)
         found = [self.places.get(key, nowhere) for key in table["key"]]
-        index = table[["path", *"xywh"]].assign(
+        index = table[["path", *"xywh", "view"]].assign(
             file=pd.array([file for file, _ in found], dtype="string"),
             row=[row for _, row in found],
             problem=table["key"].map(problems).astype("string"),
@@ -151,22 +186,26 @@ class FeatureCache:
         return path
 
 
-def _pooled(
-    classifier: Classifier, regions: Regions, preprocessing: Preprocessing, workers: int
-) -> Iterator[tuple[Batch, FloatMatrix]]:
-    """Yield the batches of some regions, and what the backbone makes of them."""
-    if not len(regions):
+def _pooled(classifier: Classifier, photos: InferencePhotos, workers: int) -> Iterator[tuple[Batch, FloatMatrix]]:
+    """Yield the batches of some photos, and what the backbone makes of them."""
+    if not len(photos):
         return
     device = next(classifier.parameters()).device
     was_training = classifier.training
     classifier.eval()
     try:
-        for batch in inference_loader(regions, preprocessing, batch_size=BATCH, workers=workers):
+        for batch in in_order(photos, batch_size=BATCH, workers=workers):
             with torch.inference_mode():
                 pooled = classifier.pooled(batch.photos.to(device)) if batch.rows else torch.empty(0, 0)
             yield batch, pooled.float().cpu().numpy()
     finally:
         classifier.train(was_training)
+
+
+def view_keys(keys: Sequence[str], augmentation: Augmentation, view: int) -> list[str]:
+    """Return what a view of photos and boxes of these keys is known by; what is done to it follows from that, too."""
+    settings = augmentation.model_dump_json(exclude={"classes", "feature_views"})
+    return [_short(key, settings, view) for key in keys]
 
 
 def _version_key(path: str) -> str:

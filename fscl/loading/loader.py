@@ -125,16 +125,59 @@ class InferencePhotos(Dataset[Batch]):
         failures: list[Failure] = []
         for row in rows:
             try:
-                photos.append(self.regions.resized(row, self.preprocessing))
+                photos.append(self._resized(row))
                 read.append(row)
             except UnreadableError as error:
                 failures.append(Failure(row, str(error)))
         return Batch(
-            photos=model_input(stacked(photos, self.preprocessing), self.preprocessing),
+            photos=model_input(self._changed(stacked(photos, self.preprocessing), read), self.preprocessing),
             labels=torch.from_numpy(self.regions.labels[read]),
             rows=read,
             failures=failures,
         )
+
+    def _resized(self, row: int) -> Pixels:
+        return self.regions.resized(row, self.preprocessing)
+
+    def _changed(self, photos: Photos, rows: Sequence[int]) -> Photos:
+        return photos
+
+
+class PhotoViews(InferencePhotos):
+    """The same, with augmented views among the rows; a photo is read once for rows of it that follow each other.
+
+    Args:
+        regions: the photo of each row.
+        preprocessing: shared with evaluation and prediction.
+        settings: what is done at random.
+        seeds: of each row's view; None: the plain photo.
+    """
+
+    def __init__(
+        self,
+        regions: Regions,
+        preprocessing: Preprocessing,
+        settings: Augmentation,
+        seeds: Sequence[int | None],
+    ) -> None:
+        super().__init__(regions, preprocessing)
+        self.augment = RandomAugmentation(settings, preprocessing.image_size)
+        self.seeds = seeds
+        self._latest: tuple[Any, Pixels] | None = None
+
+    def _resized(self, row: int) -> Pixels:
+        photo = self.regions.photos[row], self.regions.boxes[row].tobytes()
+        if self._latest is None or self._latest[0] != photo:
+            self._latest = photo, super()._resized(row)
+        return self._latest[1]
+
+    def _changed(self, photos: Photos, rows: Sequence[int]) -> Photos:
+        seeds = [(place, seed) for place, row in enumerate(rows) if (seed := self.seeds[row]) is not None]
+        if seeds:
+            varied = [place for place, _ in seeds]
+            photos = photos.clone()
+            photos[varied] = self.augment(photos[varied], [seed for _, seed in seeds])
+        return photos
 
 
 def training_loader(photos: TrainingPhotos, batches: Batches, *, workers: int) -> DataLoader[Batch]:
@@ -146,8 +189,12 @@ def inference_loader(
     regions: Regions, preprocessing: Preprocessing, *, batch_size: int, workers: int
 ) -> DataLoader[Batch]:
     """Return all regions in order; unreadable ones are listed in their batch's failures."""
-    batches = BatchSampler(SequentialSampler(regions), batch_size, drop_last=False)
-    return _loader(InferencePhotos(regions, preprocessing), batches, workers)
+    return in_order(InferencePhotos(regions, preprocessing), batch_size=batch_size, workers=workers)
+
+
+def in_order(photos: InferencePhotos, *, batch_size: int, workers: int) -> DataLoader[Batch]:
+    """Return all photos in order; unreadable ones are listed in their batch's failures."""
+    return _loader(photos, BatchSampler(SequentialSampler(photos), batch_size, drop_last=False), workers)
 
 
 def _loader(photos: Dataset[Batch], batches: Iterable[Sequence[Any]], workers: int) -> DataLoader[Batch]:

@@ -160,6 +160,11 @@ class Classifier(nn.Module):
         return [self.backbone.feature_info[layer]["num_chs"] for layer in self.layers]
 
     @property
+    def pooled_dim(self) -> int:
+        """Length of what `pooled` gives of a photo."""
+        return int(next(iter(self._linear_head.values())).shape[1])
+
+    @property
     def stages(self) -> int:
         """How many stages the backbone has."""
         return len(list(self.backbone.feature_info))

@@ -15,6 +15,7 @@ from fscl.models.leave_one_out import class_means_left_out, in_few_dimensions, l
 
 TINY = 1e-6  # added to a spread, so that a feature which is the same in all photos stays finite
 MOST_ITERATIONS = 300  # of the solver of logistic regression; it needs 20 to 60
+Solved = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class FittedHead(nn.Module):
@@ -22,8 +23,14 @@ class FittedHead(nn.Module):
 
     closed_form = False  # whether `left_out` says what heads fitted without a photo say of it
 
-    def fit(self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]) -> None:
-        """Set the weights from the features of all training photos, each class with one at least."""
+    def fit(self, features: Float[Tensor, "rows dim"], labels: Int[Tensor, "rows"], *, views: int = 1) -> None:
+        """Set the weights from the features of all training photos, each class with one at least.
+
+        Args:
+            features: of all views of all photos.
+            labels: the same rows.
+            views: rows of each photo.
+        """
         raise NotImplementedError
 
     def left_out(
@@ -43,16 +50,16 @@ class FittedLinear(nn.Linear, FittedHead):
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features)
 
-    def fit(self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]) -> None:
+    def fit(self, features: Float[Tensor, "rows dim"], labels: Int[Tensor, "rows"], *, views: int = 1) -> None:
         """Set W and b; computed in double precision."""
         x, mean, spread = _standardised(features)
-        weight, bias = self.solve(x, labels.cpu().numpy())
+        weight, bias = self.solve(x, labels.cpu().numpy(), views)
         weight = weight / spread
         with torch.no_grad():
             self.weight.copy_(torch.from_numpy(weight))
             self.bias.copy_(torch.from_numpy(bias - weight @ mean))
 
-    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64], views: int = 1) -> Solved:
         """Return W (classes, dim) and b (classes,) for features of mean 0 and spread 1."""
         raise NotImplementedError
 
@@ -81,9 +88,9 @@ class LogisticHead(FittedLinear):
         super().__init__(in_features, out_features)
         self.strength = strength
 
-    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64], views: int = 1) -> Solved:
         """By scikit-learn's L-BFGS; of two classes it gives the margin, which is shared between both."""
-        solver = LogisticRegression(C=self.strength, class_weight="balanced", max_iter=MOST_ITERATIONS)
+        solver = LogisticRegression(C=self.strength / views, class_weight="balanced", max_iter=MOST_ITERATIONS)
         found: Any = solver.fit(x, y)
         weight, bias = found.coef_, found.intercept_
         if len(weight) == 1:
@@ -121,12 +128,12 @@ class LdaHead(FittedLinear):
         super().__init__(in_features, out_features)
         self.shrinkage = shrinkage
 
-    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64], views: int = 1) -> Solved:
         """By one system of as many equations as there are photos or features, whichever are fewer."""
         dim, (few, axes) = x.shape[1], in_few_dimensions(x)
         means = class_means(few, y, self.out_features)
         within = few - means[y]
-        covariance = within.T @ within / max(len(x) - self.out_features, 1)
+        covariance = within.T @ within / views / max(len(x) // views - self.out_features, 1)
         level = np.trace(covariance) / dim or 1.0  # a photo of each class says nothing of how they vary
         shrunk = (1 - self.shrinkage) * covariance
         shrunk[np.diag_indices_from(shrunk)] += self.shrinkage * level
@@ -169,7 +176,7 @@ class RidgeHead(FittedLinear):
         super().__init__(in_features, out_features)
         self.alpha = alpha
 
-    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def solve(self, x: NDArray[np.float64], y: NDArray[np.int64], views: int = 1) -> Solved:
         """By the normal equations, in as many unknowns as there are photos or features, whichever are fewer."""
         share = 1 / (self.out_features * np.bincount(y, minlength=self.out_features)[y])  # w_i / n, which sum to 1
         target = np.where(y[:, None] == np.arange(self.out_features), 1.0, -1.0)
@@ -235,7 +242,7 @@ class AdapterHead(FittedHead):
         if self.residual is not None:
             nn.init.zeros_(self.residual.weight)
 
-    def fit(self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]) -> None:
+    def fit(self, features: Float[Tensor, "rows dim"], labels: Int[Tensor, "rows"], *, views: int = 1) -> None:
         """Set what standardises the features, and the class means of them; computed in double precision."""
         x, mean, spread = _standardised(features)
         means = class_means(x, labels.cpu().numpy(), len(self.class_means))

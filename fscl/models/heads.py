@@ -74,7 +74,7 @@ class CosineMeansHead(CosineHead, FittedHead):
     [[0.0, 2.0], [5.0, 0.0]]
     """
 
-    def fit(self, features: Float[Tensor, "photos dim"], labels: Int[Tensor, "photos"]) -> None:
+    def fit(self, features: Float[Tensor, "rows dim"], labels: Int[Tensor, "rows"], *, views: int = 1) -> None:
         """Set the weights to the class means, computed in double precision."""
         means = class_means(features.double().cpu().numpy(), labels.cpu().numpy(), len(self.weight))
         with torch.no_grad():

@@ -9,15 +9,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from torch import Tensor
 
 from fscl.bundle import Bundle
-from fscl.config import Config
+from fscl.config import Augmentation, Config
 from fscl.decisions import CrossFittedBias, Decisions
 from fscl.errors import PhotosError
 from fscl.inference import scores
-from fscl.loading.features import FeatureRegions, FeatureStore
+from fscl.loading.feature_files import disk_note
+from fscl.loading.features import FeatureRegions, FeatureStore, Views
 from fscl.loading.regions import Regions
 from fscl.manifest.groups import groups
 from fscl.manifest.table import Manifest
@@ -35,18 +38,46 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 
 
-def feature_store(bundle: Bundle, rows: pd.DataFrame, root: Path, listener: Listener, workers: int) -> FeatureStore:
-    """Return the features of manifest rows, from the cache where it has them."""
+def feature_store(
+    bundle: Bundle,
+    rows: pd.DataFrame,
+    root: Path,
+    listener: Listener,
+    workers: int,
+    augmentation: Augmentation | None = None,
+) -> FeatureStore:
+    """Return the features of manifest rows, from the cache where it has them.
+
+    Args:
+        bundle: its backbone computes them.
+        rows: the photos.
+        root: that they are in.
+        listener: hears how far it is.
+        workers: processes that read photos.
+        augmentation: where it says so, views of the training photos are wanted, too.
+    """
+    views = None
+    if augmentation is not None and augmentation.feature_views is not None:
+        views = Views(augmentation, np.flatnonzero(rows["split"] == "train"))
+    what = "photos, their features kept" if views is None else "photos and views, their features kept"
+    wanted = len(rows) + (0 if views is None else len(views.rows) * (views.settings.feature_views or 0))
+    for note in filter(None, [disk_note(wanted, bundle.classifier.pooled_dim)]):
+        listener.note(note)
 
     def progress(done: int, photos: int) -> None:
-        listener.prepare(done, photos, "photos, their features kept")
+        listener.prepare(done, photos, what)
 
-    regions = Regions.of(rows, root, classes=())
-    return FeatureStore.build(bundle.classifier, regions, bundle.preprocessing, workers=workers, progress=progress)
+    regions, shape = Regions.of(rows, root, classes=()), bundle.preprocessing
+    return FeatureStore.build(bundle.classifier, regions, shape, views=views, workers=workers, progress=progress)
 
 
-def fit_head(bundle: Bundle, regions: FeatureRegions) -> None:
+def fit_head(bundle: Bundle, regions: FeatureRegions, augmentation: Augmentation) -> None:
     """Fit the head to the features of all training photos that could be read, where it is one that is fitted.
+
+    Args:
+        bundle: with the head.
+        regions: the training photos.
+        augmentation: says which views of them there are.
 
     Raises:
         PhotosError: no photo of a class could be read.
@@ -60,8 +91,8 @@ def fit_head(bundle: Bundle, regions: FeatureRegions) -> None:
         if not (labels == label).any():
             own = next(row for row in range(len(regions)) if regions.labels[row] == label)
             raise PhotosError(f"no photo of {name} can be read: {regions.name(own)}: {regions.problem(own)}")
-    features = torch.from_numpy(regions.store.features(regions.places[read]))
-    head.fit(features, torch.from_numpy(labels))
+    features = _views(regions.at(read), augmentation, bundle)
+    _fit(head, features, torch.from_numpy(labels))
 
 
 def with_bias(decisions: Decisions, cross_fitted: Callable[[], CrossFittedBias | None]) -> Decisions:
@@ -111,7 +142,8 @@ def cross_fitted_bias(
 
         found = _by_folds(regions.labels, number, TRAINED_FOLDS, config.seed, trained)
     else:
-        found = _by_fitting(head, regions, number, config.seed)
+        features = _views(regions, config.augmentation, start)
+        found = _by_fitting(head, features, regions.labels, number, config.seed)
     if found is None:
         return None
     bias = choose_bias(found.logits, regions.labels)
@@ -126,29 +158,46 @@ class _Scored(NamedTuple):
     folds: int
 
 
-def _by_fitting(head: FittedHead, regions: FeatureRegions, number: IntArray, seed: int) -> _Scored | None:
+def _views(regions: FeatureRegions, augmentation: Augmentation, bundle: Bundle) -> Float[Tensor, "photos views dim"]:
+    """Return the features of the plain photos, and of their views after these."""
+    seen = regions.seen(augmentation, [bundle.classes.index(name) for name in bundle.minority])
+    return torch.from_numpy(regions.store.features(seen.ravel())).reshape(*seen.shape, -1)
+
+
+def _fit(head: FittedHead, features: Float[Tensor, "photos views dim"], labels: Int[Tensor, "photos"]) -> None:
+    views = features.shape[1]
+    head.fit(features.flatten(0, 1), labels.repeat_interleave(views), views=views)
+
+
+def _by_fitting(
+    head: FittedHead,
+    features: Float[Tensor, "photos views dim"],
+    labels: IntArray,
+    number: IntArray,
+    seed: int,
+) -> _Scored | None:
     """Score photos by heads fitted to others: to all others where the head has a closed form, else by folds.
 
     Few photos are each left out by fitting again, as the standardisation then depends on each of them. Of many, those
-    that are left out alone are scored in closed form.
+    that are left out alone are scored in closed form, where they have no views. Plain photos alone are scored.
     """
-    labels, features = torch.from_numpy(regions.labels), torch.from_numpy(regions.store.features(regions.places))
+    classes, plain, rows = torch.from_numpy(labels), features[:, 0], features.shape[0] * features.shape[1]
     fresh = deepcopy(head).to("cpu")
 
     def fitted(kept: IntArray, held_out: IntArray) -> FloatArray:
-        fresh.fit(features[kept], labels[kept])
+        _fit(fresh, features[kept], classes[kept])
         with torch.inference_mode():
-            logits: FloatArray = fresh(features[held_out]).numpy()
+            logits: FloatArray = fresh(plain[held_out]).numpy()
         return logits
 
     rows_of = np.bincount(number)
-    few = len(labels) * int((rows_of > 0).sum()) <= REFITTED_ROWS
-    again = np.flatnonzero(rows_of > (0 if few else 1))
-    if not head.closed_form or len(labels) * len(again) > REFITTED_ROWS:
-        return _by_folds(regions.labels, number, FITTED_FOLDS, seed, fitted)
-    logits = np.empty((len(labels), len(set(regions.labels.tolist()))), dtype=np.float32)
-    if not few:
-        logits[:] = head.left_out(features, labels)
+    refitted = rows * int((rows_of > 0).sum()) <= REFITTED_ROWS or features.shape[1] > 1
+    again = np.flatnonzero(rows_of > (0 if refitted else 1))
+    if not head.closed_form or rows * len(again) > REFITTED_ROWS:
+        return _by_folds(labels, number, FITTED_FOLDS, seed, fitted)
+    logits = np.empty((len(labels), len(set(labels.tolist()))), dtype=np.float32)
+    if not refitted:
+        logits[:] = head.left_out(plain, classes)
     for group in again:
         held_out = number == group
         logits[held_out] = fitted(np.flatnonzero(~held_out), np.flatnonzero(held_out))
@@ -189,7 +238,7 @@ def _trained_on(
     torch.manual_seed(config.seed)
     bundle = replace(start, classifier=start.classifier.with_own_head(), train_counts=some.train_counts)
     plan = Plan(config, bundle, some, runtime)
-    fit_head(bundle, store.view(plan.train))
+    fit_head(bundle, store.view(plan.train), config.augmentation)
     optimization = Optimization(bundle, config, plan, runtime)
     for step in plan.batches(0, store):
         optimization.step(step)

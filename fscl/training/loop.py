@@ -144,7 +144,7 @@ def _fit_head(bundle: Bundle, plan: Plan, photos: Subset, store: Store, listener
     if not isinstance(store, FeatureStore):
         root, workers = photos.manifest.root, plan.runtime.workers
         store = feature_store(bundle, photos.rows("train"), root, listener, workers)
-    fit_head(bundle, store.view(plan.train))
+    fit_head(bundle, store.view(plan.train), plan.augmentation)
 
 
 def _train(
@@ -199,7 +199,7 @@ def _own_store(
 ) -> Store:
     rows, root = pd.concat([photos.rows("train"), photos.rows("val")]), photos.manifest.root
     if config.frozen:
-        return feature_store(bundle, rows, root, listener, plan.runtime.workers)
+        return feature_store(bundle, rows, root, listener, plan.runtime.workers, config.augmentation)
     wanted = config.training.store
     if wanted is None:
         wanted = plan.steps > plan.batches_per_epoch

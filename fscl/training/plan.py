@@ -217,7 +217,7 @@ class Plan:
         """Return what makes batches of training photos: on the device where it can, else in reading processes."""
         photos = TrainingPhotos(regions, self.preprocessing, self.augmentation, self.minority)
         if isinstance(regions, FeatureRegions):
-            return TrainingFeatures(photos, self.runtime.device).batches
+            return TrainingFeatures(photos, self.augmentation, self.minority, self.runtime.device).batches
         if DevicePhotos.possible(photos, self.runtime.device):
             return DevicePhotos(photos, self.runtime.device).batches
         return lambda batches: iter(training_loader(photos, batches, workers=self.runtime.workers))

@@ -2,16 +2,18 @@ import pickle
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from fscl.config import Preprocessing
+from fscl.config import Augmentation, Preprocessing
 from fscl.errors import OutputError
 from fscl.loading import feature_files
+from fscl.loading.augment import RandomAugmentation
 from fscl.loading.feature_files import backbone_fingerprint, cache_folder
-from fscl.loading.features import FeatureStore
+from fscl.loading.features import FeatureStore, Views
 from fscl.loading.loader import inference_loader
-from fscl.loading.regions import Regions
+from fscl.loading.regions import Regions, model_input, stacked
 from fscl.models import Classifier
 
 SMALL = Preprocessing(image_size=32)
@@ -182,3 +184,64 @@ def test_regions_that_were_not_stored_are_failures(classifier, regions):
     other = Regions([regions.photos[0].with_name("other.png")], regions.boxes[:1], regions.labels[:1])
     [batch] = store.view(other).batches()
     assert batch.failures[0].reason == "its features were not computed"
+
+
+VIEWS = Augmentation(feature_views=3)
+SOME = np.array([1, 4, 7])
+
+
+def seen(store, regions, settings=VIEWS, minority=(0,)):
+    """Features of the photos in SOME: (photos, views, dim), the plain photo first."""
+    places = store.view(regions).seen(settings, minority)[SOME]
+    return store.features(places.ravel()).reshape(*places.shape, -1)
+
+
+def test_views_are_augmented_photos_through_the_backbone(classifier, regions):
+    store = FeatureStore.build(classifier, regions, SMALL, views=Views(VIEWS, SOME))
+    cache = feature_files.FeatureCache(store.index.parent)
+    paths = [str(regions.photos[row]) for row in SOME]
+    keys = cache.content_keys(pd.DataFrame({"path": paths, "x": -1.0, "y": -1.0, "w": -1.0, "h": -1.0}))
+    augment = RandomAugmentation(VIEWS, 32)
+    found = seen(store, regions)
+    assert found[:, 0] == pytest.approx(computed(classifier, regions)[SOME], abs=1e-5)
+    for view in (1, 2, 3):
+        seeds = [int(key[:15], 16) for key in feature_files.view_keys(keys, VIEWS, view)]
+        photos = augment(stacked([regions.resized(row, SMALL) for row in SOME], SMALL), seeds)
+        with torch.inference_mode():
+            expected = classifier.pooled(model_input(photos, SMALL)).numpy()
+        assert found[:, view] == pytest.approx(expected, abs=1e-5)
+    assert np.abs(found - found[:, :1]).max(axis=2)[:, 1:].min() > 0
+
+
+def test_a_photo_is_read_once_for_its_views_and_they_stay(classifier, regions, decoded):
+    first = seen(FeatureStore.build(classifier, regions, SMALL, views=Views(VIEWS, SOME)), regions)
+    assert len(decoded) == 10
+    more = VIEWS.model_copy(update={"feature_views": 5})
+    store = FeatureStore.build(classifier, regions, SMALL, views=Views(more, SOME))
+    assert len(decoded) == 13, "two more views of three photos"
+    assert (seen(store, regions) == first).all()
+    FeatureStore.build(classifier, regions, SMALL, views=Views(VIEWS, SOME))
+    FeatureStore.build(classifier, regions, SMALL)
+    assert len(decoded) == 13
+
+
+def test_another_augmentation_has_views_of_its_own(classifier, regions):
+    one = seen(FeatureStore.build(classifier, regions, SMALL, views=Views(VIEWS, SOME)), regions)
+    still = Augmentation(feature_views=3, flip=0.0, randaugment_operations=0, jitter=(0, 0, 0, 0))
+    other = seen(FeatureStore.build(classifier, regions, SMALL, views=Views(still, SOME)), regions, still)
+    assert other == pytest.approx(np.repeat(one[:, :1], 4, axis=1), abs=1e-5)
+
+
+def test_of_classes_that_are_not_augmented_the_photo_stands_for_its_views(classifier, regions):
+    rare = VIEWS.model_copy(update={"classes": "minority"})
+    store = FeatureStore.build(classifier, regions, SMALL, views=Views(rare, SOME))
+    found = seen(store, regions, rare, minority=(1,))
+    assert (found[:2] == found[:2, :1]).all(), "photos 1 and 4 are boars"
+    assert (found[2, 1:] != found[2, :1]).any()
+    assert (seen(store, regions)[2] == found[2]).all(), "whoever is rare, a view stays the same"
+
+
+def test_a_photo_that_cannot_be_read_has_no_views(classifier, regions):
+    regions.photos[4].write_bytes(b"no photo")
+    store = FeatureStore.build(classifier, regions, SMALL, views=Views(VIEWS, SOME))
+    assert store.view(regions).known.tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9]

@@ -194,3 +194,12 @@ def test_pooled_features_give_the_logits_of_the_photos(backbone, name):
     if name == "adapter":
         assert model.dims == [pooled.shape[1]]
         assert of_features.features[0].numpy() == pytest.approx(whole.features[0].numpy(), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_views_of_each_photo_that_are_all_alike_change_nothing(name):
+    features, labels = photos()
+    one, other = head(name), head(name)
+    one.fit(features, labels)
+    other.fit(features.repeat(3, 1), labels.repeat(3), views=3)
+    assert other(features).detach().numpy() == pytest.approx(one(features).detach().numpy(), rel=2e-3, abs=2e-3)

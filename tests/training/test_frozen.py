@@ -1,6 +1,7 @@
 """Runs on a backbone that stays as it is: fitted heads, adapters, the cross-fitted bias."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,16 @@ from fscl.evaluation import evaluate
 from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
 from fscl.inference import infer
-from fscl.loading.features import FeatureStore
+from fscl.loading import feature_files
+from fscl.loading.features import FeatureStore, Views
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
+from fscl.models.fitted_heads import LdaHead
 from fscl.progress import Silent
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
 from fscl.scanning.scan import scan
+from fscl.scoring.bias import choose_bias
 from fscl.training.frozen import with_bias
 from fscl.training.log import read_metrics
 from fscl.training.loop import fit
@@ -33,7 +37,8 @@ from fscl.training.subset import subset
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 FITTED = ["frozen_logistic", "frozen_lda", "frozen_ridge", "frozen_class_means"]
-BY_STEPS = ["frozen_cosine", "frozen_logit_adjustment", "adapter", "adapter_cross_entropy", "adapter_both"]
+BY_STEPS = ["frozen_cosine", "frozen_logit_adjustment", "adapter", "adapter_views", "adapter_cross_entropy"]
+BY_STEPS += ["adapter_both"]
 
 
 class Noting(Silent):
@@ -168,7 +173,6 @@ def test_photos_that_have_a_copy_are_left_out_with_it(quick, draw, tmp_path):
 
 
 def test_of_many_photos_those_alone_are_scored_in_closed_form(quick, photos, tmp_path, monkeypatch):
-    from fscl.models.fitted_heads import LdaHead
     from fscl.training import frozen
 
     some = thinned(photos, boar=40, deer=8)
@@ -219,7 +223,6 @@ def features_of(bundle, some, config):
 def biased(bundle, features, labels, folds):
     """The bias that heads of the bundle's kind give, each fitted to a part of the photos and scoring the others."""
     from fscl.models.heads import HEADS
-    from fscl.scoring.bias import choose_bias
 
     logits = np.zeros((len(labels), 2))
     for kept, held_out in folds:
@@ -375,3 +378,84 @@ def test_cells_on_features_decode_each_photo_once(photos, quick, tmp_path, decod
 def test_the_bias_does_not_touch_a_threshold():
     kept = Decisions(threshold={"minority": "deer", "margin": 1.0})
     assert with_bias(kept, lambda: pytest.fail("no bias is wanted")) is kept
+
+
+@pytest.mark.parametrize("name", ["frozen_logistic", "frozen_lda", "adapter_both", "frozen_cosine"])
+def test_a_run_with_views_leaves_a_model_and_a_bias(name, quick, photos, tmp_path, decoded):
+    config = quick(name, val_fraction=0.0, test_fraction=0.0, feature_views=2)
+    some = thinned(photos, boar=20, deer=6)
+    bundle = Bundle.open(fit(config, some, tmp_path / "run"))
+    assert len(decoded) == 26
+    assert bundle.decisions.bias.photos == 26
+    plain = Bundle.open(fit(quick(name, val_fraction=0.0, test_fraction=0.0), some, tmp_path / "plain"))
+    weights, others = bundle.classifier.head.state_dict(), plain.classifier.head.state_dict()
+    assert any(not torch.equal(weights[key], others[key]) for key in weights)
+
+
+def test_the_views_of_a_photo_that_is_left_out_are_left_out_with_it(quick, photos, tmp_path):
+    """An oracle: heads fitted to all views of all other photos, which score the plain photo."""
+    config = quick("frozen_lda", val_fraction=0.0, test_fraction=0.0, feature_views=2)
+    some = thinned(photos, boar=20, deer=6)
+    bundle = Bundle.open(fit(config, some, tmp_path / "run"))
+    rows = subset(some, config).rows("train")
+    regions = Regions.of(rows, some.root, bundle.classes)
+    views = Views(config.augmentation, np.arange(26))
+    store = FeatureStore.build(bundle.classifier, regions, bundle.preprocessing, views=views)
+    seen = store.view(regions).seen(config.augmentation, [])
+    features = torch.from_numpy(store.features(seen.ravel())).reshape(26, 3, -1)
+    labels, logits = torch.from_numpy(regions.labels), np.zeros((26, 2))
+    for row in range(26):
+        kept = np.arange(26) != row
+        head = LdaHead(features.shape[2], 2)
+        head.fit(features[kept].flatten(0, 1), labels[kept].repeat_interleave(3), views=3)
+        logits[row] = head(features[row, :1]).detach().numpy()[0]
+    expected = choose_bias(logits, regions.labels)
+    assert bundle.decisions.bias.origin == "leave-one-out over 26 training photos"
+    assert list(bundle.decisions.bias.bias.values()) == pytest.approx(expected.tolist(), rel=0.02, abs=0.02)
+
+
+def test_a_killed_run_with_views_goes_on_to_the_same_bits(quick, photos, tmp_path):
+    class Stop(Silent):
+        def advance(self, step, steps, photos_per_second, terms):
+            if step == 4:
+                raise KeyboardInterrupt
+
+    config = quick("adapter_both", steps=9, checkpoint_seconds=0.0, feature_views=3)
+    whole = fit(config, photos, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, photos, tmp_path / "run", listener=Stop())
+    run = fit(config, photos, tmp_path / "run", resume=True)
+    assert RunFolder(run).weights.read_bytes() == RunFolder(whole).weights.read_bytes()
+
+
+def test_cells_with_and_without_views_share_the_photos_that_are_known(photos, quick, tmp_path, decoded):
+    pair = ClassSet("fine", ("boar", "deer"), ("deer",))
+    configs = {"frozen_lda": quick("frozen_lda"), "frozen_logistic": quick("frozen_logistic", feature_views=2)}
+    out = compare(photos, configs, tmp_path / "s", pairs=[pair], ratios=[0.25], seeds=[0], jobs=1, quiet=True)
+    cells = [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*.json"))]
+    assert [cell["status"] for cell in cells] == ["done"] * 2, [cell["reason"] for cell in cells]
+    assert max(decoded.count(name) for name in set(decoded)) == 2, "once for the features, once more for the views"
+
+
+def test_views_of_a_backbone_that_learns_are_refused(quick):
+    with pytest.raises(ConfigurationError, match=r"feature_views is for a backbone that stays as it is"):
+        quick("fscl", feature_views=2)
+    assert quick("oversampling", feature_views=2, frozen=True).augmentation.feature_views == 2
+    assert "feature_views" not in quick("frozen_lda").record()["augmentation"]
+
+
+def test_what_features_take_on_the_disk_counts_the_views(quick, photos, tmp_path, monkeypatch):
+    free = SimpleNamespace(free=50_000.0)
+    monkeypatch.setattr(feature_files.shutil, "disk_usage", lambda place: free)
+    listener = Noting()
+    config = quick("frozen_lda", val_fraction=0.0, test_fraction=0.0, feature_views=4)
+    run = fit(config, thinned(photos, boar=40, deer=6), tmp_path / "run", listener=listener)
+    dim = Bundle.open(run).classifier.pooled_dim
+    assert 46 * dim * 4 < free.free < 5 * 46 * dim * 4
+    [note] = [
+        note for note in listener.notes if note.startswith("features of 230 photos, views counted: up to 0.0 GB")
+    ]
+    assert "; only 0.0 GB are free there (FSCL_CACHE names another folder" in note
+    quiet = Noting()
+    fit(quick("frozen_lda"), thinned(photos, boar=40, deer=6), tmp_path / "plain", listener=quiet)
+    assert not any(note.startswith("features of") for note in quiet.notes)
