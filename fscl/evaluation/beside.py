@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from fscl.bundle import Bundle, file_sha256
-from fscl.config import Component, Config, resolve
+from fscl.config import Augmentation, Component, Config, resolve
 from fscl.decisions import Decisions
 from fscl.errors import BundleError, FsclError, OutputError, PhotosError, first_line, of_system
 from fscl.evaluation.evaluate import evaluate, labelled, metrics_of, photos_in, unchanged
@@ -136,7 +136,7 @@ def _start(judged: Judged, config: Config, source: str, own: Manifest | None, go
         raise PhotosError(f"its class means take training photos, and there is none of {', '.join(lacking)}")
     start = _with_class_means(bundle if config.frozen else _fresh_start(bundle, config, own))
     regions = _features(start, rows, own.root, loading).view(Regions.of(rows, own.root, start.classes))
-    fit_head(start, regions)
+    fit_head(start, regions, Augmentation())  # plain photos, also where the run saw views of them
     store = _features(start, unchanged(judged.test.usable, judged.test.root)[0], judged.test.root, loading)
     _, logits = evaluate(start, judged.test, store=store, **loading._asdict())
     read = photos_in(rows.iloc[[row for row in range(len(rows)) if regions.problem(row) is None]])
