@@ -105,7 +105,8 @@ def split(
 
     Args:
         source: a manifest, or photos in any format
-        by: what must not cross: photo, sequence or site (by sequence where known, else by photo)
+        by: what must not cross: photo, sequence or site (by sequence where known, else by photo); or time: train on
+            the earlier photos, test on the later ones
         out: the manifest to write (the source itself if it is one, else photos.parquet)
         root: folder that the photos of a manifest or table are in now, if they have moved
         layout: of the source, where that is no manifest: see `fscl scan`

@@ -29,7 +29,7 @@ Jobs = Annotated[int | None, Whole, Parameter(validator=Number(gte=1))]
 Seed = Annotated[int, Whole, Parameter(validator=Number(gte=0, lt=2**63))]
 METHOD = "frozen_logistic"  # where none is given: the best that a laptop makes of photos in minutes
 OF_TRAINING = ("epochs", "steps", "batch_size", "learning_rate", "weight_decay", "layers", "weight", "keep")
-By = Literal["photo", "sequence", "site"]
+By = Literal["photo", "sequence", "site", "time"]
 Gap = Annotated[float | None, Parameter(show_default=lambda _: _usual_gap())]
 
 
@@ -67,7 +67,7 @@ class Flags:
         weights: start from published weights (lite0, lite1, lite2: no network), or from a local file of weights
         frozen: leave the backbone as it is and train the head alone, on features that are computed once
         base: training regions (boxes, or photos without) of each common class, or of a long tail's first class
-        by: what never crosses from training to test: photo, sequence or site
+        by: what never crosses from training to test: photo, sequence or site; or time: train before, test after
         val_fraction: of each class for validation, where the photos have no split
         test_fraction: of each class for test, where the photos have no split
         strict: a class that cannot be split is an error

@@ -100,7 +100,7 @@ class Augmentation(Section):
 class Split(Section):
     """How photos are divided into train, val and test where the source does not say."""
 
-    by: Literal["photo", "sequence", "site"] | None = None  # None: by sequence where known, else by photo
+    by: Literal["photo", "sequence", "site", "time"] | None = None  # None: by sequence where known, else by photo
     val_fraction: Fraction = 0.15
     test_fraction: Fraction = 0.15
     strict: bool = False  # a class that cannot be split is an error, not "not evaluable"

@@ -37,13 +37,16 @@ def balance_report(rows: pd.DataFrame) -> pd.DataFrame:
     return report.loc[most_first.index].reset_index()
 
 
-def filled_in(source: pd.DataFrame, divided: pd.DataFrame, shares: Mapping[str, float]) -> list[str]:
+def filled_in(
+    source: pd.DataFrame, divided: pd.DataFrame, shares: Mapping[str, float], *, by_time: bool = False
+) -> list[str]:
     """Say what a split has filled in that some photos had already: parts that it lacked, photos that had none.
 
     Args:
         source: manifest rows as they were given.
         divided: the same, each usable one in a part.
         shares: part, `val` or `test` → the share of each class that it takes of training where no photo is in it.
+        by_time: the share is of the last training photos, of whatever class.
 
     >>> rows = pd.DataFrame({"photo_id": list("abcd"), "label": "fox", "problem": None, "split": "train"})
     >>> filled_in(rows, rows.assign(split=["train", "train", "train", "val"]), {"val": 0.25, "test": 0})
@@ -62,7 +65,8 @@ def filled_in(source: pd.DataFrame, divided: pd.DataFrame, shares: Mapping[str, 
     lacking = [part for part, share in shares.items() if share > 0 and not (marked["split"] == part).any()]
     taken = [part for part in lacking if part in photos]
     if taken:
-        said = [f"{100 * shares[p]:g} % of each class of the training photos are the {PARTS[p]}" for p in taken]
+        which = "the last {share:g} % of" if by_time else "{share:g} % of each class of"
+        said = [f"{which.format(share=100 * shares[p])} the training photos are the {PARTS[p]}" for p in taken]
         counts = [f" ({number_of(photos[part], 'photo')})" for part in taken]
         sentence = ", ".join(words + count for words, count in zip(said, counts, strict=True))
         notes.append(f"no photo is marked {' or '.join(taken)}: {sentence}")

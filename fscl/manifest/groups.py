@@ -8,12 +8,13 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-By = Literal["photo", "sequence", "site"]
+By = Literal["photo", "sequence", "site", "time"]
 # Columns whose values stay within one part.
 KEPT_WHOLE: dict[str, list[str]] = {
     "photo": ["photo_id", "content_hash"],
     "sequence": ["sequence", "photo_id", "content_hash"],
     "site": ["site", "sequence", "photo_id", "content_hash"],
+    "time": ["sequence", "photo_id", "content_hash"],
 }
 # Sequences or sites that copies of one photo may make one. A frame that the lens cap made black is on every site.
 MOST_JOINED = {"sequence": 2, "site": 1}
@@ -37,7 +38,8 @@ def groups(rows: pd.DataFrame, by: By) -> Groups:
 
     Rows that share a photo are one group, by sequence also those that share a sequence, by site also those that
     share a site: the connected components. Byte copies join, too, but at most `MOST_JOINED` groups that hold other
-    photos. Where a copy is in more of them, the rows of one stay in, and those of the others are surplus.
+    photos. Where a copy is in more of them, the rows of one stay in, and those of the others are surplus. By time
+    groups are as by sequence, and byte copies join nothing, for a copy may be of another year.
 
     Args:
         rows: usable manifest rows, under their region_id; their order decides which copy stays.
@@ -51,6 +53,8 @@ def groups(rows: pd.DataFrame, by: By) -> Groups:
     if by == "photo":
         return Groups(_components(rows, KEPT_WHOLE[by]), rows.index[:0])
     number = _components(rows, [column for column in KEPT_WHOLE[by] if column != "content_hash"])
+    if by == "time":
+        return Groups(number, rows.index[:0])
     hashes = rows["content_hash"]
     pairs = pd.DataFrame({"hash": hashes, "group": number}).dropna().drop_duplicates()
     pairs = pairs[pairs["hash"].duplicated(keep=False)]

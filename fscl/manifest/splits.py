@@ -8,12 +8,19 @@ import pandas as pd
 
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
 from fscl.manifest.balance import balance_report
+from fscl.manifest.forward import NO_TIME, check_order, leave_out_untimed, parts_by_time
 from fscl.manifest.groups import KEPT_WHOLE, By, groups
 from fscl.manifest.table import is_usable
 
-FINER = {"photo": "", "sequence": ", or keep it with --by photo", "site": ", or keep it with --by sequence or photo"}
+FINER = {
+    "photo": "",
+    "sequence": ", or keep it with --by photo",
+    "site": ", or keep it with --by sequence or photo",
+    "time": ", or keep it with --by photo",
+}
 LONG_NAME = {"train": "training", "val": "validation", "test": "test"}
-BYTE_COPY, HELD_OUT = "byte copy", "held out"  # the problems that a split gives begin with these
+BYTE_COPY, HELD_OUT = "byte copy", "held out"
+LEFT_OUT = (BYTE_COPY, HELD_OUT, NO_TIME)  # the problems that a split gives begin with these
 SURPLUS = {
     "sequence": f"{BYTE_COPY} of a photo in another sequence",
     "site": f"{BYTE_COPY} of a photo at another site",
@@ -48,20 +55,23 @@ def assign_splits(
       validation but no test, its validation becomes the test. A row without split follows its group, or
       joins training. Training rows that are byte copies of held-out photos are left out, with a `problem`.
     - Rows with a `problem` or without label get no split.
+    - By time one date is for all classes: the last photos are the test, those before them validation. Sequences stay
+      whole, and all of training is before all of the test; a class may miss a part. What has no time, nor another
+      photo of its sequence, is left out, with a `problem`.
 
     Args:
         rows: manifest rows.
         by: what is kept whole; "site" keeps sequences whole, too.
         val_fraction: validation photos of each class, as a fraction of those they are carved from, ≥ 0.
         test_fraction: the same for test; together below 1.
-        seed: of the draw; row order plays no part. Where groups are few, seeds may agree.
+        seed: of the draw; row order plays no part, and by time there is none. Where groups are few, seeds may agree.
         strict: refuse a table in which a class misses a part.
         redraw: drop the split that the rows have, and the problems that it gave them, instead of keeping it.
 
     Raises:
         ConfigurationError: unknown `by`, or fractions out of range.
-        PhotosError: no usable row, no training photo, no site or sequence to split by, splits of the source that
-            part a group, or, with `strict`, classes that miss a part.
+        PhotosError: no usable row, no training photo, no site, sequence or time to split by, splits of the source
+            that part a group or are not in the order of time, or, with `strict`, classes that miss a part.
 
     >>> rows = pd.DataFrame({"photo_id": list("abcdefgh"), "label": "roe deer", "sequence": list("11223344")})
     >>> rows["region_id"] = rows["photo_id"] + "#0"
@@ -73,13 +83,17 @@ def assign_splits(
     table = _with_splits_of_the_source(rows, by, test_fraction, redraw=redraw)
     wanted = {"test": test_fraction, "val": val_fraction}
     shares = {part: share for part, share in wanted.items() if share > 0 and not (table["split"] == part).any()}
-    if shares:
+    if shares and by == "time":
+        pool = table[table["split"] == "train"]
+        table.loc[pool.index, "split"] = parts_by_time(pool, shares)
+        _leave_out_copies(table)
+    elif shares:
         _carve(table, by, shares, np.random.default_rng(seed))
     result = rows.copy()
     for column in ("split", "problem"):
         result[column] = table[column].reindex(rows["region_id"]).array
     if strict:
-        _refuse_trouble(result)
+        _refuse_trouble(result, by)
     return result
 
 
@@ -128,12 +142,14 @@ def _with_splits_of_the_source(rows: pd.DataFrame, by: By, test_fraction: float,
     table = table.astype({"split": "str", "problem": "str"})
     if redraw:
         table.loc[:, "split"] = None
-        table.loc[table["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False), "problem"] = None
+        table.loc[table["problem"].str.startswith(LEFT_OUT, na=False), "problem"] = None
     table["split"] = table["split"].where(is_usable(table))
     if tests_on_val(table, test_fraction):
         table["split"] = table["split"].replace("val", "test")
     _leave_out_copies(table)
     _check_usable(table[is_usable(table)], by)
+    if by == "time":
+        leave_out_untimed(table)
     _fill(table, by)
     _leave_out_copies(table)
     if not (table["split"] == "train").any():
@@ -141,10 +157,12 @@ def _with_splits_of_the_source(rows: pd.DataFrame, by: By, test_fraction: float,
             "expected photos to train on, but the source's `split` holds all out; draw it anew: fscl split --redraw"
         )
     check_disjoint(table, by)
+    if by == "time":
+        check_order(table)
     return table
 
 
-def _refuse_trouble(rows: pd.DataFrame) -> None:
+def _refuse_trouble(rows: pd.DataFrame, by: By) -> None:
     report = balance_report(rows)
     troubles = [
         f"{label}: {why}" for label, why in zip(report["label"], report["trouble"], strict=True) if pd.notna(why)
@@ -152,7 +170,8 @@ def _refuse_trouble(rows: pd.DataFrame) -> None:
     if troubles:
         raise PhotosError(
             f"expected every class in every part, but {len(troubles)} cannot be split: {'; '.join(troubles)};"
-            " add photos from other places, drop these classes, or split without strict"
+            f" add photos {'of other dates' if by == 'time' else 'from other places'}, drop these classes, or split"
+            " without strict"
         )
 
 

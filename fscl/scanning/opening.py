@@ -74,6 +74,6 @@ def say_untimed(photos: Manifest, source: Path, by: By | None) -> None:
 
 
 def untimed_notes(photos: Manifest, by: By | None) -> list[str]:
-    """Say which photos a split may part from others of their burst; by site it parts none."""
-    note = None if by == "site" else sequences.untimed(photos.rows)
+    """Say which photos a split may part from others of their burst: none by site, nor by time, which needs times."""
+    note = None if by in ("site", "time") else sequences.untimed(photos.rows)
     return [] if note is None else [note]

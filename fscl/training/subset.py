@@ -12,12 +12,12 @@ from rich.text import Text
 from fscl.config import Config, Split
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
 from fscl.manifest.balance import balance_report, filled_in
+from fscl.manifest.forward import times_line, why_all_overlap
 from fscl.manifest.groups import By, why_no_test
 from fscl.manifest.imbalance import measures, profile, thin
 from fscl.manifest.reasons import tally
 from fscl.manifest.splits import (
-    BYTE_COPY,
-    HELD_OUT,
+    LEFT_OUT,
     assign_splits,
     check_disjoint,
     tests_on_val,
@@ -101,7 +101,9 @@ def split_notes(source: Manifest, divided: Manifest, settings: Split, *, redraw:
     """Say what dividing the photos did unasked: validation taken for test, photos left out, nothing to test on."""
     rows = divided.usable
     photos = rows.groupby("split")["photo_id"].nunique()
-    notes = []
+    notes, by = [], _by(divided, settings)
+    if by == "time":
+        notes.append(times_line(rows))
     if not redraw and tests_on_val(source.rows, settings.test_fraction):
         carved = photos.get("val", 0)
         instead = f", and {carved:,} training photos are the validation" if carved else ""
@@ -111,14 +113,15 @@ def split_notes(source: Manifest, divided: Manifest, settings: Split, *, redraw:
         )
     elif not redraw:
         shares = {"val": settings.val_fraction, "test": settings.test_fraction}
-        notes += filled_in(source.rows, divided.rows, shares)
-    left_out = divided.rows[divided.rows["problem"].str.startswith((BYTE_COPY, HELD_OUT), na=False)]
+        notes += filled_in(source.rows, divided.rows, shares, by_time=by == "time")
+    left_out = divided.rows[divided.rows["problem"].str.startswith(LEFT_OUT, na=False)]
     for problem, own in left_out.drop_duplicates("path").groupby("problem")["path"]:
         more = f" and {len(own) - LISTED:,} more" if len(own) > LISTED else ""
         unit = "photo" if len(own) == 1 else "photos"
         notes.append(f"{len(own):,} {unit} left out, {problem}: {', '.join(own.head(LISTED))}{more}")
     if settings.test_fraction > 0 and "test" not in photos:
-        notes.append(why_no_test(rows, _by(divided, settings), parts=2 + (settings.val_fraction > 0)))
+        parts = 2 + (settings.val_fraction > 0)
+        notes.append(why_all_overlap(rows) if by == "time" else why_no_test(rows, by, parts=parts))
     return notes
 
 
@@ -188,7 +191,10 @@ def subset(manifest: Manifest, config: Config) -> Subset:
     counts = Counter(rows.loc[rows["split"] == "train", "label"])
     untrained = [name for name in chosen if not counts[name]]
     if untrained:
-        raise PhotosError(f"no training photo of {', '.join(untrained)}; check the split column of the source")
+        why = "check the split column of the source"
+        if config.split.by == "time":
+            why = "all are later than training; leave out by --classes what is new, or split by sequence"
+        raise PhotosError(f"no training photo of {', '.join(untrained)}; {why}")
     wanted = config.imbalance
     minority = tuple(dict.fromkeys(wanted.minority)) or rarest(counts)
     draw: dict[str, Any] = {"base": wanted.base, "seed": config.seed, "thin_validation": wanted.thin_validation}

@@ -261,3 +261,26 @@ def test_sites_in_both_training_and_test_are_said(tmp_path):
     assert "fscl split PHOTOS --by site --redraw" in text
     assert "test sites" not in printed(split_photos(divided, Split(by="site"), redraw=True))
     assert "test sites" not in printed(split_photos(Manifest.build(columns, tmp_path), Split()))
+
+
+def test_a_split_by_time_says_its_dates_and_what_it_left_out(tmp_path, quick):
+    columns = pd.DataFrame(
+        {"path": [f"{number:02}.jpg" for number in range(41)], "label": ["boar", "deer"] * 20 + ["boar"]}
+    )
+    columns["datetime"] = [*pd.date_range("2023-05-01", periods=40), pd.NaT]
+    photos = Manifest.build(columns, tmp_path)
+    said = notes_of(photos, by="time")
+    assert said[0].endswith("val 2023-05-29 00:00 to 2023-06-03 00:00, test from 2023-06-04 00:00")
+    assert said[1:] == ["1 photo left out, no time to split by: 40.jpg"]
+    marked = Manifest.build(columns.assign(split=["train"] * 30 + ["test"] * 10 + ["train"]), tmp_path)
+    assert "no photo is marked val: the last 15 % of the training photos are the validation (4 photos)" in " ".join(
+        notes_of(marked, by="time")
+    )
+    one = Manifest.build(columns.assign(datetime=pd.Timestamp("2023-05-01")), tmp_path)
+    assert "no date parts the photos, for all photos are of one time" in notes_of(one, by="time")[-1]
+    late = Manifest.build(columns.assign(label=["boar", "deer"] * 15 + ["hare"] * 11), tmp_path)
+    config = quick().model_copy(update={"split": Split(by="time")})
+    with pytest.raises(
+        PhotosError, match="training photo of hare; all are later than training; leave out by --class"
+    ):
+        subset(late, config)
