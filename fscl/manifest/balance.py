@@ -37,6 +37,22 @@ def balance_report(rows: pd.DataFrame) -> pd.DataFrame:
     return report.loc[most_first.index].reset_index()
 
 
+def at_single_site(usable: pd.DataFrame) -> dict[str, str]:
+    """Return the classes that are at one site alone, with that site, where there are several; by name.
+
+    Of a class with a photo whose site is not known nothing is said.
+
+    >>> rows = pd.DataFrame({"label": ["fox", "fox", "hare", "hare", "otter"], "site": ["A", "B", "A", None, "B"]})
+    >>> at_single_site(rows)
+    {'otter': 'B'}
+    """
+    if usable["site"].nunique() < 2:
+        return {}
+    by_class = usable.groupby("label")["site"]
+    single = (by_class.nunique() == 1) & (by_class.count() == by_class.size())
+    return dict(by_class.first()[single])
+
+
 def filled_in(
     source: pd.DataFrame, divided: pd.DataFrame, shares: Mapping[str, float], *, by_time: bool = False
 ) -> list[str]:

@@ -95,8 +95,8 @@ def why_all_overlap(rows: pd.DataFrame) -> str:
     reason = "all photos are of one time"
     spans = rows.groupby("sequence")["datetime"].agg(["min", "max"]).dropna()
     if len(spans) and rows["datetime"].nunique() > 1:
-        longest = (spans["max"] - spans["min"]).idxmax()
-        first, last = spans.loc[longest]
+        longest = str((spans["max"] - spans["min"]).idxmax())
+        first, last = spans["min"][longest], spans["max"][longest]
         reason = f"the times of sequences overlap, '{longest}' is from {_date(first)} to {_date(last)}"
     return f"no test photos: no date parts the photos, for {reason}; correct the times or sequences, or split by site"
 

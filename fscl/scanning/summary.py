@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fscl.manifest import reasons
+from fscl.manifest.balance import at_single_site
 from fscl.manifest.table import SPLITS, Manifest
 from fscl.printable import number_of
 from fscl.scanning.labels import suspicions, written_apart
@@ -230,14 +231,12 @@ def _keys(rows: pd.DataFrame) -> Iterable[Finding]:
 
 
 def _classes(usable: pd.DataFrame) -> Iterable[Finding]:
-    by_class = usable.groupby("label")
-    sites, photos = by_class["site"].nunique(), by_class["photo_id"].nunique()
-    single = sites.index[sites == 1].tolist()
-    if usable["site"].nunique() > 1 and single:
-        where = usable.groupby("label")["site"].first()
+    photos = usable.groupby("label")["photo_id"].nunique()
+    single = at_single_site(usable)
+    if single:
         yield (
             f"{number_of(len(single), 'class', 'classes')} at a single site: a model may learn the place",
-            [f"{label} (only at {where[label]})" for label in single],
+            [f"{label} (only at {site})" for label, site in single.items()],
         )
     few = photos[photos < FEWEST]
     if len(few):

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from fscl.config import Config, Split
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
-from fscl.manifest.balance import balance_report, filled_in
+from fscl.manifest.balance import at_single_site, balance_report, filled_in
 from fscl.manifest.forward import times_line, why_all_overlap
 from fscl.manifest.groups import By, why_no_test
 from fscl.manifest.imbalance import measures, profile, thin
@@ -23,6 +23,7 @@ from fscl.manifest.splits import (
     tests_on_val,
 )
 from fscl.manifest.table import SPLITS, Manifest, counts_by_class, unit_of
+from fscl.printable import number_of
 from fscl.scoring.metrics import SHOTS
 
 LISTED = 3  # photos in a note
@@ -147,7 +148,9 @@ def balance_table(manifest: Manifest) -> Table:
     report = balance_report(manifest.rows)
     unit = unit_of(manifest.usable)
     counts = dict(zip(report["label"], report["train_regions"], strict=True))
-    caption = "\n".join([imbalance_line(counts, unit), *_crossing_sites(manifest.rows)])
+    caption = "\n".join(
+        [imbalance_line(counts, unit), *_crossing_sites(manifest.rows), *_single_sites(manifest.usable)]
+    )
     title = "photos" if unit == "photos" else f"photos ({unit})"
     table = Table("class", title=title, title_justify="left", caption=caption, caption_justify="left")
     for column in ("train", "val", "test", "sites", "sequences"):
@@ -171,6 +174,16 @@ def _crossing_sites(rows: pd.DataFrame) -> list[str]:
         f"{crossing} of {tested} test sites are in training, too: figures of places seen before. Keep sites apart by",
         "fscl split PHOTOS --by site --redraw",
     ]
+
+
+def _single_sites(usable: pd.DataFrame) -> list[str]:
+    """Name the classes that are at one site alone, if any."""
+    single = at_single_site(usable)
+    if not single:
+        return []
+    places = [f"{label} (only at {site})" for label, site in single.items()]
+    listed = ", ".join(places[:TIED_LISTED]) + (", …" if len(places) > TIED_LISTED else "")
+    return [f"{number_of(len(places), 'class', 'classes')} at a single site: a model may learn the place: {listed}"]
 
 
 def subset(manifest: Manifest, config: Config) -> Subset:

@@ -284,3 +284,14 @@ def test_a_split_by_time_says_its_dates_and_what_it_left_out(tmp_path, quick):
         PhotosError, match="training photo of hare; all are later than training; leave out by --class"
     ):
         subset(late, config)
+
+
+def test_a_species_at_a_single_site_is_pointed_out(tmp_path):
+    columns = pd.DataFrame({"path": [f"{number:02}.jpg" for number in range(40)], "label": ["boar", "otter"] * 20})
+    columns["site"] = ["A", "B", "C", "B"] * 10
+    alone = Manifest.build(columns, tmp_path)
+    said = "1 class at a single site: a model may learn the place: otter (only at B)"
+    assert said in " ".join(printed(split_photos(alone, Split())).split())
+    for sites in (["A", "B", "C", "D"] * 10, ["A"] * 40, ["A", "B", "C", "B"] * 9 + ["A", "B", "C", None]):
+        seen = Manifest.build(columns.assign(site=sites), tmp_path)
+        assert "single site" not in printed(split_photos(seen, Split()))
