@@ -99,6 +99,7 @@ def split(
     val_fraction: Annotated[float | None, default_of("val_fraction")] = None,
     test_fraction: Annotated[float | None, default_of("test_fraction")] = None,
     redraw: Annotated[bool, On] = False,
+    near_duplicates: Annotated[bool, On] = False,
     overwrite: Annotated[bool, On] = False,
 ) -> None:
     """Divide photos into train, val and test; no photo, byte copy, sequence or site crosses.
@@ -115,6 +116,8 @@ def split(
         val_fraction: of each class for validation
         test_fraction: of each class for test
         redraw: drop the split that the photos have, instead of keeping it
+        near_duplicates: look for test photos that are like a training photo of another sequence, and list them in a
+            CSV beside the manifest; nothing is moved
         overwrite: replace an existing manifest other than the source
     """
     from fscl.config import section
@@ -122,7 +125,7 @@ def split(
     from fscl.formats.manifest_file import recognises
     from fscl.formats.reading import Reading
     from fscl.manifest.table import check_new
-    from fscl.scanning.opening import open_photos, untimed_notes
+    from fscl.scanning.opening import open_photos, untimed_notes, with_near_duplicates
     from fscl.training.subset import balance_table, split_notes, split_photos
 
     check_there(source)
@@ -137,6 +140,10 @@ def split(
     show(balance_table(divided))
     for note in [*split_notes(photos, divided, settings, redraw=redraw), *untimed_notes(divided, by)]:
         show(note)
+    if near_duplicates:
+        with kept(f"{target} is written"):
+            for line in with_near_duplicates(divided, target):
+                show(line)
     show(f"written to {target}")
 
 

@@ -256,6 +256,32 @@ def test_sites_from_folders_and_bursts_from_times(fscl, tmp_path):
     assert fscl("split", "mine", "--layout", "site/class", "--by", "site", "--out", "sites.parquet")[0] == 0
 
 
+def test_a_split_by_time_and_its_near_duplicates(fscl, tmp_path):
+    for number in range(40):
+        exif = Image.Exif()
+        exif[306], exif[271] = f"2023:05:{number % 20 + 1:02} 08:00:0{number // 20}", "camera"
+        target = tmp_path / f"mine/{['fox', 'hare'][number % 2]}/{number:02}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        generator = random.Random(0 if number in (0, 39) else number)
+        small = Image.frombytes("L", (9, 8), bytes(generator.randrange(256) for _ in range(72)))
+        small.resize((90 + number, 80), Image.Resampling.BICUBIC).save(target, exif=exif)
+    command = ["split", "mine", "--by", "time", "--near-duplicates", "--out", "photos.parquet"]
+    code, out, err = fscl(*command)
+    assert code == 0, err
+    assert "test from 2023-05-18 08:00" in out
+    assert "near-duplicates: 1 of 6 test photos look like" in out
+    pairs = pd.read_csv("photos.near_duplicates.csv")
+    assert [Path(path).name for path in (*pairs["test_photo"], *pairs["training_photo"])] == ["39.png", "00.png"]
+    rows = pd.read_parquet("photos.parquet")
+    last, first = (rows.loc[rows["split"] == part, "datetime"] for part in ("train", "test"))
+    assert last.max() < first.min()
+    code, out, err = fscl("split", "photos.parquet", "--by", "sequence", "--redraw")
+    assert code == 0, err
+    code, out, err = fscl("train", "photos.parquet", "--by", "time", "--out", "runs/x", *SCRATCH)
+    assert code == 2
+    assert "draw the split anew (fscl split --redraw)" in err
+
+
 def test_nothing_that_can_be_used_is_an_error_without_advice(fscl, tmp_path):
     (tmp_path / "mine/fox").mkdir(parents=True)
     for number in range(3):

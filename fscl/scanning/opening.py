@@ -14,6 +14,7 @@ from fscl.manifest.splits import has_split
 from fscl.manifest.table import Manifest
 from fscl.printable import printable
 from fscl.scanning import sequences
+from fscl.scanning.near_duplicates import near_duplicates
 from fscl.scanning.scan import scan
 from fscl.scanning.sequences import GAP_S
 from fscl.scanning.summary import Verify, in_short
@@ -41,6 +42,18 @@ def open_photos(source: Path, reading: Reading = NOTHING_SAID, *, gap_s: float |
     for line in in_short(photos, source, scanned=scanned):
         print(printable(line), file=sys.stderr)
     return photos
+
+
+def with_near_duplicates(divided: Manifest, target: Path) -> list[str]:
+    """Look for near-duplicates across a split, with a bar; write them beside its manifest and say what was found."""
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with bar:
+        task = bar.add_task("comparing photos", total=None)
+        found = near_duplicates(divided, lambda done, total: bar.update(task, completed=done, total=total))
+    file = target.with_name(f"{target.stem}.near_duplicates.csv")
+    found.write(file)
+    return found.lines(file)
 
 
 def scan_with_bar(

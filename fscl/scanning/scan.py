@@ -130,14 +130,14 @@ def _look_at_all(
 ) -> pd.DataFrame:
     """Look at photos in threads; a row per path, with the fields of `Look`."""
     looks: list[Look] = []
-    for batch in _in_threads(lambda path: _look(manifest.photo(path), verify), paths):
+    for batch in in_threads(lambda path: _look(manifest.photo(path), verify), paths):
         looks += batch
         if progress is not None:
             progress(len(looks), len(paths))
     return pd.DataFrame(looks, index=paths, columns=list(LOOK_DTYPES)).astype(LOOK_DTYPES)
 
 
-def _in_threads(work: Callable[[str], Result], paths: list[str]) -> Iterator[list[Result]]:
+def in_threads(work: Callable[[str], Result], paths: list[str]) -> Iterator[list[Result]]:
     """Do the work for each path, in order, a batch at a time."""
     batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
     with ThreadPoolExecutor() as threads:
@@ -169,7 +169,7 @@ def _look(photo: Path, verify: Verify) -> Look:
 
 def hashes(manifest: Manifest, paths: list[str]) -> dict[str, str | None]:
     """Return the SHA-256 of photos as their files lie now, by path; None where a file cannot be read."""
-    digests = chain.from_iterable(_in_threads(lambda path: _hash(manifest.photo(path)), paths))
+    digests = chain.from_iterable(in_threads(lambda path: _hash(manifest.photo(path)), paths))
     return dict(zip(paths, digests, strict=True))
 
 
