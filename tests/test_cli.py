@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from shutil import copyfile, copytree
 from zipfile import ZipFile
 
+import pandas as pd
 import pytest
 from PIL import Image
 
