@@ -21,8 +21,8 @@ MOST_DIFFERENT = 4
 """Bits in which two hashes differ at most, for their photos to look alike."""
 
 LEAST_DEVIATION = 8.0
-"""Of the 9 × 8 grey values, 0 to 255: what is flatter, as dark night and fog are, has a hash of noise. The flattest of
-120 photos of camera traps and pets has 15."""
+"""Of the 9 × 8 grey values, 0 to 255: what is flatter, as dark night and fog are, has a hash of noise. The flattest
+of 120 photos of camera traps and pets has 15."""
 
 MOST_SEQUENCES = 20
 """A test photo that looks like photos of more training sequences shows the view of a camera: all look like that."""
