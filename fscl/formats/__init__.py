@@ -15,6 +15,8 @@ from fscl.formats import (
     megadetector,
     megadetector_writer,
     speciesnet,
+    speciesnet_writer,
+    timelapse_writer,
 )
 from fscl.formats.aihub import reader as aihub
 from fscl.formats.answers import About, PhotoAnswer
@@ -119,15 +121,19 @@ class AnswerFormat:
         title: what messages call it.
         suffix: of its files.
         write: writes answers as they come.
+        times: it says when photos were taken: EXIF is asked where the source does not say it.
     """
 
     title: str
     suffix: str
     write: Callable[[Path, Iterable[PhotoAnswer], About], None]
+    times: bool = False
 
 
 ANSWER_FORMATS = {
     "megadetector": AnswerFormat(title="MegaDetector's format", suffix=".json", write=megadetector_writer.write),
+    "speciesnet": AnswerFormat(title="SpeciesNet's format", suffix=".json", write=speciesnet_writer.write),
+    "timelapse": AnswerFormat(title="Timelapse's table", suffix=".csv", write=timelapse_writer.write, times=True),
     "csv": AnswerFormat(title="CSV", suffix=".csv", write=answer_tables.write_csv),
     "parquet": AnswerFormat(title="Parquet", suffix=".parquet", write=answer_tables.write_parquet),
 }

@@ -58,6 +58,12 @@ class PhotoAnswer:
     sequence: str | None = None
     time: datetime | None = None
 
+    @property
+    def main(self) -> Animal | None:
+        """The animal that stands for the photo where a format has room for one: the surest that has an answer."""
+        answered = [animal for animal in self.animals if animal.probability is not None]
+        return max(answered, key=lambda animal: (animal.confidence or 0.0, animal.probability), default=None)
+
     def unsure(self, below: float) -> bool:
         """Tell whether any of its answers has a probability below this."""
         return any(animal.probability is not None and animal.probability < below for animal in self.animals)

@@ -96,7 +96,16 @@ def read_results(source: Path) -> Results:
     Raises:
         PhotosError: no JSON, or JSON without a list `images`.
     """
-    document = json_document.load(source)
+    return results_of(json_document.load(source), source)
+
+
+def results_of(document: json_document.Record, source: Path) -> Results:
+    """Return the results of a file that is read: `read_results`.
+
+    Args:
+        document: the file.
+        source: for messages.
+    """
     names = _Names.of(document)
     by_file: dict[str, Detected] = {}
     remarks = []

@@ -28,10 +28,12 @@ from fscl.prediction.parts import PART_REGIONS, SUFFIX, Part, Parts
 from fscl.prediction.photos import Listing, list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.prediction.summary import Summary
+from fscl.prediction.times import with_times
 from fscl.progress import Listener, Silent
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
 from fscl.scanning.class_names import ClassNames
+from fscl.species import scientific_names
 
 VERSION = 1
 BATCH_SIZE = 64
@@ -117,6 +119,8 @@ def predict_photos(
             parts.claim(overwrite=overwrite)
             for remark in listing.remarks:
                 listener.note(remark)
+            if ANSWER_FORMATS[wanted.format].times:
+                listing = with_times(listing, listener)
             _compute(bundle, listing, parts, runtime, listener)
 
             def told() -> Iterator[PhotoAnswer]:
@@ -209,6 +213,7 @@ def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About
         unsure_below=wanted.unsure_below,
         document=listing.document,
         stamp=datetime.now(UTC) if wanted.stamp else None,
+        latin=scientific_names(bundle.classes),
     )
 
 
