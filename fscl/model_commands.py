@@ -30,6 +30,8 @@ def predict(
     features: Path | None = None,
     copy_to: Path | None = None,
     link_to: Path | None = None,
+    deployments: Path | None = None,
+    timezone: str | None = None,
     stamp: Annotated[bool, On] = False,
     workers: Annotated[int | None, Whole] = None,
     overwrite: Annotated[bool, On] = False,
@@ -40,8 +42,8 @@ def predict(
     Args:
         run: folder of a trained model
         source: photos: a folder or zip, a .txt with a path per line, a table, a manifest, results of MegaDetector
-        out: the file to write: .json, .csv or .parquet
-        format: of the file: megadetector, which Timelapse and AddaxAI read, csv or parquet
+        out: the file to write: .json, .csv or .parquet; for camtrap-dp a folder or a .zip
+        format: megadetector, which Timelapse and AddaxAI read, speciesnet, timelapse, camtrap-dp, csv or parquet
         detections: results of MegaDetector for these photos: each animal is cropped and predicted by itself
         confidence: of the detector, from 0 to 1; animals below are left out (0.2)
         by: sequence gives all photos of a burst one answer, by the mean of their scores
@@ -52,6 +54,8 @@ def predict(
         features: also write the model's features of each animal, to this .parquet
         copy_to: copy the photos into a folder per species below this one
         link_to: make links to them instead
+        deployments: for camtrap-dp: a table with deploymentID, latitude, longitude, deploymentStart, deploymentEnd
+        timezone: for camtrap-dp: of times that have none, such as +09:00 (that of deploymentStart)
         stamp: write the time into the file, which then differs from call to call
         workers: processes that read photos
         overwrite: replace what is there
@@ -70,6 +74,8 @@ def predict(
         species=(*(species or ()), *_listed(species_list)),
         unsure_below=UNSURE_BELOW if unsure_below is None else unsure_below,
         stamp=stamp,
+        deployments=None if deployments is None else str(deployments),
+        timezone=timezone,
     )
     unfinished = kept("what is predicted so far is kept: the same command does the rest")
     with unfinished, TerminalProgress(f"{run} → {out}") as listener:
