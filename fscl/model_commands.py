@@ -32,6 +32,7 @@ def predict(
     link_to: Path | None = None,
     deployments: Path | None = None,
     timezone: str | None = None,
+    scientific_names: Path | None = None,
     stamp: Annotated[bool, On] = False,
     workers: Annotated[int | None, Whole] = None,
     overwrite: Annotated[bool, On] = False,
@@ -56,6 +57,7 @@ def predict(
         link_to: make links to them instead
         deployments: for camtrap-dp: a table with deploymentID, latitude, longitude, deploymentStart, deploymentEnd
         timezone: for camtrap-dp: of times that have none, such as +09:00 (that of deploymentStart)
+        scientific_names: for camtrap-dp and speciesnet: a table class,scientificName
         stamp: write the time into the file, which then differs from call to call
         workers: processes that read photos
         overwrite: replace what is there
@@ -76,6 +78,7 @@ def predict(
         stamp=stamp,
         deployments=None if deployments is None else str(deployments),
         timezone=timezone,
+        scientific_names=None if scientific_names is None else str(scientific_names),
     )
     unfinished = kept("what is predicted so far is kept: the same command does the rest")
     with unfinished, TerminalProgress(f"{run} → {out}") as listener:

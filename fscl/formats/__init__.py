@@ -122,6 +122,7 @@ class AnswerFormat:
         title: what messages call it.
         suffix: of its files.
         write: writes answers as they come.
+        scientific: it has scientific names.
         folder: it is a folder, or a zip where the name says so; tells whether one that is there may be replaced.
         times: it says when photos were taken: EXIF is asked where the source does not say it.
     """
@@ -130,18 +131,22 @@ class AnswerFormat:
     suffix: str
     write: Callable[[Path, Iterable[PhotoAnswer], About], None]
     times: bool = False
+    scientific: bool = False
     folder: Callable[[Path], bool] | None = None
 
 
 ANSWER_FORMATS = {
     "megadetector": AnswerFormat(title="MegaDetector's format", suffix=".json", write=megadetector_writer.write),
-    "speciesnet": AnswerFormat(title="SpeciesNet's format", suffix=".json", write=speciesnet_writer.write),
+    "speciesnet": AnswerFormat(
+        title="SpeciesNet's format", suffix=".json", write=speciesnet_writer.write, scientific=True
+    ),
     "timelapse": AnswerFormat(title="Timelapse's table", suffix=".csv", write=timelapse_writer.write, times=True),
     "camtrap-dp": AnswerFormat(
         title="a Camtrap DP package",
         suffix=".zip",
         write=camtrap_dp_writer.write,
         times=True,
+        scientific=True,
         folder=camtrap_dp_writer.is_ours,
     ),
     "csv": AnswerFormat(title="CSV", suffix=".csv", write=answer_tables.write_csv),

@@ -1,6 +1,6 @@
 """What formats say of photos beside their answers: when they were taken, and by the camera of which deployment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fscl.errors import ConfigurationError
+from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats import ANSWER_FORMATS
 from fscl.formats.answers import About
 from fscl.formats.camtrap_dp.deployments import (
@@ -17,10 +17,13 @@ from fscl.formats.camtrap_dp.deployments import (
     read_deployments,
     repeated_sequences,
 )
+from fscl.formats.tables import delimited
 from fscl.images import UnreadableError, read_facts
+from fscl.manifest.names import tidy
 from fscl.prediction.photos import Listing
 from fscl.progress import Listener
 from fscl.scanning.photo_times import taken
+from fscl.species import plain, scientific_names
 
 TOGETHER = 1024  # photos between two words of progress
 
@@ -45,6 +48,34 @@ def packaging_of(format: str, deployments: str | None, timezone: str | None) -> 
     return read_deployments(Path(deployments), timezone)
 
 
+def latin_of(classes: Sequence[str], format: str, table: str | None) -> dict[str, str]:
+    """Return class → scientific name, of the classes whose name is known or in the table.
+
+    Args:
+        classes: of the model.
+        format: that is written.
+        table: CSV with the columns class and scientificName; none: the names that are known alone.
+
+    Raises:
+        ConfigurationError: a table for a format without scientific names, or of other classes.
+        PhotosError: no such table, or other columns.
+    """
+    known = scientific_names(classes)
+    if table is None:
+        return known
+    if not ANSWER_FORMATS[format].scientific:
+        raise ConfigurationError("--scientific-names is for --format speciesnet and camtrap-dp: leave it out")
+    rows = delimited.read(Path(table)).rows.rename(columns=str.strip)
+    if not {"class", "scientificName"} <= set(rows):
+        raise PhotosError(f"{table}: expected the columns class,scientificName, got {', '.join(map(str, rows))}")
+    rows = rows.dropna(subset=["class", "scientificName"])
+    given = dict(zip(rows["class"].map(plain), rows["scientificName"].map(tidy), strict=True))
+    named = {name: given[plain(name)] for name in classes if plain(name) in given}
+    if not named:
+        raise ConfigurationError(f"{table}: has none of the model's classes, {', '.join(classes)}: name these")
+    return known | named
+
+
 def with_facts(listing: Listing, about: About, format: str, listener: Listener) -> tuple[Listing, About]:
     """Return the photos with the times and deployments that a format asks for, and what all answers share."""
     if ANSWER_FORMATS[format].times:
@@ -52,6 +83,12 @@ def with_facts(listing: Listing, about: About, format: str, listener: Listener) 
     if about.packaging is not None:
         listing, packaging = with_deployments(listing, about.packaging)
         about = replace(about, packaging=packaging)
+        unnamed = [name for name in about.classes if name not in about.latin]
+        if unnamed:
+            listener.note(
+                f"no scientific name is known of {', '.join(unnamed)}: the field is empty, the class is a tag; "
+                "say them with --scientific-names"
+            )
         for remark in packaging.remarks:
             listener.note(remark)
     return listing, about

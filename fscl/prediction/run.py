@@ -24,7 +24,7 @@ from fscl.loading.regions import Regions
 from fscl.lock import held
 from fscl.manifest.table import BOX
 from fscl.prediction.deciding import Deciding, answers
-from fscl.prediction.facts import packaging_of, with_facts
+from fscl.prediction.facts import latin_of, packaging_of, with_facts
 from fscl.prediction.features import write_features
 from fscl.prediction.parts import PART_REGIONS, SUFFIX, Part, Parts
 from fscl.prediction.photos import Listing, list_photos
@@ -34,7 +34,6 @@ from fscl.progress import Listener, Silent
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
 from fscl.scanning.class_names import ClassNames
-from fscl.species import scientific_names
 
 VERSION = 1
 BATCH_SIZE = 64
@@ -54,6 +53,7 @@ class Wanted:
         stamp: write when it was done into the file.
         deployments: a table of them, for Camtrap DP.
         timezone: of times without one, such as `+09:00`.
+        scientific_names: a table of classes and their scientific names.
     """
 
     format: str = "megadetector"
@@ -64,6 +64,7 @@ class Wanted:
     stamp: bool = False
     deployments: str | None = None
     timezone: str | None = None
+    scientific_names: str | None = None
 
 
 def predict_photos(
@@ -115,7 +116,9 @@ def predict_photos(
     plan = _plan(run, bundle, listing, features=features is not None)
     also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
     packaging = packaging_of(wanted.format, wanted.deployments, wanted.timezone)
-    also["deployments_sha256"] = wanted.deployments and file_sha256(Path(wanted.deployments))
+    for name in ("deployments", "scientific_names"):
+        table = getattr(wanted, name)
+        also[f"{name}_sha256"] = table and file_sha256(Path(table))
     settings = {"scores": plan, "model": str(run), **asdict(wanted), **also, "classes": list(bundle.classes)}
     folder = out.with_name(f"{out.name}{SUFFIX}")
     parts = Parts(folder, len(listing.regions), plan)
@@ -229,7 +232,7 @@ def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About
         unsure_below=wanted.unsure_below,
         document=listing.document,
         stamp=datetime.now(UTC) if wanted.stamp else None,
-        latin=scientific_names(bundle.classes),
+        latin=latin_of(bundle.classes, wanted.format, wanted.scientific_names),
     )
 
 

@@ -344,6 +344,8 @@ WRONG = {
     "no photos": (["{model}", "none", "--out", "a.csv"], "none does not exist"),
     "no model": (["shots", "shots", "--out", "a.csv"], "no bundle.json there"),
     "format": (["{model}", "shots", "--out", "a.csv", "--format", "megadetecter"], "did you mean 'megadetector'"),
+    "timezone": (["{model}", "shots", "--out", "a.csv", "--timezone", "Z"], "--timezone is for --format camtrap-dp"),
+    "names": (["{model}", "shots", "--out", "a.csv", "--scientific-names", "x.csv"], "--scientific-names is for"),
     "suffix": (["{model}", "shots", "--out", "a.txt"], "MegaDetector's format is a .json file"),
     "confidence alone": (
         ["{model}", "shots", "--out", "a.csv", "--confidence", ".3"],
@@ -413,7 +415,13 @@ def test_a_camtrap_dp_package_is_one_command_and_replaces_no_other_folder(fscl, 
     assert len(in_csv("package/observations.csv")) == 12
     assert [row["filePath"] for row in in_csv("package/left_out.csv")] == ["boar/empty.jpg", "deer/half.jpg"]
     assert in_csv("package/left_out.csv")[0]["problem"] == "empty file"
-    assert fscl(*given, "--out", "package", "--overwrite", "--unsure-below", "0.5")[0] == 0
+    assert {row["scientificName"] for row in in_csv("package/observations.csv")} == {""}
+    assert "no scientific name is known of boar, deer, hare" in err
+    Path("names.csv").write_text("class,scientificName\nBoar,Sus scrofa\nhare,Lepus europaeus\ndeer,Cervus elaphus\n")
+    assert fscl(*given, "--out", "package", "--overwrite", "--scientific-names", "names.csv")[0] == 0
+    named = {row["scientificName"] for row in in_csv("package/observations.csv")}
+    assert named <= {"Sus scrofa", "Lepus europaeus", "Cervus elaphus"}
+    assert named
     Path("package/mine.txt").touch()
     code, _, err = fscl(*given, "--out", "package", "--overwrite", "--unsure-below", "0.7")
     assert (code, "holds other files" in err) == (2, True)
