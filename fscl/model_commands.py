@@ -1,7 +1,7 @@
 """The commands that use a trained model: predict."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -10,6 +10,9 @@ from fscl.ending import kept
 from fscl.errors import ConfigurationError
 from fscl.flags import NOTHING_SAID, On, Several, Source, Whole
 from fscl.printable import show
+
+if TYPE_CHECKING:
+    from fscl.prediction import Sorting
 
 Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))]
 
@@ -32,6 +35,7 @@ def predict(
     link_to: Path | None = None,
     deployments: Path | None = None,
     timezone: str | None = None,
+    package: Path | None = None,
     scientific_names: Path | None = None,
     stamp: Annotated[bool, On] = False,
     workers: Annotated[int | None, Whole] = None,
@@ -57,18 +61,16 @@ def predict(
         link_to: make links to them instead
         deployments: for camtrap-dp: a table with deploymentID, latitude, longitude, deploymentStart, deploymentEnd
         timezone: for camtrap-dp: of times that have none, such as +09:00 (that of deploymentStart)
+        package: for camtrap-dp: JSON with contributors, project and more of datapackage.json
         scientific_names: for camtrap-dp and speciesnet: a table class,scientificName
         stamp: write the time into the file, which then differs from call to call
         workers: processes that read photos
         overwrite: replace what is there
     """
-    from fscl.prediction import Sorting, Wanted, predict_photos
+    from fscl.prediction import Wanted, predict_photos
     from fscl.prediction.run import UNSURE_BELOW
     from fscl.progress import TerminalProgress
 
-    if copy_to is not None and link_to is not None:
-        raise ConfigurationError("--copy-to and --link-to: give one of them")
-    folder = copy_to or link_to
     wanted = Wanted(
         format=format or _by_suffix(out),
         decision=decision,
@@ -78,6 +80,7 @@ def predict(
         stamp=stamp,
         deployments=None if deployments is None else str(deployments),
         timezone=timezone,
+        package=None if package is None else str(package),
         scientific_names=None if scientific_names is None else str(scientific_names),
     )
     unfinished = kept("what is predicted so far is kept: the same command does the rest")
@@ -91,13 +94,22 @@ def predict(
             detections=detections,
             confidence=confidence,
             features=features,
-            sorting=None if folder is None else Sorting(folder, link=link_to is not None),
+            sorting=_sorting(copy_to, link_to),
             overwrite=overwrite,
             workers=workers,
             listener=listener,
         )
     show(summary.table(about))
     show(f"written to {out}")
+
+
+def _sorting(copy_to: Path | None, link_to: Path | None) -> "Sorting | None":
+    from fscl.prediction import Sorting
+
+    if copy_to is not None and link_to is not None:
+        raise ConfigurationError("--copy-to and --link-to: give one of them")
+    folder = copy_to or link_to
+    return None if folder is None else Sorting(folder, link=link_to is not None)
 
 
 def _by_suffix(out: Path) -> str:

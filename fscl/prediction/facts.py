@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats import ANSWER_FORMATS
+from fscl.formats import ANSWER_FORMATS, json_document
 from fscl.formats.answers import About
 from fscl.formats.camtrap_dp.deployments import (
     Packaging,
@@ -25,10 +25,11 @@ from fscl.progress import Listener
 from fscl.scanning.photo_times import taken
 from fscl.species import plain, scientific_names
 
+ASKED = ("contributors", "project", "created")  # of a package, which nobody but its maker knows
 TOGETHER = 1024  # photos between two words of progress
 
 
-def packaging_of(format: str, deployments: str | None, timezone: str | None) -> Packaging | None:
+def packaging_of(format: str, deployments: str | None, timezone: str | None, package: str | None) -> Packaging | None:
     """Return the deployments that a format asks for; None where it asks for none.
 
     Raises:
@@ -36,7 +37,7 @@ def packaging_of(format: str, deployments: str | None, timezone: str | None) -> 
         PhotosError: a table that is not as it should be.
     """
     if ANSWER_FORMATS[format].folder is None:
-        for name, given in (("deployments", deployments), ("timezone", timezone)):
+        for name, given in (("deployments", deployments), ("timezone", timezone), ("package", package)):
             if given is not None:
                 raise ConfigurationError(f"--{name} is for --format camtrap-dp: leave it out")
         return None
@@ -45,7 +46,8 @@ def packaging_of(format: str, deployments: str | None, timezone: str | None) -> 
             "Camtrap DP says where and when cameras stood: give --deployments, a table with deploymentID, latitude, "
             "longitude, deploymentStart and deploymentEnd"
         )
-    return read_deployments(Path(deployments), timezone)
+    description = {} if package is None else json_document.load(Path(package))
+    return replace(read_deployments(Path(deployments), timezone), description=description)
 
 
 def latin_of(classes: Sequence[str], format: str, table: str | None) -> dict[str, str]:
@@ -83,6 +85,12 @@ def with_facts(listing: Listing, about: About, format: str, listener: Listener) 
     if about.packaging is not None:
         listing, packaging = with_deployments(listing, about.packaging)
         about = replace(about, packaging=packaging)
+        lacking = [name for name in ASKED if name not in packaging.description]
+        if lacking:
+            listener.note(
+                f"datapackage.json says no {', '.join(lacking)}, which Camtrap DP asks for: give them in a JSON file "
+                "by --package (created also by --stamp)"
+            )
         unnamed = [name for name in about.classes if name not in about.latin]
         if unnamed:
             listener.note(

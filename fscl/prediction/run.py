@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +53,7 @@ class Wanted:
         stamp: write when it was done into the file.
         deployments: a table of them, for Camtrap DP.
         timezone: of times without one, such as `+09:00`.
+        package: JSON of what datapackage.json of Camtrap DP says of the project.
         scientific_names: a table of classes and their scientific names.
     """
 
@@ -64,6 +65,7 @@ class Wanted:
     stamp: bool = False
     deployments: str | None = None
     timezone: str | None = None
+    package: str | None = None
     scientific_names: str | None = None
 
 
@@ -114,18 +116,13 @@ def predict_photos(
         sorting.check(listing)
     deciding, about = _deciding(bundle, wanted), _about(bundle, run, wanted, listing)
     plan = _plan(run, bundle, listing, features=features is not None)
-    also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
-    packaging = packaging_of(wanted.format, wanted.deployments, wanted.timezone)
-    for name in ("deployments", "scientific_names"):
-        table = getattr(wanted, name)
-        also[f"{name}_sha256"] = table and file_sha256(Path(table))
-    settings = {"scores": plan, "model": str(run), **asdict(wanted), **also, "classes": list(bundle.classes)}
+    settings = _settings(plan, run, bundle, wanted, features, sorting)
     folder = out.with_name(f"{out.name}{SUFFIX}")
     parts = Parts(folder, len(listing.regions), plan)
     summary = _finished(out, settings)
     if summary is None:
         _check_out(out, parts, wanted.format, overwrite=overwrite)
-        listing, about = with_facts(listing, replace(about, packaging=packaging), wanted.format, listener)
+        listing, about = with_facts(listing, about, wanted.format, listener)
         with held(folder, by="another prediction"):
             parts.claim(overwrite=overwrite)
             for remark in listing.remarks:
@@ -211,6 +208,17 @@ def _plan(run: Path, bundle: Bundle, listing: Listing, *, features: bool) -> dic
     }
 
 
+def _settings(
+    plan: Mapping[str, Any], run: Path, bundle: Bundle, wanted: Wanted, features: Path | None, sorting: Sorting | None
+) -> dict[str, Any]:
+    """How a result is made: with the same of all, it is the same result."""
+    also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
+    for name in ("deployments", "scientific_names", "package"):
+        file = getattr(wanted, name)
+        also[f"{name}_sha256"] = file and file_sha256(Path(file))
+    return {"scores": dict(plan), "model": str(run), **asdict(wanted), **also, "classes": list(bundle.classes)}
+
+
 def _deciding(bundle: Bundle, wanted: Wanted) -> Deciding:
     decisions = bundle.decisions if wanted.decision == "chosen" and bundle.decisions else Decisions()
     if not wanted.species:
@@ -232,6 +240,7 @@ def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About
         unsure_below=wanted.unsure_below,
         document=listing.document,
         stamp=datetime.now(UTC) if wanted.stamp else None,
+        packaging=packaging_of(wanted.format, wanted.deployments, wanted.timezone, wanted.package),
         latin=latin_of(bundle.classes, wanted.format, wanted.scientific_names),
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from zipfile import ZipFile
@@ -46,12 +47,21 @@ def package(tmp_path):
     (tmp_path / "deployments.csv").write_text(DEPLOYMENTS, encoding="utf-8")
     facts = read_deployments(tmp_path / "deployments.csv", None)
 
-    def of(answers, name="package"):
+    def of(answers, name="package", description=None):
         path = tmp_path / name
         if not path.suffix:
             path.mkdir()
         stamp = datetime.fromisoformat("2026-11-26T10:00:00+00:00")
-        writer.write(path, answers, about(CLASSES, packaging=facts, latin=scientific_names(CLASSES), stamp=stamp))
+        writer.write(
+            path,
+            answers,
+            about(
+                CLASSES,
+                packaging=replace(facts, description=description or {}),
+                latin=scientific_names(CLASSES),
+                stamp=stamp,
+            ),
+        )
         return path
 
     return of
@@ -156,3 +166,27 @@ def test_photos_find_their_deployment_or_are_refused(tmp_path):
         with pytest.raises(PhotosError, match=message):
             of(*given)
     assert of("D1/1.jpg", None, None, "empty file") == ["D1"]
+
+
+PROJECT = {
+    "title": "ours",
+    "samplingDesign": "opportunistic",
+    "captureMethod": ["activityDetection"],
+    "individualAnimals": False,
+    "observationLevel": ["media"],
+}
+
+
+def test_with_what_only_its_maker_knows_a_package_has_all_that_its_profile_asks_for(package):
+    if not SCHEMAS.exists():
+        pytest.skip("the profile of Camtrap DP 1.0.2 is not at hand")
+    given = {"contributors": [{"title": "A", "role": "contact"}], "project": PROJECT, "resources": [], "profile": ""}
+    document = json.loads((package(photos(), description=given) / "datapackage.json").read_text("utf-8"))
+    profile = json.loads((SCHEMAS / "camtrap-dp-profile.json").read_text("utf-8"))["allOf"][1]
+    assert set(profile["required"]) <= set(document)
+    assert set(profile["properties"]["project"]["required"]) <= set(document["project"])
+    assert len(document["resources"]) == 4
+    assert document["profile"].endswith("/1.0.2/camtrap-dp-profile.json")
+    assert document["temporal"] == {"start": "2021-05-01", "end": "2021-06-30"}
+    assert document["created"] == "2026-11-26T10:00:00Z"
+    assert document["taxonomic"] == [{"scientificName": "Hydropotes inermis"}]

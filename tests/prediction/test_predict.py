@@ -416,6 +416,7 @@ def test_a_camtrap_dp_package_is_one_command_and_replaces_no_other_folder(fscl, 
     assert [row["filePath"] for row in in_csv("package/left_out.csv")] == ["boar/empty.jpg", "deer/half.jpg"]
     assert in_csv("package/left_out.csv")[0]["problem"] == "empty file"
     assert {row["scientificName"] for row in in_csv("package/observations.csv")} == {""}
+    assert "datapackage.json says no contributors, project, created" in err
     assert "no scientific name is known of boar, deer, hare" in err
     Path("names.csv").write_text("class,scientificName\nBoar,Sus scrofa\nhare,Lepus europaeus\ndeer,Cervus elaphus\n")
     assert fscl(*given, "--out", "package", "--overwrite", "--scientific-names", "names.csv")[0] == 0

@@ -54,12 +54,14 @@ class Packaging:
         deployments: the table as the format wants it, all its columns.
         zones: deployment → offset of its times from UTC, such as `+09:00`.
         remarks: what was done to read it.
+        description: what the user says of the package, in the form of datapackage.json.
         repeated: sequences that are called the same in several deployments.
     """
 
     deployments: pd.DataFrame
     zones: Mapping[str, str]
     remarks: tuple[str, ...] = ()
+    description: Mapping[str, Any] = field(default_factory=dict)
     repeated: frozenset[str] = field(default_factory=frozenset)
 
 

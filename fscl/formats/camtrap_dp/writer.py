@@ -35,6 +35,7 @@ TYPES = {"jpg": "jpeg", "tif": "tiff", "": "unknown"}  # where the type is not c
 TAG = "class:"  # before the model's class among the tags of an observation
 PLACES = 6  # of a box
 MADE_BY = "fscl"
+OURS = ("resources", "profile", "spatial", "temporal", "taxonomic")  # of datapackage.json
 FILES = {DESCRIPTION, "deployments.csv", "media.csv", "observations.csv", "left_out.csv"}
 
 
@@ -205,11 +206,14 @@ def _description(about: About, packaging: Packaging, species: list[str], *, left
     ]
     if left_out:
         resources.append({"name": "left_out", "path": "left_out.csv", "encoding": "utf-8"})
+    given = {name: value for name, value in packaging.description.items() if name not in OURS}
+    theirs = given.pop("sources", [])
     return {
         "resources": resources,
         "profile": f"{ADDRESS}/camtrap-dp-profile.json",
+        **given,
         **({} if about.stamp is None else {"created": f"{about.stamp:%Y-%m-%dT%H:%M:%SZ}"}),
-        "sources": [{"title": about.model}],
+        "sources": [{"title": about.model}, *(theirs if isinstance(theirs, list) else [])],
         "spatial": _spatial(pd.to_numeric(table["longitude"]), pd.to_numeric(table["latitude"])),
         "temporal": {"start": table["deploymentStart"].min()[:10], "end": table["deploymentEnd"].max()[:10]},
         "taxonomic": [{"scientificName": name} for name in species],
