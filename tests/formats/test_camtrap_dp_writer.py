@@ -9,6 +9,7 @@ from zipfile import ZipFile
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from fscl import formats
 from fscl.errors import ConfigurationError, PhotosError
@@ -17,7 +18,7 @@ from fscl.formats.camtrap_dp import writer
 from fscl.formats.camtrap_dp.deployments import deployments_of, read_deployments
 from fscl.formats.reading import Reading
 from fscl.species import scientific_names
-from tests.formats.writing import TIME, about, animal
+from tests.formats.writing import TIME, about, animal, answered
 
 SCHEMAS = Path(__file__).parents[3] / "shared/data/formats/camtrap-dp/schema-1.0.2"
 CLASSES = ["water_deer", '여우, "fox"', "species", "blank"]
@@ -157,14 +158,14 @@ def test_photos_find_their_deployment_or_are_refused(tmp_path):
         return deployments_of(pd.DataFrame([row]).astype({"datetime": "datetime64[us]"}), facts).tolist()
 
     assert of("D1/1.jpg") == of("x/1.jpg", "D1") == of("x/L1/1.jpg") == of("D2/1.jpg", "L1") == ["D1"]
-    for given, message in {
+    for photo, message in {
         ("x/1.jpg",): "1 photo without a deployment.*: x/1.jpg",
         ("D1/D2/1.jpg",): "several possible deployments",
         ("D1/1.jpg", None, None): "without a time",
         ("D1/1..jpg",): "a path that Camtrap DP refuses",
     }.items():
         with pytest.raises(PhotosError, match=message):
-            of(*given)
+            of(*photo)
     assert of("D1/1.jpg", None, None, "empty file") == ["D1"]
 
 
@@ -180,8 +181,8 @@ PROJECT = {
 def test_with_what_only_its_maker_knows_a_package_has_all_that_its_profile_asks_for(package):
     if not SCHEMAS.exists():
         pytest.skip("the profile of Camtrap DP 1.0.2 is not at hand")
-    given = {"contributors": [{"title": "A", "role": "contact"}], "project": PROJECT, "resources": [], "profile": ""}
-    document = json.loads((package(photos(), description=given) / "datapackage.json").read_text("utf-8"))
+    said = {"contributors": [{"title": "A", "role": "contact"}], "project": PROJECT, "resources": [], "profile": ""}
+    document = json.loads((package(photos(), description=said) / "datapackage.json").read_text("utf-8"))
     profile = json.loads((SCHEMAS / "camtrap-dp-profile.json").read_text("utf-8"))["allOf"][1]
     assert set(profile["required"]) <= set(document)
     assert set(profile["properties"]["project"]["required"]) <= set(document["project"])
@@ -190,3 +191,19 @@ def test_with_what_only_its_maker_knows_a_package_has_all_that_its_profile_asks_
     assert document["temporal"] == {"start": "2021-05-01", "end": "2021-06-30"}
     assert document["created"] == "2026-11-26T10:00:00Z"
     assert document["taxonomic"] == [{"scientificName": "Hydropotes inermis"}]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(given=answered())
+def test_any_names_are_read_back_to_the_same_rows(tmp_path, given):
+    classes, answers = given
+    (tmp_path / "deployments.csv").write_text(DEPLOYMENTS, encoding="utf-8")
+    facts = read_deployments(tmp_path / "deployments.csv", None)
+    answers = [replace(photo, time=TIME, deployment="D1") for photo in answers]
+    writer.write(tmp_path / "p.zip", answers, about(classes, packaging=facts))
+    read = formats.read(tmp_path / "p.zip", Reading(labels=frozenset(classes)))
+    rows = read.rows.astype(object).where(read.rows.notna(), None).to_dict("records")
+    assert [row["path"] for row in rows] == [photo.file for photo in answers]
+    assert [row["label"] for row in rows] == [photo.main and classes[photo.main.answer] for photo in answers]
+    said = [row["observation_classificationProbability"] for row in rows]
+    assert [each and float(each) for each in said] == [photo.main and photo.main.probability for photo in answers]
