@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -10,24 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from fscl.atomic import replacing, replacing_folder, write_text
 from fscl.bundle import Bundle, file_sha256
 from fscl.config import section
 from fscl.decisions import Decisions
-from fscl.errors import ConfigurationError, DivergenceError, OutputError, PhotosError, did_you_mean
+from fscl.errors import ConfigurationError, OutputError, PhotosError, did_you_mean
 from fscl.formats import ANSWER_FORMATS
 from fscl.formats.answers import About, PhotoAnswer
 from fscl.formats.reading import NOTHING_SAID, Reading
-from fscl.inference import Inferred, infer
-from fscl.loading.regions import Regions
 from fscl.lock import held
-from fscl.manifest.table import BOX
+from fscl.prediction.computing import BATCH_SIZE, compute
 from fscl.prediction.deciding import Deciding, answers
 from fscl.prediction.facts import latin_of, packaging_of, with_facts
 from fscl.prediction.features import write_features
-from fscl.prediction.parts import PART_REGIONS, SUFFIX, Part, Parts
+from fscl.prediction.parts import PART_REGIONS, SUFFIX, Parts
 from fscl.prediction.photos import Listing, list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.prediction.summary import Summary
@@ -37,7 +32,6 @@ from fscl.runtime import Runtime, cores
 from fscl.scanning.class_names import ClassNames
 
 VERSION = 1
-BATCH_SIZE = 64
 WORTH_READERS = 128  # regions
 UNSURE_BELOW = 0.6  # an answer that is hardly more than a guess between two
 
@@ -131,7 +125,7 @@ def predict_photos(
             parts.claim(overwrite=overwrite)
             for remark in listing.remarks:
                 listener.note(remark)
-            _compute(bundle, listing, parts, runtime, listener)
+            compute(bundle, listing, parts, runtime, listener)
 
             def told() -> Iterator[PhotoAnswer]:
                 return answers(listing, parts, deciding, by_sequence=wanted.by == "sequence")
@@ -252,71 +246,3 @@ def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About
         packaging=packaging_of(wanted.format, wanted.deployments, wanted.timezone, wanted.package),
         latin=latin_of(bundle.classes, wanted.format, wanted.scientific_names),
     )
-
-
-def _compute(bundle: Bundle, listing: Listing, parts: Parts, runtime: Runtime, listener: Listener) -> None:
-    """Compute the parts that are missing; each is written as soon as it is whole."""
-    missing = parts.missing()
-    places = np.concatenate(
-        [np.array(parts.rows(number), dtype=np.int64) for number in missing] or [np.empty(0, int)]
-    )
-    paths = listing.photos["path"].to_numpy()[listing.regions["photo"].to_numpy()[places]]
-    boxes = listing.regions[BOX].to_numpy(dtype=np.float64)[places]
-    regions = Regions([Path(p) for p in paths], boxes, np.full(len(places), -1), fractions=listing.fractions)
-    classifier = bundle.classifier.to(runtime.device)
-    how: dict[str, Any] = {"batch_size": BATCH_SIZE, "workers": runtime.workers, "features": parts.plan["features"]}
-    waiting, started = _Waiting(), time.monotonic()
-    done, before = 0, parts.regions - len(places)
-    numbers = iter(missing)
-    number = next(numbers, None)
-    for seen in infer(classifier, regions, bundle.preprocessing, **how):
-        _check_finite(seen, regions)
-        waiting.add(seen, done)
-        done += len(seen.rows) + len(seen.failures)
-        if number is not None and (waiting.size == len(parts.rows(number))):
-            parts.write(number, waiting.part(len(bundle.classes)))
-            waiting, number = _Waiting(), next(numbers, None)
-        rate = done / max(time.monotonic() - started, 1e-9)
-        listener.prepare(before + done, parts.regions, f"{rate:.0f} photos/s")
-
-
-class _Waiting:
-    """What belongs to a part that is not whole yet."""
-
-    def __init__(self) -> None:
-        self.size, self._start = 0, -1
-        self._logits: list[tuple[list[int], Any]] = []
-        self._features: list[Any] = []
-        self._problems: dict[int, str] = {}
-
-    def add(self, seen: Inferred, done: int) -> None:
-        """Take a batch; `done` regions were before it."""
-        if self._start < 0:
-            self._start = done
-        if seen.rows:
-            self._logits.append(([row - self._start for row in seen.rows], seen.logits.numpy()))
-            self._features += [seen.features[-1].numpy()] if seen.features else []
-        self._problems |= {row - self._start: why for row, why in seen.failures}
-        self.size += len(seen.rows) + len(seen.failures)
-
-    def part(self, classes: int) -> Part:
-        """Return it whole; NaN where a region could not be read."""
-        logits = np.full((self.size, classes), np.nan, dtype=np.float32)
-        features = None
-        if self._features:
-            features = np.full((self.size, self._features[0].shape[1]), np.nan, dtype=np.float32)
-        for place, (rows, values) in enumerate(self._logits):
-            logits[rows] = values
-            if features is not None:
-                features[rows] = self._features[place]
-        return Part(logits, self._problems, features)
-
-
-def _check_finite(seen: Inferred, regions: Regions) -> None:
-    broken = ~seen.logits.isfinite().all(dim=1)
-    if broken.any():
-        name = regions.name(seen.rows[int(broken.int().argmax())])
-        raise DivergenceError(
-            f"{name}: expected finite scores, got others: the model's training diverged; train it again with a lower "
-            "--learning-rate"
-        )
