@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import softmax
 from torch import Tensor
@@ -14,7 +16,7 @@ from torch import Tensor
 from fscl import archives
 from fscl.bundle import Bundle
 from fscl.decisions import Decisions
-from fscl.errors import ConfigurationError, DivergenceError, PhotosError, shown
+from fscl.errors import ConfigurationError, DivergenceError, PhotosError, first_line, shown
 from fscl.formats.walk import escaped, walk
 from fscl.inference import Scores, scores
 from fscl.loading.regions import AnyPhoto, Regions
@@ -59,16 +61,19 @@ class Predictor:
         self,
         photos: OnePhoto | Iterable[OnePhoto],
         *,
+        boxes: Iterable[Sequence[float] | None] | None = None,
         decision: Literal["argmax", "threshold"] = "argmax",
         batch_size: int = 64,
         workers: int = 0,
     ) -> pd.DataFrame:
-        """Classify whole photos.
+        """Classify photos, or boxes of them.
 
         Args:
             photos: a file; a folder or a zip, which is all photos below it, sorted, other files passed over; an image
                 of Pillow, turned as its EXIF says; an array of uint8, (height, width, 3) in RGB or (height, width) in
                 grey; or several of these.
+            boxes: of each photo x, y, w, h in pixels of the upright photo, or None for all of it; cropped with the
+                margin of training. None: whole photos.
             decision: `argmax` predicts the class of the highest probability; `threshold` the rare one of two classes
                 from the probability on that served best on validation, or the class that is first once the
                 cross-fitted bias is added, as `decisions` has it.
@@ -81,7 +86,8 @@ class Predictor:
             (`columns` has their names), and `problem`: missing, or why the photo could not be read.
 
         Raises:
-            PhotosError: something that is no photo, a folder without photos, an array of another shape or type.
+            PhotosError: something that is no photo, a folder without photos, an array of another shape or type; boxes
+                that are not as many as the photos, or none.
             DivergenceError: the model's scores of a photo are not finite.
             ConfigurationError: the model has no threshold.
 
@@ -101,7 +107,7 @@ class Predictor:
             why = decisions.no_threshold or f"it tells {len(self.classes)} classes apart, a threshold is for two"
             raise ConfigurationError(f'expected a model with a threshold, but {why}; predict with decision="argmax"')
         given = list(_given(photos))
-        regions = Regions([one.photo for one in given], np.full((len(given), 4), np.nan), np.full(len(given), -1))
+        regions = Regions([one.photo for one in given], _boxes(boxes, len(given)), np.full(len(given), -1))
         read = scores(
             self.bundle.classifier, regions, self.bundle.preprocessing, batch_size=batch_size, workers=workers
         )
@@ -145,13 +151,23 @@ def answers_table(
     )
 
 
-def load(path: Path | str) -> Predictor:
-    """Open a run folder or bundle, on the CPU.
+def load(path: Path | str, device: str | torch.device = "cpu") -> Predictor:
+    """Open a run folder or bundle.
+
+    Args:
+        path: the folder.
+        device: where it computes, such as `cuda`.
 
     Raises:
         BundleError: no bundle, or a damaged one.
+        ConfigurationError: a device that is not there.
     """
-    return Predictor(Bundle.open(Path(path)))
+    bundle = Bundle.open(Path(path))
+    try:
+        bundle.classifier.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigurationError(f"device '{device}' cannot be used: {first_line(error)}; cpu always can") from None
+    return Predictor(bundle)
 
 
 class _Given(NamedTuple):
@@ -170,6 +186,24 @@ def _given(photos: OnePhoto | Iterable[OnePhoto]) -> Iterator[_Given]:
             yield from _of_one(one, place)
     else:
         raise _no_photo(photos)
+
+
+def _boxes(boxes: Iterable[Sequence[float] | None] | None, photos: int) -> NDArray[np.float64]:
+    whole = [np.nan] * 4
+    if boxes is None:
+        return np.full((photos, 4), np.nan)
+    given = [whole if box is None else box for box in boxes]
+    fix = "give x, y, w, h in pixels of the upright photo, or None for all of it"
+    if len(given) != photos:
+        raise PhotosError(f"expected a box for each of {number_of(photos, 'photo')}, got {len(given)}; {fix}")
+    for place, box in enumerate(given):
+        try:
+            sides = np.array(box, dtype=np.float64)
+        except (TypeError, ValueError):
+            sides = np.empty(0)
+        if box is not whole and not (sides.shape == (4,) and np.isfinite(sides).all() and (sides[2:] > 0).all()):
+            raise PhotosError(f"box {place}: expected four numbers, w and h > 0, got {shown(box)}; {fix}")
+    return np.array(given, dtype=np.float64).reshape(photos, 4)
 
 
 def _lists_paths(photos: object) -> bool:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import fscl
-from fscl.errors import PhotosError
+from fscl.errors import ConfigurationError, PhotosError
 from fscl.training.loop import fit
 
 
@@ -161,3 +161,46 @@ def test_a_folder_without_photos_is_a_clear_error(model, tmp_path):
     (tmp_path / "video.mp4").touch()
     with pytest.raises(PhotosError, match=r"found none, only other files \(.mp4\)"):
         model.predict([str(tmp_path)])
+
+
+def test_boxes_are_cropped_as_in_training_whatever_holds_the_pixels(model, class_folders):
+    path = class_folders / PHOTO
+    with Image.open(path) as image:
+        pixels = np.asarray(image)
+        box = (4, 6, 20, 20)
+        boxed = model.predict([path, image, pixels, path], boxes=[box, box, box, None])
+    logits = logits_like(model, boxed)
+    assert logits[0] == pytest.approx(logits[1], abs=1e-5)
+    assert logits[1] == pytest.approx(logits[2], abs=1e-5)
+    assert logits[3] == pytest.approx(logits_like(model, model.predict(path))[0], abs=1e-5)
+    margin = model.bundle.preprocessing.crop_margin * 20
+    left, top = int(4 - margin), int(6 - margin)
+    cut = pixels[top : int(26 + margin), left : int(24 + margin)]
+    assert logits_like(model, model.predict(cut))[0] == pytest.approx(logits[1], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([], "expected a box for each of 1 photo, got 0"),
+        ([(1, 2, 3)], "box 0: expected four numbers"),
+        ([(1, 2, 0, 3)], "w and h > 0"),
+        ([(1, 2, float("nan"), 3)], "four numbers"),
+        (["here"], "four numbers"),
+    ],
+)
+def test_boxes_that_are_none_are_a_clear_error(model, class_folders, boxes, message):
+    with pytest.raises(PhotosError, match=message):
+        model.predict(class_folders / PHOTO, boxes=boxes)
+
+
+def test_a_box_outside_its_photo_is_a_row_with_a_reason(model, class_folders):
+    table = model.predict(class_folders / PHOTO, boxes=[(900, 900, 5, 5)])
+    assert table["problem"].tolist() == ["box outside the photo"]
+
+
+def test_a_device_that_is_not_there_is_a_clear_error(model, tmp_path):
+    model.bundle.save(tmp_path / "bundle")
+    assert fscl.load(tmp_path / "bundle", device="cpu").classes == model.classes
+    with pytest.raises(ConfigurationError, match=r"device 'nowhere' cannot be used.*cpu always can"):
+        fscl.load(tmp_path / "bundle", device="nowhere")
