@@ -161,7 +161,7 @@ def _manifest(folder: Path) -> None:
     Manifest.build(table, folder).write(folder / "photos.parquet")
     del table
     start = time.perf_counter()
-    photos = Manifest.read(folder / "photos.parquet", root=folder)
+    photos = Manifest.read(folder / "photos.parquet", anywhere=True)
     read = time.perf_counter()
     divided = assign_splits(photos.rows, by="site", seed=0)
     split = time.perf_counter()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 
 if sys.platform != "win32":
     import fcntl
@@ -58,6 +59,28 @@ def replacing(target: Path) -> Iterator[Path]:
     finally:
         _closed(handle)
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield a folder to fill; on success it replaces `target`, on any error it is removed.
+
+    The caller checks that what is in `target` may be lost.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    try:
+        filled = new / "new"
+        filled.mkdir()
+        yield filled
+        for file in filled.iterdir():
+            with file.open("rb+") as written:
+                os.fsync(written.fileno())
+        if target.exists():
+            target.replace(new / "old")
+        filled.replace(target)
+    finally:
+        rmtree(new, ignore_errors=True)
 
 
 def _unfinished(target: Path) -> tuple[int, Path]:

@@ -1,7 +1,7 @@
 """The commands that use a trained model: predict."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -10,6 +10,9 @@ from fscl.ending import kept
 from fscl.errors import ConfigurationError
 from fscl.flags import NOTHING_SAID, On, Several, Source, Whole
 from fscl.printable import show
+
+if TYPE_CHECKING:
+    from fscl.prediction import Sorting
 
 Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))]
 
@@ -30,6 +33,10 @@ def predict(
     features: Path | None = None,
     copy_to: Path | None = None,
     link_to: Path | None = None,
+    deployments: Path | None = None,
+    timezone: str | None = None,
+    package: Path | None = None,
+    scientific_names: Path | None = None,
     stamp: Annotated[bool, On] = False,
     workers: Annotated[int | None, Whole] = None,
     overwrite: Annotated[bool, On] = False,
@@ -40,8 +47,8 @@ def predict(
     Args:
         run: folder of a trained model
         source: photos: a folder or zip, a .txt with a path per line, a table, a manifest, results of MegaDetector
-        out: the file to write: .json, .csv or .parquet
-        format: of the file: megadetector, which Timelapse and AddaxAI read, csv or parquet
+        out: the file to write: .json, .csv or .parquet; for camtrap-dp a folder or a .zip
+        format: megadetector, which Timelapse and AddaxAI read, speciesnet, timelapse, camtrap-dp, csv or parquet
         detections: results of MegaDetector for these photos: each animal is cropped and predicted by itself
         confidence: of the detector, from 0 to 1; animals below are left out (0.2)
         by: sequence gives all photos of a burst one answer, by the mean of their scores
@@ -52,17 +59,18 @@ def predict(
         features: also write the model's features of each animal, to this .parquet
         copy_to: copy the photos into a folder per species below this one
         link_to: make links to them instead
+        deployments: for camtrap-dp: a table with deploymentID, latitude, longitude, deploymentStart, deploymentEnd
+        timezone: for camtrap-dp: of times that have none, such as +09:00 (that of deploymentStart)
+        package: for camtrap-dp: JSON with contributors, project and more of datapackage.json
+        scientific_names: for camtrap-dp and speciesnet: a table class,scientificName
         stamp: write the time into the file, which then differs from call to call
         workers: processes that read photos
         overwrite: replace what is there
     """
-    from fscl.prediction import Sorting, Wanted, predict_photos
+    from fscl.prediction import Wanted, predict_photos
     from fscl.prediction.run import UNSURE_BELOW
     from fscl.progress import TerminalProgress
 
-    if copy_to is not None and link_to is not None:
-        raise ConfigurationError("--copy-to and --link-to: give one of them")
-    folder = copy_to or link_to
     wanted = Wanted(
         format=format or _by_suffix(out),
         decision=decision,
@@ -70,6 +78,10 @@ def predict(
         species=(*(species or ()), *_listed(species_list)),
         unsure_below=UNSURE_BELOW if unsure_below is None else unsure_below,
         stamp=stamp,
+        deployments=None if deployments is None else str(deployments),
+        timezone=timezone,
+        package=None if package is None else str(package),
+        scientific_names=None if scientific_names is None else str(scientific_names),
     )
     unfinished = kept("what is predicted so far is kept: the same command does the rest")
     with unfinished, TerminalProgress(f"{run} → {out}") as listener:
@@ -82,13 +94,22 @@ def predict(
             detections=detections,
             confidence=confidence,
             features=features,
-            sorting=None if folder is None else Sorting(folder, link=link_to is not None),
+            sorting=_sorting(copy_to, link_to),
             overwrite=overwrite,
             workers=workers,
             listener=listener,
         )
     show(summary.table(about))
     show(f"written to {out}")
+
+
+def _sorting(copy_to: Path | None, link_to: Path | None) -> "Sorting | None":
+    from fscl.prediction import Sorting
+
+    if copy_to is not None and link_to is not None:
+        raise ConfigurationError("--copy-to and --link-to: give one of them")
+    folder = copy_to or link_to
+    return None if folder is None else Sorting(folder, link=link_to is not None)
 
 
 def _by_suffix(out: Path) -> str:

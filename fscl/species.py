@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fscl.errors import PhotosError, did_you_mean
@@ -60,6 +61,16 @@ def species_name(text: str) -> str:
 def find_species(text: str) -> str | None:
     """Return the label of a species by any of its names, None where it is no species of the set."""
     return _BY_NAME.get(plain(text))
+
+
+def scientific_names(names: Iterable[str]) -> dict[str, str]:
+    """Return name → genus and species, of those names that are a species of the set.
+
+    >>> scientific_names(["roe deer", "fox"])
+    {'roe deer': 'Capreolus pygargus'}
+    """
+    scientific = {species.english: species.scientific for species in SPECIES}
+    return {name: scientific[label] for name in names if (label := find_species(name)) is not None}
 
 
 def numbered_species(number: object) -> str | None:

@@ -15,10 +15,13 @@ from fscl.formats import (
     megadetector,
     megadetector_writer,
     speciesnet,
+    speciesnet_writer,
+    timelapse_writer,
 )
 from fscl.formats.aihub import reader as aihub
 from fscl.formats.answers import About, PhotoAnswer
 from fscl.formats.camtrap_dp import reader as camtrap_dp
+from fscl.formats.camtrap_dp import writer as camtrap_dp_writer
 from fscl.formats.class_folders import reader as class_folders
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.tables import reader as tables
@@ -119,15 +122,33 @@ class AnswerFormat:
         title: what messages call it.
         suffix: of its files.
         write: writes answers as they come.
+        scientific: it has scientific names.
+        folder: it is a folder, or a zip where the name says so; tells whether one that is there may be replaced.
+        times: it says when photos were taken: EXIF is asked where the source does not say it.
     """
 
     title: str
     suffix: str
     write: Callable[[Path, Iterable[PhotoAnswer], About], None]
+    times: bool = False
+    scientific: bool = False
+    folder: Callable[[Path], bool] | None = None
 
 
 ANSWER_FORMATS = {
     "megadetector": AnswerFormat(title="MegaDetector's format", suffix=".json", write=megadetector_writer.write),
+    "speciesnet": AnswerFormat(
+        title="SpeciesNet's format", suffix=".json", write=speciesnet_writer.write, scientific=True
+    ),
+    "timelapse": AnswerFormat(title="Timelapse's table", suffix=".csv", write=timelapse_writer.write, times=True),
+    "camtrap-dp": AnswerFormat(
+        title="a Camtrap DP package",
+        suffix=".zip",
+        write=camtrap_dp_writer.write,
+        times=True,
+        scientific=True,
+        folder=camtrap_dp_writer.is_ours,
+    ),
     "csv": AnswerFormat(title="CSV", suffix=".csv", write=answer_tables.write_csv),
     "parquet": AnswerFormat(title="Parquet", suffix=".parquet", write=answer_tables.write_parquet),
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from fscl.formats.camtrap_dp.deployments import Packaging
 from fscl.images import Box
 
 PLACES = 4  # of a probability that is written
@@ -47,6 +48,7 @@ class PhotoAnswer:
         site: of the camera, where it is known.
         sequence: of the burst, where it is known.
         time: of the photo, where it is known.
+        deployment: of the camera, where a format asks for it.
     """
 
     file: str
@@ -57,6 +59,13 @@ class PhotoAnswer:
     site: str | None = None
     sequence: str | None = None
     time: datetime | None = None
+    deployment: str | None = None
+
+    @property
+    def main(self) -> Animal | None:
+        """The animal that stands for the photo where a format has room for one: the surest that has an answer."""
+        answered = [animal for animal in self.animals if animal.probability is not None]
+        return max(answered, key=lambda animal: (animal.confidence or 0.0, animal.probability), default=None)
 
     def unsure(self, below: float) -> bool:
         """Tell whether any of its answers has a probability below this."""
@@ -74,6 +83,7 @@ class About:
         document: the file of detections as it was read, which is written again with the answers in it; None: none.
         stamp: when it was done, for the file; None: files of the same answers are the same bytes.
         latin: class → scientific name, where it is known.
+        packaging: the deployments of a Camtrap DP package; None: none are given.
     """
 
     classes: Sequence[str]
@@ -82,3 +92,4 @@ class About:
     document: Mapping[str, Any] | None = None
     stamp: datetime | None = None
     latin: Mapping[str, str] = field(default_factory=dict)
+    packaging: Packaging | None = None

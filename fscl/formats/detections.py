@@ -41,10 +41,11 @@ class Detection(NamedTuple):
 
 
 class Detected(NamedTuple):
-    """What a detector says of a photo: its boxes, and why they cannot be used."""
+    """What a detector says of a photo: its boxes, why they cannot be used, and whether it looked at all."""
 
     found: tuple[Detection, ...] = ()
     problem: str | None = None
+    looked: bool = True
 
 
 class Joined(NamedTuple):
@@ -186,6 +187,8 @@ class _Taken(NamedTuple):
 def _of_photo(label: object, of_photo: Detected | None, confidence: float, blanks: bool) -> list[_Taken]:
     if of_photo is None or of_photo.problem is not None:
         return [_Taken(label, problem=NOT_LOOKED_AT if of_photo is None else of_photo.problem)]
+    if not of_photo.looked:
+        return [_Taken(label)]
     sure = [each for each in of_photo.found if each.confidence >= confidence]
     animals = [each for each in sure if each.kind == ANIMAL]
     broken = next((each.box for each in animals if isinstance(each.box, str)), None)

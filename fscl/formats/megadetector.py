@@ -21,7 +21,9 @@ CATEGORIES = {"1": "animal", "2": "person", "3": "vehicle"}  # of every release 
 CLASSIFIED = 0.5  # where a file names no threshold of its own: surer than of all other classes together
 
 
-class _Box(BaseModel):
+class GivenBox(BaseModel):
+    """A detection as a file has it."""
+
     model_config = ConfigDict(coerce_numbers_to_str=True)
     category: str
     conf: float
@@ -31,7 +33,7 @@ class _Box(BaseModel):
 
 class _Image(BaseModel):
     file: str
-    detections: list[_Box] | None = None
+    detections: list[GivenBox] | None = None
     failure: str | None = None
     max_detection_conf: float | None = None
 
@@ -93,7 +95,16 @@ def read_results(source: Path) -> Results:
     Raises:
         PhotosError: no JSON, or JSON without a list `images`.
     """
-    document = json_document.load(source)
+    return results_of(json_document.load(source), source)
+
+
+def results_of(document: json_document.Record, source: Path) -> Results:
+    """Return the results of a file that is read: `read_results`.
+
+    Args:
+        document: the file.
+        source: for messages.
+    """
     names = _Names.of(document)
     by_file: dict[str, Detected] = {}
     remarks = []
@@ -156,7 +167,7 @@ def _detected(record: object, names: _Names, where: str) -> Detected:
     return Detected(tuple(_detection(each, names) for each in image.detections))
 
 
-def _detection(given: _Box, names: _Names) -> Detection:
+def _detection(given: GivenBox, names: _Names) -> Detection:
     kind, label = kind_of(names.kinds[_id(given.category)])
     surest = max(given.classifications or (), key=lambda pair: pair[1], default=None)
     if surest is not None and surest[1] >= names.threshold:

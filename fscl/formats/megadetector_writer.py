@@ -1,12 +1,15 @@
 """Answers in MegaDetector's batch format 1.6, which Timelapse and AddaxAI read; detections that were given stay."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from fscl.formats import megadetector_strict as theirs
 from fscl.formats.answers import About, Animal, PhotoAnswer
 from fscl.formats.megadetector import CATEGORIES
+from fscl.formats.megadetector_strict import Categories
 from fscl.species import plain
 
 VERSION = "1.6"
@@ -21,23 +24,27 @@ def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     A photo without a detector has one detection: an animal as large as the photo. A photo that failed has a `failure`
     and no detections. Of a file of detections every field is kept, also of images that are not among the photos; a
     classifier's answers that it has are kept beside ours, and a photo of it that could not be read keeps its
-    detections and gets a `classification_failure`.
+    detections and gets a `classification_failure`. What the format does not allow there is mended, as
+    `megadetector_strict` says.
     """
     document = dict(about.document or {})
-    images = {image["file"]: image for image in document.pop("images", []) if isinstance(image, dict)}
-    ids, categories = _classes(about, document)
+    names = _Names.of(about, document)
+    given: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for name, image in theirs.images(document):
+        given[name].append(image)
+    document.pop("images", None)
     head = {
         **document,
         "info": _info(about, document),
-        "detection_categories": document.get("detection_categories") or dict(CATEGORIES),
-        "classification_categories": categories,
+        "detection_categories": names.kinds.names,
+        "classification_categories": names.classes.names,
     }
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        text = json.dumps(head, ensure_ascii=False, indent=1)
+        text = json.dumps(theirs.finite(head), ensure_ascii=False, indent=1)
         file.write(text.removesuffix("\n}") + ',\n "images": [')
         separator = "\n  "
-        for image in _images(answers, images, ids):
-            file.write(separator + json.dumps(image, ensure_ascii=False, allow_nan=False))
+        for image in _images(answers, given, names):
+            file.write(separator + json.dumps(theirs.finite(image), ensure_ascii=False, allow_nan=False))
             separator = ",\n  "
         file.write("\n ]\n}\n")
 
@@ -49,28 +56,39 @@ def class_names(classes: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
     {'deer': 'deer', 'person': 'person (class)'}
     """
     known = {plain(name) for name in taken}
-    return {name: f"{name} (class)" if plain(name) in known else name for name in classes}
+    named: dict[str, str] = {}
+    for name in classes:
+        own = name
+        while plain(own) in known or own in named.values():
+            own += " (class)"
+        named[name] = own
+    return named
 
 
-def _classes(about: About, document: Mapping[str, Any]) -> tuple[list[str], dict[str, str]]:
-    """The id of each class in the file, and all categories: those of the file, then ours."""
-    theirs: dict[str, str] = dict(document.get("classification_categories") or {})
-    detected = (document.get("detection_categories") or CATEGORIES).values()
-    names = class_names(about.classes, [*detected, *theirs.values()])
-    first = max((int(key) for key in theirs if key.isdecimal()), default=-1) + 1
-    ids = [str(first + place) for place in range(len(about.classes))]
-    return ids, theirs | dict(zip(ids, (names[name] for name in about.classes), strict=True))
+class _Names(NamedTuple):
+    """The categories of the file, and the id of each class in it."""
+
+    kinds: Categories
+    classes: Categories
+    ids: list[str]
+
+    @classmethod
+    def of(cls, about: About, document: Mapping[str, Any]) -> "_Names":
+        kinds = Categories(document.get("detection_categories"), CATEGORIES)
+        classes = theirs.classifications(document)
+        names = class_names(about.classes, [*kinds.names.values(), *classes.names.values()])
+        return cls(kinds, classes, [classes.added(names[name]) for name in about.classes])
 
 
 def _info(about: About, document: Mapping[str, Any]) -> dict[str, Any]:
-    info = dict(document.get("info") or {})
+    info = theirs.mapping(document.get("info"))
     earlier = info.get("classifier")
     info |= {
         "format_version": VERSION,
-        "detector": info.get("detector") or "none: each photo is one box",
+        "detector": info.get("detector") or ("unknown" if document else "none: each photo is one box"),
         "classifier": f"{earlier}; {about.model}" if earlier else about.model,
         "classifier_metadata": {
-            **(info.get("classifier_metadata") or {}),
+            **theirs.mapping(info.get("classifier_metadata")),
             "typical_classification_threshold": about.unsure_below,
         },
     }
@@ -80,47 +98,60 @@ def _info(about: About, document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _images(
-    answers: Iterable[PhotoAnswer], given: dict[str, dict[str, Any]], ids: list[str]
+    answers: Iterable[PhotoAnswer], given: dict[str, list[dict[str, Any]]], names: _Names
 ) -> Iterator[dict[str, Any]]:
     for photo in answers:
-        image = given.pop(photo.detected_as or photo.file, None)
-        yield _anew(photo, ids) if image is None else _added(photo, image, ids)
-    yield from given.values()
+        images = given.pop(photo.detected_as or photo.file, None)
+        if images is None:
+            yield _anew(photo, names.ids)
+        for image in images or ():
+            yield _added(photo, theirs.strict(image, names.kinds, names.classes), names.ids)
+    for images in given.values():
+        for image in images:
+            yield _sorted(theirs.strict(image, names.kinds, names.classes))
 
 
-def _anew(photo: PhotoAnswer, ids: list[str]) -> dict[str, Any]:
-    if photo.failure is not None:
+def _anew(photo: PhotoAnswer, ids: Sequence[str]) -> dict[str, Any]:
+    if photo.failure is not None and not photo.animals:
         return {"file": photo.file, "detections": None, "failure": photo.failure}
     detections = [
         {
             "category": ANIMAL,
             "conf": 1.0 if animal.confidence is None else animal.confidence,
             "bbox": [round(side, PLACES) for side in animal.box or WHOLE],
-            "classifications": _classifications(animal, ids),
+            **({"classifications": _classifications(animal, ids)} if animal.scores else {}),
         }
         for animal in photo.animals
     ]
-    return {"file": photo.file, "detections": detections}
+    return _sorted({"file": photo.file, "detections": detections, **_failed(photo)})
 
 
-def _added(photo: PhotoAnswer, image: dict[str, Any], ids: list[str]) -> dict[str, Any]:
-    detections = image.get("detections")
-    if not isinstance(detections, list):
-        return {**image, "detections": None, "failure": image.get("failure") or photo.failure or "no detections"}
+def _added(photo: PhotoAnswer, image: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
+    """An image of the file of detections, whose detections are in the order of that, with our answers."""
+    if image["detections"] is None:
+        return image
     classified = {animal.place: _classifications(animal, ids) for animal in photo.animals if animal.scores}
-    kept = [_with_ours(each, classified.get(place, [])) for place, each in enumerate(detections)]
-    image = {**image, "detections": sorted(kept, key=lambda detection: -detection["conf"])}
-    return image if photo.failure is None else {**image, "classification_failure": photo.failure}
+    for place, detection in enumerate(image["detections"]):
+        if detection is not None and place in classified:
+            detection["classifications"] = [*detection.get("classifications", ()), *classified[place]]
+    return _sorted({**image, **_failed(photo)})
 
 
-def _with_ours(detection: Mapping[str, Any], ours: list[list[Any]]) -> dict[str, Any]:
-    """A detection as the format wants it, which not all programs write, with our answers beside those that it has."""
-    strict = {**detection, "category": str(detection["category"]), "conf": float(detection["conf"])}
-    theirs = [[str(number), float(score)] for number, score in detection.get("classifications") or []]
-    both = sorted([*theirs, *ours], key=lambda pair: -pair[1])
-    return {**strict, "classifications": both} if both else strict
+def _failed(photo: PhotoAnswer) -> dict[str, str]:
+    """Why a photo with boxes, or one of them, has no answer."""
+    return {} if photo.failure is None else {"classification_failure": photo.failure}
 
 
-def _classifications(animal: Animal, ids: list[str]) -> list[list[Any]]:
-    scored = zip(ids, animal.scores or (), strict=False)
-    return sorted(([number, score] for number, score in scored), key=lambda pair: -pair[1])
+def _sorted(image: dict[str, Any]) -> dict[str, Any]:
+    """Detections and their classifications, the surest first."""
+    if image["detections"] is None:
+        return image
+    kept = [detection for detection in image["detections"] if detection is not None]
+    for detection in kept:
+        if "classifications" in detection:
+            detection["classifications"].sort(key=lambda pair: -pair[1])
+    return {**image, "detections": sorted(kept, key=lambda detection: -detection["conf"])}
+
+
+def _classifications(animal: Animal, ids: Sequence[str]) -> list[list[Any]]:
+    return [[number, score] for number, score in zip(ids, animal.scores or (), strict=True)]

@@ -130,7 +130,8 @@ def _of_prediction(record: object, where: str) -> tuple[Record, Detected]:
     if given.failures:
         failed = f"SpeciesNet failed: {', '.join(given.failures)}".replace(reasons.SEPARATOR, ", ")
         row |= {"problem": reasons.joined([row.get("problem"), failed])}
-    return row, Detected(tuple(map(_detection, given.detections or ())))
+    looked = given.detections is not None
+    return row, Detected(tuple(map(_detection, given.detections or ())), looked=looked)
 
 
 def _detection(given: _Detection) -> Detection:

@@ -57,7 +57,7 @@ def answers(
     of_region = _regions(listing, parts, deciding, means)
     region = next(of_region, None)
     facts = zip(*(listing.photos[name] for name in OF_PHOTO if name != "path"), strict=True)
-    for number, (file, problem, found, detected_as, site, sequence, time) in enumerate(facts):
+    for number, (file, problem, found, detected_as, site, sequence, time, deployment) in enumerate(facts):
         animals, failure = [], _text(problem)
         while region is not None and region[0] == number:
             animals.append(region[1])
@@ -72,6 +72,7 @@ def answers(
             detected_as=_text(detected_as),
             site=_text(site),
             sequence=_text(sequence),
+            deployment=_text(deployment),
             time=None if pd.isna(time) else pd.Timestamp(time).to_pydatetime(),
         )
 

@@ -20,7 +20,7 @@ from fscl.printable import number_of
 CONFIDENCE = 0.2  # of a box of a detector to predict: a missed animal costs more than a box too many
 NOT_LOOKED_AT = "the detections do not name this photo"
 LIST = ".txt"
-OF_PHOTO = ["file", "path", "problem", "found", "detected_as", "site", "sequence", "datetime"]
+OF_PHOTO = ["file", "path", "problem", "found", "detected_as", "site", "sequence", "datetime", "deployment"]
 OF_REGION = ["photo", *BOX, "confidence", "place"]
 
 

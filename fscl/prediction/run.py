@@ -2,30 +2,27 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from fscl.atomic import replacing, write_text
+from fscl.atomic import replacing, replacing_folder, write_text
 from fscl.bundle import Bundle, file_sha256
 from fscl.config import section
 from fscl.decisions import Decisions
-from fscl.errors import ConfigurationError, DivergenceError, OutputError, PhotosError, did_you_mean
+from fscl.errors import ConfigurationError, OutputError, PhotosError, did_you_mean
 from fscl.formats import ANSWER_FORMATS
 from fscl.formats.answers import About, PhotoAnswer
 from fscl.formats.reading import NOTHING_SAID, Reading
-from fscl.inference import Inferred, infer
-from fscl.loading.regions import Regions
 from fscl.lock import held
-from fscl.manifest.table import BOX
+from fscl.prediction.computing import BATCH_SIZE, compute
 from fscl.prediction.deciding import Deciding, answers
+from fscl.prediction.facts import latin_of, packaging_of, with_facts
 from fscl.prediction.features import write_features
-from fscl.prediction.parts import PART_REGIONS, SUFFIX, Part, Parts
+from fscl.prediction.parts import PART_REGIONS, SUFFIX, Parts
 from fscl.prediction.photos import Listing, list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.prediction.summary import Summary
@@ -35,7 +32,6 @@ from fscl.runtime import Runtime, cores
 from fscl.scanning.class_names import ClassNames
 
 VERSION = 1
-BATCH_SIZE = 64
 WORTH_READERS = 128  # regions
 UNSURE_BELOW = 0.6  # an answer that is hardly more than a guess between two
 
@@ -51,6 +47,10 @@ class Wanted:
         species: those that can be there, by any name; empty: all.
         unsure_below: the probability below which an answer is marked.
         stamp: write when it was done into the file.
+        deployments: a table of them, for Camtrap DP.
+        timezone: of times without one, such as `+09:00`.
+        package: JSON of what datapackage.json of Camtrap DP says of the project.
+        scientific_names: a table of classes and their scientific names.
     """
 
     format: str = "megadetector"
@@ -59,6 +59,10 @@ class Wanted:
     species: Sequence[str] = ()
     unsure_below: float = UNSURE_BELOW
     stamp: bool = False
+    deployments: str | None = None
+    timezone: str | None = None
+    package: str | None = None
+    scientific_names: str | None = None
 
 
 def predict_photos(
@@ -110,24 +114,24 @@ def predict_photos(
     runtime = Runtime.start(_readers(len(listing.regions)) if workers is None else workers)
     deciding, about = _deciding(bundle, wanted), _about(bundle, run, wanted, listing)
     plan = _plan(run, bundle, listing, features=features is not None)
-    also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
-    settings = {"scores": plan, "model": str(run), **asdict(wanted), **also, "classes": list(bundle.classes)}
+    settings = _settings(plan, run, bundle, wanted, features, sorting)
     folder = out.with_name(f"{out.name}{SUFFIX}")
     parts = Parts(folder, len(listing.regions), plan)
     summary = _finished(out, settings)
     if summary is None:
-        _check_out(out, parts, overwrite=overwrite)
+        _check_out(out, parts, wanted.format, overwrite=overwrite)
+        listing, about = with_facts(listing, about, wanted.format, listener)
         with held(folder, by="another prediction"):
             parts.claim(overwrite=overwrite)
             for remark in listing.remarks:
                 listener.note(remark)
-            _compute(bundle, listing, parts, runtime, listener)
+            compute(bundle, listing, parts, runtime, listener)
 
             def told() -> Iterator[PhotoAnswer]:
                 return answers(listing, parts, deciding, by_sequence=wanted.by == "sequence")
 
             summary = Summary()
-            with replacing(out) as target:
+            with _replacing(out, wanted.format) as target:
                 ANSWER_FORMATS[wanted.format].write(target, summary.counted(told(), about), about)
             if features is not None:
                 write_features(features, listing, parts)
@@ -162,8 +166,10 @@ def _check_names(format: str, out: Path, features: Path | None) -> None:
     if format not in ANSWER_FORMATS:
         raise ConfigurationError(f"--format {format}: no such format{did_you_mean(format, ANSWER_FORMATS)}")
     suffix = ANSWER_FORMATS[format].suffix
-    if out.suffix.lower() != suffix:
-        raise OutputError(f"{out}: {ANSWER_FORMATS[format].title} is a {suffix} file; choose such a name for --out")
+    in_folder = ANSWER_FORMATS[format].folder is not None
+    kind = f"folder or a {suffix}" if in_folder else suffix
+    if out.suffix.lower() != suffix and not (in_folder and not out.suffix):
+        raise OutputError(f"{out}: {ANSWER_FORMATS[format].title} is a {kind} file; choose such a name for --out")
     if features is not None and features.suffix.lower() != ".parquet":
         raise OutputError(f"{features}: features are a .parquet file; choose such a name for --features")
 
@@ -178,8 +184,16 @@ def _finished(out: Path, settings: Mapping[str, Any]) -> Summary | None:
     return summary if out.exists() and record == json.loads(json.dumps(settings)) else None
 
 
-def _check_out(out: Path, parts: Parts, *, overwrite: bool) -> None:
-    """A file that is there is kept, unless this very prediction was about to end."""
+def _replacing(out: Path, format: str) -> AbstractContextManager[Path]:
+    in_folder = ANSWER_FORMATS[format].folder is not None and not out.suffix
+    return replacing_folder(out) if in_folder else replacing(out)
+
+
+def _check_out(out: Path, parts: Parts, format: str, *, overwrite: bool) -> None:
+    """What is there is kept, unless this very prediction was about to end; other files of a folder always are."""
+    ours = ANSWER_FORMATS[format].folder
+    if out.is_dir() and (ours is None or not ours(out)):
+        raise OutputError(f"{out}: is a folder that holds other files; choose another --out")
     if out.exists() and not overwrite and not parts.begun:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
 
@@ -195,6 +209,17 @@ def _plan(run: Path, bundle: Bundle, listing: Listing, *, features: bool) -> dic
         "part": PART_REGIONS,
         "features": features,
     }
+
+
+def _settings(
+    plan: Mapping[str, Any], run: Path, bundle: Bundle, wanted: Wanted, features: Path | None, sorting: Sorting | None
+) -> dict[str, Any]:
+    """How a result is made: with the same of all, it is the same result."""
+    also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
+    for name in ("deployments", "scientific_names", "package"):
+        file = getattr(wanted, name)
+        also[f"{name}_sha256"] = file and file_sha256(Path(file))
+    return {"scores": dict(plan), "model": str(run), **asdict(wanted), **also, "classes": list(bundle.classes)}
 
 
 def _deciding(bundle: Bundle, wanted: Wanted) -> Deciding:
@@ -218,72 +243,6 @@ def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About
         unsure_below=wanted.unsure_below,
         document=listing.document,
         stamp=datetime.now(UTC) if wanted.stamp else None,
+        packaging=packaging_of(wanted.format, wanted.deployments, wanted.timezone, wanted.package),
+        latin=latin_of(bundle.classes, wanted.format, wanted.scientific_names),
     )
-
-
-def _compute(bundle: Bundle, listing: Listing, parts: Parts, runtime: Runtime, listener: Listener) -> None:
-    """Compute the parts that are missing; each is written as soon as it is whole."""
-    missing = parts.missing()
-    places = np.concatenate(
-        [np.array(parts.rows(number), dtype=np.int64) for number in missing] or [np.empty(0, int)]
-    )
-    paths = listing.photos["path"].to_numpy()[listing.regions["photo"].to_numpy()[places]]
-    boxes = listing.regions[BOX].to_numpy(dtype=np.float64)[places]
-    regions = Regions([Path(p) for p in paths], boxes, np.full(len(places), -1), fractions=listing.fractions)
-    classifier = bundle.classifier.to(runtime.device)
-    how: dict[str, Any] = {"batch_size": BATCH_SIZE, "workers": runtime.workers, "features": parts.plan["features"]}
-    waiting, started = _Waiting(), time.monotonic()
-    done, before = 0, parts.regions - len(places)
-    numbers = iter(missing)
-    number = next(numbers, None)
-    for seen in infer(classifier, regions, bundle.preprocessing, **how):
-        _check_finite(seen, regions)
-        waiting.add(seen, done)
-        done += len(seen.rows) + len(seen.failures)
-        if number is not None and (waiting.size == len(parts.rows(number))):
-            parts.write(number, waiting.part(len(bundle.classes)))
-            waiting, number = _Waiting(), next(numbers, None)
-        rate = done / max(time.monotonic() - started, 1e-9)
-        listener.prepare(before + done, parts.regions, f"{rate:.0f} photos/s")
-
-
-class _Waiting:
-    """What belongs to a part that is not whole yet."""
-
-    def __init__(self) -> None:
-        self.size, self._start = 0, -1
-        self._logits: list[tuple[list[int], Any]] = []
-        self._features: list[Any] = []
-        self._problems: dict[int, str] = {}
-
-    def add(self, seen: Inferred, done: int) -> None:
-        """Take a batch; `done` regions were before it."""
-        if self._start < 0:
-            self._start = done
-        if seen.rows:
-            self._logits.append(([row - self._start for row in seen.rows], seen.logits.numpy()))
-            self._features += [seen.features[-1].numpy()] if seen.features else []
-        self._problems |= {row - self._start: why for row, why in seen.failures}
-        self.size += len(seen.rows) + len(seen.failures)
-
-    def part(self, classes: int) -> Part:
-        """Return it whole; NaN where a region could not be read."""
-        logits = np.full((self.size, classes), np.nan, dtype=np.float32)
-        features = None
-        if self._features:
-            features = np.full((self.size, self._features[0].shape[1]), np.nan, dtype=np.float32)
-        for place, (rows, values) in enumerate(self._logits):
-            logits[rows] = values
-            if features is not None:
-                features[rows] = self._features[place]
-        return Part(logits, self._problems, features)
-
-
-def _check_finite(seen: Inferred, regions: Regions) -> None:
-    broken = ~seen.logits.isfinite().all(dim=1)
-    if broken.any():
-        name = regions.name(seen.rows[int(broken.int().argmax())])
-        raise DivergenceError(
-            f"{name}: expected finite scores, got others: the model's training diverged; train it again with a lower "
-            "--learning-rate"
-        )

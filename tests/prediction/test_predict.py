@@ -344,6 +344,8 @@ WRONG = {
     "no photos": (["{model}", "none", "--out", "a.csv"], "none does not exist"),
     "no model": (["shots", "shots", "--out", "a.csv"], "no bundle.json there"),
     "format": (["{model}", "shots", "--out", "a.csv", "--format", "megadetecter"], "did you mean 'megadetector'"),
+    "timezone": (["{model}", "shots", "--out", "a.csv", "--timezone", "Z"], "--timezone is for --format camtrap-dp"),
+    "names": (["{model}", "shots", "--out", "a.csv", "--scientific-names", "x.csv"], "--scientific-names is for"),
     "suffix": (["{model}", "shots", "--out", "a.txt"], "MegaDetector's format is a .json file"),
     "confidence alone": (
         ["{model}", "shots", "--out", "a.csv", "--confidence", ".3"],
@@ -373,3 +375,67 @@ def test_what_a_user_can_cause_is_a_clear_error(fscl, model, shots, name):
     assert "Traceback" not in out + err
     assert not Path("a.csv").exists()
     assert not Path("a.csv.parts").exists()
+
+
+def test_a_camtrap_dp_package_is_one_command_and_replaces_no_other_folder(fscl, model, shots, tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2021:05:31 08:25:38"
+    for folder in ("boar", "deer", "hare"):
+        for number in range(4):
+            with Image.open(shots / f"{folder}/{number:03}.jpg") as photo:
+                photo.save(tmp_path / "one.jpg", exif=exif)
+            (tmp_path / "one.jpg").replace(shots / f"{folder}/{number:03}.jpg")
+        for path in shots.glob(f"{folder}/*.jpg"):
+            if path.stem.isdigit() and int(path.stem) > 3:
+                path.unlink()
+    given = ["predict", model, shots, "--format", "camtrap-dp"]
+    code, _, err = fscl(*given, "--out", "package")
+    assert (code, "give --deployments" in err) == (2, True)
+    rows = [[name, 37.5, 127, "2021-05-01T00:00:00", "2021-07-01T00:00:00"] for name in ("boar", "deer", "hare")]
+    with Path("deployments.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["deploymentID", "latitude", "longitude", "deploymentStart", "deploymentEnd"], *rows]
+        )
+    given += ["--deployments", "deployments.csv"]
+    code, _, err = fscl(*given, "--out", "package")
+    assert (code, "say it with --timezone" in err) == (2, True)
+    given += ["--timezone", "+09:00"]
+    Image.new("RGB", (40, 40)).save(shots / "deer/timeless.jpg")
+    code, _, err = fscl(*given, "--out", "package")
+    assert code == 2
+    assert "1 photo without a time in EXIF, name or table" in err
+    (shots / "deer/timeless.jpg").unlink()
+    code, _, err = fscl(*given, "--out", "package/")
+    assert code == 0, err
+    media = in_csv("package/media.csv")
+    assert [row["filePath"] for row in media] == [
+        f"{f}/{n:03}.jpg" for f in ("boar", "deer", "hare") for n in range(4)
+    ]
+    assert {row["timestamp"] for row in media} == {"2021-05-31T08:25:38+09:00"}
+    assert len(in_csv("package/observations.csv")) == 12
+    assert [row["filePath"] for row in in_csv("package/left_out.csv")] == ["boar/empty.jpg", "deer/half.jpg"]
+    assert in_csv("package/left_out.csv")[0]["problem"] == "empty file"
+    assert {row["scientificName"] for row in in_csv("package/observations.csv")} == {""}
+    assert "datapackage.json says no contributors, project, created" in err
+    assert "no scientific name is known of boar, deer, hare" in err
+    Path("names.csv").write_text("class,scientificName\nBoar,Sus scrofa\nhare,Lepus europaeus\ndeer,Cervus elaphus\n")
+    assert fscl(*given, "--out", "package", "--overwrite", "--scientific-names", "names.csv")[0] == 0
+    named = {row["scientificName"] for row in in_csv("package/observations.csv")}
+    assert named <= {"Sus scrofa", "Lepus europaeus", "Cervus elaphus"}
+    assert named
+    Path("package/mine.txt").touch()
+    code, _, err = fscl(*given, "--out", "package", "--overwrite", "--unsure-below", "0.7")
+    assert (code, "holds other files" in err) == (2, True)
+    assert not list(Path().glob(".package*"))
+
+
+def test_times_of_photos_are_read_where_a_format_has_them(fscl, model, shots):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2021:05:31 08:25:38"
+    Image.new("RGB", (40, 40)).save(shots / "boar/timed.jpg", exif=exif)
+    assert fscl("predict", model, shots, "--format", "timelapse", "--out", "t.csv")[0] == 0
+    times = {f"{row['RelativePath']}/{row['File']}": row["DateTime"] for row in in_csv("t.csv")}
+    assert times["boar/timed.jpg"] == "2021-05-31 08:25:38"
+    assert times["boar/000.jpg"] == ""
+    assert fscl("predict", model, shots, "--format", "speciesnet", "--out", "s.json")[0] == 0
+    assert len(json.loads(Path("s.json").read_text())["predictions"]) == len(times)

@@ -194,7 +194,7 @@ def _rows(medium: Record, sites: Mapping[str, str], observed: _Observed, folder:
 def _said(observation: Record, *, of_event: bool) -> Record:
     """What an observation says of a photo."""
     kind = observation.get("observationType", "").strip().lower()
-    label = LABELS.get(kind) or (observation.get("scientificName") if kind in ("", "animal") else None)
+    label = LABELS.get(kind) or (_animal(observation) if kind in ("", "animal") else None)
     given = [observation[name] for name in BOX if name in observation]
     return {
         "label": label,
@@ -203,6 +203,13 @@ def _said(observation: Record, *, of_event: bool) -> Record:
         "drawn": _drawn(given) if given and not of_event else None,
         **_kept(observation, "observation_"),
     }
+
+
+def _animal(observation: Record) -> str | None:
+    """The scientific name, else the class that a model gave it, which `fscl predict` keeps among the tags."""
+    tags = observation.get("observationTags", "")
+    tag = tags.removeprefix("class:").removesuffix(" | unsure") if tags.startswith("class:") else None
+    return observation.get("scientificName") or tag
 
 
 def _drawn(given: list[str]) -> Drawn | str:
