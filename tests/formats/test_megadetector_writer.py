@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import ImageFile
 
 from fscl.errors import PhotosError
 from fscl.formats import json_document, megadetector, megadetector_writer
@@ -18,8 +19,9 @@ BOX = (0.25, 0.25, 0.5, 0.5)
 
 
 @pytest.fixture
-def validated(tmp_path):
+def validated(tmp_path, monkeypatch):
     """Return what writes answers, holds them against the format's validator, and reads the JSON."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)  # megadetector sets it for the whole process
     pytest.importorskip("cv2", reason="the format's validator needs opencv-python-headless")
     validator = pytest.importorskip(
         "megadetector.postprocessing.validate_batch_results", reason="megadetector is not installed"
