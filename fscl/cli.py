@@ -137,7 +137,7 @@ def split(
         photos = open_photos(source, Reading(root=root, layout=layout), gap_s=gap)
         divided = split_photos(photos, settings, redraw=redraw)
         divided.write(target)
-    show(balance_table(divided))
+    show(balance_table(divided, settings.by))
     for note in [*split_notes(photos, divided, settings, redraw=redraw), *untimed_notes(divided, by)]:
         show(note)
     if near_duplicates:

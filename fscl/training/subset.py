@@ -140,16 +140,20 @@ def imbalance_line(counts: Mapping[str, int], unit: str = "photos") -> str:
     return f"imbalance in training{counted}: {', '.join(shown)}"
 
 
-def balance_table(manifest: Manifest) -> Table:
+def balance_table(manifest: Manifest, by: By | None = None) -> Table:
     """Return photos per class and split, and what is wrong with a class, as a table for the terminal.
 
     Where photos have several regions, these stand beside the photos.
+
+    Args:
+        manifest: the photos, divided.
+        by: what they were divided by, where that is known.
     """
     report = balance_report(manifest.rows)
     unit = unit_of(manifest.usable)
     counts = dict(zip(report["label"], report["train_regions"], strict=True))
     caption = "\n".join(
-        [imbalance_line(counts, unit), *_crossing_sites(manifest.rows), *_single_sites(manifest.usable)]
+        [imbalance_line(counts, unit), *_crossing_sites(manifest.rows, by), *_single_sites(manifest.usable)]
     )
     title = "photos" if unit == "photos" else f"photos ({unit})"
     table = Table("class", title=title, title_justify="left", caption=caption, caption_justify="left")
@@ -164,11 +168,11 @@ def balance_table(manifest: Manifest) -> Table:
     return table
 
 
-def _crossing_sites(rows: pd.DataFrame) -> list[str]:
-    """Say how many sites both training and test photos come from, if any."""
+def _crossing_sites(rows: pd.DataFrame, by: By | None) -> list[str]:
+    """Say how many sites both training and test photos come from, if any; a split by time means the same cameras."""
     sites = {part: set(rows.loc[rows["split"] == part, "site"].dropna()) for part in ("train", "test")}
     crossing, tested = len(sites["train"] & sites["test"]), len(sites["test"])
-    if not crossing:
+    if not crossing or by == "time":
         return []
     return [
         f"{crossing} of {tested} test sites are in training, too: figures of places seen before. Keep sites apart by",

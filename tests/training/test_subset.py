@@ -216,9 +216,9 @@ class TestRare:
         assert "(rare)" not in console.file.getvalue()
 
 
-def printed(manifest):
+def printed(manifest, by=None):
     console = Console(file=io.StringIO(), width=160)
-    console.print(balance_table(manifest))
+    console.print(balance_table(manifest, by))
     return console.file.getvalue()
 
 
@@ -259,6 +259,7 @@ def test_sites_in_both_training_and_test_are_said(tmp_path):
     text = printed(divided)
     assert f"{crossing} of {tested} test sites are in training, too" in " ".join(text.split())
     assert "fscl split PHOTOS --by site --redraw" in text
+    assert "test sites" not in printed(divided, "time"), "later photos of the same cameras are meant"
     assert "test sites" not in printed(split_photos(divided, Split(by="site"), redraw=True))
     assert "test sites" not in printed(split_photos(Manifest.build(columns, tmp_path), Split()))
 
