@@ -183,7 +183,7 @@ def train(
     """
     from fscl.progress import TerminalProgress
     from fscl.run_folder import RunFolder
-    from fscl.starting import config_and_photos, run_to_go_on_with
+    from fscl.starting import IF_LONG, config_and_photos, run_to_go_on_with
     from fscl.training.loop import fit
     from fscl.training.run_summary import run_summary
 
@@ -196,7 +196,7 @@ def train(
         config, photos = config_and_photos(
             settings, source, method=method, root=root, begun=begun, bundle=from_, **given
         )
-        with TerminalProgress(f"{config.method.title} → {folder}") as listener:
+        with TerminalProgress(f"{config.method.title} → {folder}", if_long=IF_LONG) as listener:
             fit(config, photos, folder, resume=resume, overwrite=overwrite, listener=listener)
     show(run_summary(folder))
 

@@ -158,8 +158,8 @@ class ReadingFlags:
         zip_encoding: of names in zips that do not say theirs, e.g. cp949 (what suits all of them best)
         source_format: what the source is in, e.g. coco, camtrap_dp, megadetector (as its content shows)
         blanks: photos without an animal are a class, blank (they are left out)
-        detections: a MegaDetector file: a photo's label goes to its animal box (none)
-        detection_confidence: of a detector's boxes; those below are left out (0.3)
+        detections: results of MegaDetector for these photos: each animal is cropped and taken by itself (none)
+        detection_confidence: of a detector's boxes; those below are left out (0.3; to predict 0.2)
         site_from: take the camera that EXIF names as the site, where the source has none (no)
     """
 

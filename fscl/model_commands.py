@@ -23,8 +23,6 @@ def predict(
     *,
     out: Path,
     format: Annotated[str | None, Parameter(show_default=lambda _: "by --out: .json is MegaDetector's")] = None,
-    detections: Path | None = None,
-    confidence: Share = None,
     by: Literal["photo", "sequence"] = "photo",
     decision: Literal["chosen", "argmax"] = "chosen",
     species: Annotated[list[str] | None, Several] = None,
@@ -49,8 +47,6 @@ def predict(
         source: photos: a folder or zip, a .txt with a path per line, a table, a manifest, results of MegaDetector
         out: the file to write: .json, .csv or .parquet; for camtrap-dp a folder or a .zip
         format: megadetector, which Timelapse and AddaxAI read, speciesnet, timelapse, camtrap-dp, csv or parquet
-        detections: results of MegaDetector for these photos: each animal is cropped and predicted by itself
-        confidence: of the detector, from 0 to 1; animals below are left out (0.2)
         by: sequence gives all photos of a burst one answer, by the mean of their scores
         decision: chosen takes the threshold or bias that the model has, argmax none
         species: those that can be on the photos; the others are ruled out (all)
@@ -91,8 +87,6 @@ def predict(
             out,
             wanted,
             reading=reading.reading(),
-            detections=detections,
-            confidence=confidence,
             features=features,
             sorting=_sorting(copy_to, link_to),
             overwrite=overwrite,

@@ -12,7 +12,6 @@ from fscl.printable import PlainConsole, printable
 LINE_SECONDS = 30.0  # between lines where there is no terminal
 WORTH_TELLING_SECONDS = 10.0  # of reading photos
 LONG_SECONDS = 3600.0
-LONGER = "; more than an hour: a smaller --image-size is quicker, and fewer photos of the common classes (--base)"
 ESTIMATE_STEPS = 20  # after which the length of a run is told
 WIDE_COLUMNS = 100  # of a terminal where a long bar leaves room
 DECODED = "photos decoded into the store"
@@ -79,10 +78,12 @@ class TerminalProgress:
 
     Args:
         title: what is trained.
+        if_long: what would be shorter, said where reading the photos takes more than an hour.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, if_long: str = "") -> None:
         self.title = printable(title)
+        self._if_long = if_long
         self.console = PlainConsole(stderr=True)
         self._wide = self.console.width >= WIDE_COLUMNS
         self._bar = Progress(
@@ -131,7 +132,7 @@ class TerminalProgress:
             self._told = True
             rate = (done - self._first_photos) / max(time.monotonic() - self._photos_time, 1e-9)
             if (left := (photos - done) / rate) > WORTH_TELLING_SECONDS:
-                long = LONGER if left > LONG_SECONDS else ""
+                long = self._if_long if left > LONG_SECONDS else ""
                 told = f"about {duration(left)} to read {photos - done:,} photos, at {rate:.0f} photos/s{long}"
                 self.note(f"{self.title}: {told}")
         self.show(done, photos, what, unit="photo")

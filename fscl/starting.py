@@ -28,6 +28,8 @@ WHY = (
     "is far better than training from scratch. The study's method: --method fscl; all of them: fscl methods"
 )
 
+IF_LONG = "; more than an hour: a smaller --image-size is quicker, and fewer photos of the common classes (--base)"
+
 
 def run_to_go_on_with(source: Path | None, out: Path | None, *, resume: bool, overwrite: bool) -> Path | None:
     """Return the folder of the run that is to go on by what it holds; None for photos and a folder that are given.
@@ -83,18 +85,13 @@ def _of_new_run(flags: Flags, method: str | None, **more: Any) -> Config:
     """Return the configuration of a run; where nothing names its method, that is `METHOD`, and stderr says why."""
     if method is None and flags.names_method:
         return flags.laid_over("", {}, **more)
-    given = flags.of_training()
-    if method is None and given:
-        raise ConfigurationError(
-            f"without --method nothing is trained step by step, so that {given[0]} would change nothing: leave it "
-            "out, or give a method, e.g. --method fscl, the study's, from scratch, or --method adapter, on "
-            "pretrained features"
-        )
-    config = flags.resolve(method or METHOD, **more)
+    config, given = flags.resolve(method or METHOD, **more), flags.of_training()
     if not config.stage and given:
+        usual = "" if method else "without --method, "
         raise ConfigurationError(
-            f"{given[0]} changes nothing of '{config.method.name}', whose head is fitted at once, without steps: "
-            "leave it out, or give a --method that trains step by step, e.g. adapter or fscl"
+            f"{usual}{given[0]} changes nothing: the head of '{config.method.name}' is fitted at once, without "
+            "steps. Leave it out, or give a --method that trains step by step: adapter, on pretrained features, or "
+            "fscl, the study's, from scratch"
         )
     if method is None:
         print(printable(f"no --method given, so {config.method.name}: {WHY}"), file=sys.stderr)

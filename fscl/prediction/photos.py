@@ -14,6 +14,7 @@ from fscl.formats import json_document, megadetector
 from fscl.formats.detections import ANIMAL, Detected, matched
 from fscl.formats.reading import Reading
 from fscl.formats.walk import escaped, not_utf8, walk
+from fscl.loading.store_files import photo_version
 from fscl.manifest.table import BOX, Manifest
 from fscl.printable import number_of
 
@@ -45,35 +46,31 @@ class Listing:
     remarks: tuple[str, ...] = ()
 
     def fingerprint(self) -> bytes:
-        """Return what tells this listing from another."""
-        columns = [self.photos[["file", "path", "problem"]].astype("str"), self.regions]
+        """Return what tells this listing from another, also of photos that others of the same name have replaced."""
+        versions = pd.DataFrame([photo_version(Path(path)) for path in self.photos["path"]])
+        columns = [self.photos[["file", "path", "problem"]].astype("str"), versions, self.regions]
         return b"".join(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes() for table in columns)
 
 
-def list_photos(
-    source: Path, reading: Reading, *, detections: Path | None = None, confidence: float | None = None
-) -> Listing:
+def list_photos(source: Path, reading: Reading) -> Listing:
     """List the photos of a folder or zip, of a `.txt` with a path per line, or of any format that can be read.
 
     Args:
         source: the photos.
-        reading: what the user says of the source.
-        detections: of MegaDetector for these photos: each animal is predicted by itself; none: the boxes that the
-            source has, else whole photos.
-        confidence: from 0 to 1: animals of which the detector is less sure are left out (0.2).
+        reading: what the user says of the source. With `detections` of MegaDetector each animal is predicted by
+            itself, those below `detection_confidence` (0.2) are left out; without, the boxes of the source, else
+            whole photos.
 
     Raises:
         PhotosError: no photos, or none that the detections name.
-        ConfigurationError: a confidence that is none, or one without detections.
+        ConfigurationError: a confidence without detections, or detections of photos that have boxes.
     """
     formats.check_there(source)
-    if detections is None and source.is_file() and megadetector.recognises(source):
-        detections = source
+    itself = source if source.is_file() and megadetector.recognises(source) else None
+    detections, confidence = reading.detections or itself, reading.detection_confidence
     if confidence is not None and detections is None:
-        raise ConfigurationError("--confidence is of the boxes of --detections: give these, too, or leave it out")
-    if confidence is not None and not 0 <= confidence <= 1:
-        raise ConfigurationError(f"--confidence must be between 0 and 1, got {confidence:g}")
-    photos, boxes = _photos_of(source, reading)
+        raise ConfigurationError("--detection-confidence is of the boxes of --detections: give these, too")
+    photos, boxes = _photos_of(source, replace(reading, detections=None, detection_confidence=None))
     if detections is None:
         return _as_given(photos, boxes)
     formats.check_there(detections)

@@ -72,8 +72,6 @@ def predict_photos(
     wanted: Wanted,
     *,
     reading: Reading = NOTHING_SAID,
-    detections: Path | None = None,
-    confidence: float | None = None,
     features: Path | None = None,
     sorting: Sorting | None = None,
     overwrite: bool = False,
@@ -90,9 +88,7 @@ def predict_photos(
         source: photos, see `list_photos`.
         out: the file to write; its settings are written beside it.
         wanted: what to make of the scores.
-        reading: what the user says of the source.
-        detections: boxes of MegaDetector for these photos.
-        confidence: of boxes, from 0 to 1; those below are left out.
+        reading: what the user says of the source; `detections` are boxes of MegaDetector for these photos.
         features: a Parquet file for what the model's last layer makes of each region.
         sorting: copies or links photos into folders of species.
         overwrite: replace `out` and what an interrupted prediction has left.
@@ -108,7 +104,7 @@ def predict_photos(
         raise ConfigurationError(f"--unsure-below must be between 0 and 1, got {wanted.unsure_below:g}")
     _check_names(wanted.format, out, features)
     bundle = Bundle.open(run)
-    listing = list_photos(source, reading, detections=detections, confidence=confidence)
+    listing = list_photos(source, reading)
     if sorting is not None:
         sorting.check(listing)
     runtime = Runtime.start(_readers(len(listing.regions)) if workers is None else workers)
@@ -120,6 +116,8 @@ def predict_photos(
     summary = _finished(out, settings)
     if summary is None:
         _check_out(out, parts, wanted.format, overwrite=overwrite)
+        if features is not None and features.exists() and not overwrite and not parts.begun:
+            raise OutputError(f"{features}: exists; replace it with --overwrite, or choose another --features")
         listing, about = with_facts(listing, about, wanted.format, listener)
         with held(folder, by="another prediction"):
             parts.claim(overwrite=overwrite)

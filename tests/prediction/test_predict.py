@@ -154,6 +154,17 @@ def test_photos_that_were_added_since_are_another_prediction(fscl, model, shots,
     assert "boar/new.jpg" in [row["filepath"] for row in in_csv("answers.csv")]
 
 
+def test_other_photos_of_the_same_names_are_another_prediction(fscl, model, shots):
+    """A card that is read into the same folder again has the names of the last one."""
+    assert fscl("predict", model, shots, "--out", "answers.csv")[0] == 0
+    (shots / "boar/000.jpg").write_bytes((shots / "deer/001.jpg").read_bytes())
+    code, _, err = fscl("predict", model, shots, "--out", "answers.csv")
+    assert (code, "answers.csv: exists" in err) == (2, True)
+    assert fscl("predict", model, shots, "--out", "answers.csv", "--overwrite")[0] == 0
+    answers = {row["filepath"]: row["prediction"] for row in in_csv("answers.csv")}
+    assert answers["boar/000.jpg"] == answers["deer/001.jpg"]
+
+
 def detections(folder):
     """Return results of a detector that names photos from above their folder."""
     box = [0.25, 0.25, 0.5, 0.5]
@@ -321,6 +332,10 @@ def test_features_are_a_row_per_photo_that_could_be_read(fscl, model, shots):
     features = pd.read_parquet("f.parquet")
     assert features["filepath"].tolist() == [row["filepath"] for row in in_csv("a.csv") if not row["problem"]]
     assert len(features["features"][0]) == Bundle.open(model).classifier.dims[-1]
+    Path("mine.parquet").write_bytes(b"mine")
+    code, _, err = fscl("predict", model, shots, "--features", "mine.parquet", "--out", "b.csv")
+    assert (code, "mine.parquet: exists" in err) == (2, True)
+    assert Path("mine.parquet").read_bytes() == b"mine"
 
 
 def test_the_time_is_in_the_file_only_when_asked_for(fscl, model, shots):
@@ -348,8 +363,8 @@ WRONG = {
     "names": (["{model}", "shots", "--out", "a.csv", "--scientific-names", "x.csv"], "--scientific-names is for"),
     "suffix": (["{model}", "shots", "--out", "a.txt"], "MegaDetector's format is a .json file"),
     "confidence alone": (
-        ["{model}", "shots", "--out", "a.csv", "--confidence", ".3"],
-        "--confidence is of the boxes",
+        ["{model}", "shots", "--out", "a.csv", "--detection-confidence", ".3"],
+        "--detection-confidence is of the boxes",
     ),
     "other detections": (
         ["{model}", "shots", "--detections", "other.json", "--out", "a.csv"],
