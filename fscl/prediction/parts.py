@@ -87,8 +87,11 @@ class Parts:
         return part
 
     def drop(self) -> None:
-        """Remove them all: the result is written."""
-        rmtree(self.folder, ignore_errors=True)
+        """Remove them all, the plan last: the result is written. What another prediction has left stays."""
+        if self.begun:
+            for number in range(self.count):
+                self._path(number).unlink(missing_ok=True)
+            rmtree(self.folder, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:06}.npz"
