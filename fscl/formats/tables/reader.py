@@ -17,7 +17,7 @@ from fscl.formats.tables import delimited
 from fscl.formats.tables.box_columns import as_size, find_box_columns, incomplete_box, read_box_numbers
 from fscl.formats.tables.box_units import measure
 from fscl.formats.tables.cells import as_text, is_missing_word
-from fscl.formats.tables.label_columns import ONE_COLUMN, LabelColumns, find_label_columns, read_labels
+from fscl.formats.tables.label_columns import NO_LABELS, ONE_COLUMN, LabelColumns, find_label_columns, read_labels
 from fscl.formats.tables.paths import place_paths
 from fscl.formats.tables.programs import adapted
 from fscl.formats.tables.times import read_times
@@ -69,7 +69,7 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     headings = _headings(source)
     theirs = {ours: next(_there(headings, names), None) for ours, names in NAMES.items()}
     theirs["site"] = next((site for site in _there(headings, NAMES["site"]) if not _has_urls(source[site])), None)
-    label_columns = find_label_columns(headings)
+    label_columns = find_label_columns(headings) or (NO_LABELS if reading.unlabelled else None)
     _check_headings(source, table, theirs["path"], label_columns)
     assert label_columns is not None, "refused above"
     _check_said(
