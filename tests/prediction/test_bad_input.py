@@ -324,3 +324,41 @@ def test_a_photo_whose_animal_has_no_proper_box_is_not_blank(fscl, model, shots)
     row = pd.read_csv("y.csv").set_index("filepath").loc["boar/000.jpg"]
     assert (row["problem"], row["x"]) == ("detections: box without area", 0.25)
     assert isinstance(row["prediction"], str)
+
+
+def test_training_comparing_and_evaluating_take_detections_as_scan_does(fscl, shots):
+    """Without a scan before: each animal box is cropped and takes the label of its photo."""
+    found = [{"category": "1", "conf": 0.9, "bbox": BOX}]
+    images = [
+        {"file": path.relative_to(shots).as_posix(), "detections": found}
+        for path in sorted(shots.rglob("*.jpg"))
+        if path.name != "001.jpg"
+    ]
+    Path("md.json").write_text(json.dumps({"detection_categories": {"1": "animal"}, "images": images}))
+    given = ["--detections", "md.json"]
+    small = [
+        "--backbone",
+        "test_resnet",
+        "--image-size",
+        "32",
+        "--steps",
+        "2",
+        "--batch-size",
+        "16",
+        "--workers",
+        "0",
+    ]
+    code, _, err = fscl("train", shots, *given, "--method", "oversampling", "--out", "run", *small)
+    assert code == 0, err
+    rows = pd.read_parquet("run/photos.parquet")
+    assert rows.loc[rows["path"] == "boar/002.jpg", [*"xywh"]].to_numpy().tolist() == [[12, 10, 24, 20]]
+    assert "1 row" in err or "not name this photo" in err
+    code, _, err = fscl("evaluate", "run", shots, *given, "--out", "evaluated", "--workers", "0")
+    assert code in (0, 2), err  # all of them are of the run
+    study = ["--methods", "oversampling", "--ratios", "0.5", "--fine", "boar:deer", "--jobs", "1"]
+    code, _, err = fscl("compare", shots, *given, *study, "--out", "study", *small)
+    assert code == 0, err
+    assert pd.read_parquet("study/photos.parquet")["w"].dropna().eq(24).all()
+    for words in (["evaluate", "run"], ["train", "--resume", "run"]):
+        code, _, err = fscl(*words, *given)
+        assert (code, "--detections says how photos are read, and run knows its own" in err) == (2, True)

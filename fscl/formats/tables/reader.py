@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import pyarrow as pa
 
 from fscl.errors import ConfigurationError, PhotosError, first_line
 from fscl.formats import boxes
@@ -116,7 +115,7 @@ def _headings(source: pd.DataFrame) -> dict[str, str]:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         rows = pd.read_parquet(path)
-    except (pa.ArrowException, OSError) as error:
+    except Exception as error:  # of Arrow; of pandas, whose damaged description in a file raises almost anything
         raise PhotosError(f"{path} cannot be read as parquet: {first_line(error)}") from error
     rows = rows.reset_index(drop=rows.index.name is None)  # pandas may have kept the paths as its index
     rows = rows.set_axis(rows.columns.map(str), axis="columns")
