@@ -375,3 +375,10 @@ def test_a_parquet_with_a_damaged_description_of_pandas_is_rows_or_one_error(tmp
     pq.write_table(rows, tmp_path / "t.parquet")
     with pytest.raises(PhotosError, match=r"t.parquet cannot be read as parquet"):
         reader.read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("content", [b'\n""\n\n', b'"",""\n', "a,b\n1,\ufffd\n".encode() + bytes(40)])
+def test_quotes_around_nothing_and_zeros_are_one_error(tmp_path, content):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(PhotosError, match=r"t\.csv"):
+        reader.read(tmp_path / "t.csv")
