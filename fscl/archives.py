@@ -24,6 +24,7 @@ MAX_BYTES = 512 * 2**20  # of a member, unpacked: the largest photo that `images
 MAX_RATIO = 200  # unpacked : packed, of members from LARGE_BYTES on; photos are below 10, zip bombs near 1000
 LARGE_BYTES = 64 * 2**20
 
+NEVER_END = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)  # kinds of files that whoever reads may wait for
 THROUGH = re.compile(r"\.zip/", re.IGNORECASE)
 DRIVE = re.compile(r"^[A-Za-z]:")
 NAMELESS = "(no name)"  # the member under which those are listed that have none
@@ -119,6 +120,8 @@ def open_binary(path: Path) -> io.BufferedReader:
     """
     place = _through(path)
     if place is None:
+        if stat.S_IFMT(path.stat().st_mode) in NEVER_END:
+            raise OSError(errno.EINVAL, "a pipe or device, not a file", str(path))
         return path.open("rb")
     member = _member(*place)
     return io.BufferedReader(_Unpacked(_packed(place[0], member), member.file_size))
@@ -136,7 +139,7 @@ def size(path: Path) -> int:
 
 def is_packed(path: Path) -> bool:
     """Tell whether a path goes through an archive."""
-    return _through(path) is not None
+    return "\0" not in path.as_posix() and _through(path) is not None
 
 
 def _through(path: Path) -> tuple[str, str] | None:

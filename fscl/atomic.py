@@ -11,10 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 
+from filelock import FileLock, Timeout
+
 if sys.platform != "win32":
     import fcntl
 
-UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # .NAME.xxxxxxxx.tmp, as `replacing` calls what it writes
+DRAWN, ENDING = "xxxxxxxx", ".tmp"
+UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp", re.DOTALL)  # .NAME.xxxxxxxx.tmp, as is called what is written
+LONGEST_NAME = 255  # bytes, of most file systems
+NEW, OLD, LOCK = "new", "old", "lock"  # in what is written in place of a folder
 STALE_SECONDS = 24 * 3600.0  # since the last byte; where files cannot be locked, no writer pauses for as long
 
 
@@ -65,28 +70,56 @@ def replacing(target: Path) -> Iterator[Path]:
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Yield a folder to fill; on success it replaces `target`, on any error it is removed.
 
-    The caller checks that what is in `target` may be lost.
+    A folder cannot take the place of another at once: of a process that is killed in between, `mend_folder` puts the
+    new one there. The caller checks that what is in `target` may be lost.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    try:
-        filled = new / "new"
-        filled.mkdir()
-        yield filled
-        for file in filled.iterdir():
+    with unfinished_beside(target) as around:
+        new = around / NEW
+        new.mkdir()
+        yield new
+        for file in new.iterdir():
             with file.open("rb+") as written:
                 os.fsync(written.fileno())
         if target.exists():
-            target.replace(new / "old")
-        filled.replace(target)
+            target.replace(around / OLD)
+        new.replace(target)
+
+
+@contextmanager
+def unfinished_beside(target: Path) -> Iterator[Path]:
+    """Yield a folder beside `target` for what is not whole yet; it is removed at the end.
+
+    What killed processes have left of it is removed before, as `mend_folder` does.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mend_folder(target)
+    around = Path(tempfile.mkdtemp(dir=target.parent, prefix=_beginning(target), suffix=ENDING))
+    try:
+        with FileLock(around / LOCK):
+            yield around
     finally:
-        rmtree(new, ignore_errors=True)
+        rmtree(around, ignore_errors=True)
+
+
+def mend_folder(target: Path) -> None:
+    """Remove what killed processes have left of `replacing_folder`; what another process is writing stays.
+
+    Where one was killed when the old folder was away already and the new one, which is whole then, was not there yet,
+    the new one is put there.
+    """
+    for around in _left(target.parent):
+        if not (_is_of(around, target) and around.is_dir()):
+            continue
+        with suppress(Timeout, OSError), FileLock(around / LOCK, blocking=False):
+            if (around / OLD).exists() and not target.exists():
+                (around / NEW).replace(target)
+            rmtree(around, ignore_errors=True)
 
 
 def _unfinished(target: Path) -> tuple[int, Path]:
     """Make the file that is written in place of the target; return its handle, which holds a lock, and its path."""
     while True:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_beginning(target), suffix=ENDING)
         if sys.platform == "win32":
             return handle, Path(name)
         with suppress(OSError):  # a file system without locks
@@ -105,7 +138,7 @@ def _closed(handle: int) -> int:
 def _clear(target: Path) -> None:
     """Remove what killed writers of the target left: files that no living process has locked."""
     for path in leftovers(target.parent):
-        if path.name[: -len(".xxxxxxxx.tmp")] == f".{target.name}":
+        if _is_of(path, target):
             with suppress(OSError):
                 _remove_unless_written(path)
 
@@ -140,7 +173,21 @@ def write_bytes(target: Path, content: bytes | memoryview) -> None:
 
 def leftovers(folder: Path) -> set[Path]:
     """Return the unfinished files that a killed process left in `folder`; none where there is no folder."""
-    return {path for path in folder.glob(".*.tmp") if UNFINISHED.fullmatch(path.name)}
+    return {path for path in _left(folder) if not path.is_dir()}
+
+
+def _left(folder: Path) -> set[Path]:
+    return {path for path in folder.glob(f".*{ENDING}") if UNFINISHED.fullmatch(path.name)}
+
+
+def _beginning(target: Path) -> str:
+    """How the names of what is written in place of the target begin; a long name is cut, so that they fit."""
+    most = LONGEST_NAME - len(".") - len(DRAWN) - len(ENDING)
+    return f".{os.fsdecode(os.fsencode(target.name)[: most - 1])}."
+
+
+def _is_of(path: Path, target: Path) -> bool:
+    return path.name[: -len(DRAWN + ENDING)] == _beginning(target)
 
 
 def sweep(folder: Path) -> None:

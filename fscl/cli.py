@@ -153,7 +153,6 @@ def train(
     *,
     method: Annotated[str | None, Parameter(show_default=lambda _: METHOD)] = None,
     out: Path | None = None,
-    root: Path | None = None,
     classes: Annotated[list[str] | None, Several] = None,
     minority: Annotated[list[str] | None, Several] = None,
     ratio: float | None = None,
@@ -162,6 +161,7 @@ def train(
     resume: Annotated[bool, On] = False,
     overwrite: Annotated[bool, On] = False,
     from_: Annotated[str | None, Parameter(name="--from")] = None,
+    reading: Source = NOTHING_SAID,
     settings: Settings = NO_SETTINGS,
 ) -> None:
     """Train a classifier on photos and leave it in a folder. Interrupted, it goes on: fscl train --resume RUN.
@@ -170,7 +170,6 @@ def train(
         source: a manifest, or photos in any format; with --resume alone the folder of the run
         method: a method of `fscl methods`, or a recipe file of your own (that of --config, if it names one)
         out: folder of the run; needed with photos
-        root: folder that the photos of a manifest or table are in now, if they have moved
         classes: those to tell apart, by label or by any name of the species (all)
         minority: the rare classes (the one with the fewest training regions; none where several have the fewest)
         ratio: thin to majority : minority = 1 : ratio
@@ -194,7 +193,7 @@ def train(
     words = ["fscl", "train", "--resume", str(folder)]
     with kept(going_on(RunFolder(folder).settings, words, goes_on=resume)):
         config, photos = config_and_photos(
-            settings, source, method=method, root=root, begun=begun, bundle=from_, **given
+            settings, source, method=method, reading=reading.reading(), begun=begun, bundle=from_, **given
         )
         with TerminalProgress(f"{config.method.title} → {folder}", if_long=IF_LONG) as listener:
             fit(config, photos, folder, resume=resume, overwrite=overwrite, listener=listener)
@@ -207,8 +206,8 @@ def evaluate(
     source: Path | None = None,
     *,
     out: Path | None = None,
-    root: Path | None = None,
     workers: Annotated[int | None, Whole] = None,
+    reading: Source = NOTHING_SAID,
 ) -> None:
     """Score a trained model on its own test photos or on others, class by class, with a row per photo.
 
@@ -216,25 +215,29 @@ def evaluate(
         run: folder of the run
         source: labelled photos; the run's own test photos by default
         out: folder for evaluation.json and predictions.csv (the run; of other photos evaluations/SOURCE in it)
-        root: folder that these photos are in now, if they have moved
         workers: processes that read photos
     """
     from fscl import evaluation
     from fscl.config import section
     from fscl.formats import check_there
-    from fscl.formats.reading import Reading
     from fscl.progress import TerminalProgress
     from fscl.run_folder import RunFolder
     from fscl.scanning.opening import open_photos
+    from fscl.starting import check_root_alone
 
     section("training", workers=workers)  # what cannot be is said before photos are looked at
-    if source is not None:
+    said = reading.reading()
+    if source is None:
+        check_root_alone(said, run)
+    else:
         check_there(source)
     place = evaluation.results_folder(run, source, out)
     with kept("the run is unchanged: the same command starts again"):
-        photos = None if source is None else open_photos(source, Reading(root=root))
+        photos = None if source is None else open_photos(source, said)
         with TerminalProgress(f"evaluation of {run}") as listener:
-            record = evaluation.evaluate_run(run, photos, root=root, out=place, workers=workers, listener=listener)
+            record = evaluation.evaluate_run(
+                run, photos, root=said.root, out=place, workers=workers, listener=listener
+            )
     show(evaluation.table(record))
     show(f"\nwritten to {RunFolder(place).evaluation}, a row per photo to {RunFolder(place).predictions}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError, _imaging
+from PIL import ImageFile as pillow_files
 from PIL.ImageFile import ImageFile
 
 from fscl import archives
@@ -25,6 +26,9 @@ Photo = Path | bytes
 
 MOST_PIXELS = 100_000_000
 """Decoded at once in one process: 400 MB at Pillow's four bytes a pixel. A larger photo is decoded alone."""
+
+MOST_OF_PHOTO = 178_956_970
+"""Pixels of a photo: what claims more is refused before it is decoded. Pillow's own limit, 512 MiB in RGB."""
 
 LONGEST = 200  # bytes of a message of libtiff
 PILLOWS_NAME = "tempfile.tif"  # of every file that libtiff reads for it
@@ -79,11 +83,12 @@ def named_failures(photo: Photo | Image.Image) -> Iterator[list[str]]:
     except UnidentifiedImageError:
         raise UnreadableError(_reason_unidentified(photo)) from None
     except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise UnreadableError(f"more than {limit} megapixels (decompression bomb?)") from None
+        raise UnreadableError(f"more than {MOST_OF_PHOTO // 1_000_000} megapixels (decompression bomb?)") from None
     except MemoryError:
         raise UnreadableError("larger than the memory") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, …
+        if isinstance(error, OSError) and error.errno is not None:  # of the system, not of a decoder
+            raise UnreadableError((error.strerror or "the system cannot read it").lower()) from None
         damage = complaints[0] if complaints and "decoder error" in str(error) else error
         said = BYTES.sub(r"\1", str(damage))
         reason = "truncated file" if "truncated" in str(error).lower() else f"damaged file ({said})"
@@ -122,6 +127,9 @@ def _reason_unidentified(photo: Photo | Image.Image) -> str:
 class _Quiet:
     """While any thread is inside, Pillow's warnings (corrupt EXIF, large photos) are not shown.
 
+    Nor do settings of Pillow count that other libraries change in the whole process: half a photo is refused, not
+    filled with grey, and so is one of too many pixels.
+
     `warnings.catch_warnings` alone is not safe in threads: it restores the filters that it met, which
     may be those of another thread.
     """
@@ -142,11 +150,14 @@ class _Quiet:
                     _catch(str(message)) if _is_of_pillow(filename) else show(message, category, filename, *more)
                 )
                 _catch_libtiff()
+                self._settings = pillow_files.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
+                pillow_files.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, MOST_OF_PHOTO // 2
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
+                pillow_files.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = self._settings
                 self._filters.__exit__(None, None, None)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def config_and_photos(
     source: Path | None,
     *,
     method: str | None,
-    root: Path | None,
+    reading: Reading,
     begun: Path | None,
     **more: Any,
 ) -> tuple[Config, Manifest | Subset]:
@@ -68,7 +68,8 @@ def config_and_photos(
     if begun is not None:
         if method is not None:
             raise ConfigurationError(f"{begun} goes on with its own method: leave --method out")
-        settings, chosen = begun_run(RunFolder(begun), root=root)
+        check_root_alone(reading, begun)
+        settings, chosen = begun_run(RunFolder(begun), root=reading.root)
         return flags.laid_over(str(RunFolder(begun).settings), settings, **more), chosen
     assert source is not None, "a new run has photos"
     check_there(source)
@@ -76,9 +77,21 @@ def config_and_photos(
         flags = replace(flags, backbone=backbone_of(Path(more["bundle"])))
     config = _of_new_run(flags, method, **more)
     check_start(config.model)
-    photos = open_photos(source, Reading(root=root))
+    photos = open_photos(source, reading)
     say_untimed(photos, source, config.split.by)
     return ClassNames(photos.usable["label"]).configured(config), photos
+
+
+def check_root_alone(reading: Reading, run: Path) -> None:
+    """Refuse what is said of how photos are read where they are those of a run, which may have moved, no more.
+
+    Raises:
+        ConfigurationError: more than a root is said.
+    """
+    given = [field.name for field in fields(reading) if field.name != "root" and getattr(reading, field.name)]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise ConfigurationError(f"{option} says how photos are read, and {run} knows its own: leave it out")
 
 
 def _of_new_run(flags: Flags, method: str | None, **more: Any) -> Config:
@@ -103,7 +116,7 @@ def run_study(
     configs: Mapping[str, Config],
     out: Path,
     *,
-    root: Path | None,
+    reading: Reading,
     fine: str | None,
     coarse: str | None,
     minority: Sequence[str],
@@ -117,7 +130,7 @@ def run_study(
     Raises:
         FsclError: settings or photos that cannot be.
     """
-    photos = open_photos(source, Reading(root=root))
+    photos = open_photos(source, reading)
     say_untimed(photos, source, next(iter(configs.values())).split.by)
     names = ClassNames(photos.usable["label"])
     pairs = pairs_of(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fscl.ending import again, going_on, kept
-from fscl.flags import NO_SETTINGS, Jobs, On, Seed, Settings, Several, Whole
+from fscl.flags import NO_SETTINGS, NOTHING_SAID, Jobs, On, Seed, Settings, Several, Source, Whole
 from fscl.printable import printable, show
 
 
@@ -29,7 +29,6 @@ def compare(
     source: Path,
     *,
     out: Path,
-    root: Path | None = None,
     fine: str | None = None,
     coarse: str | None = None,
     minority: Annotated[list[str] | None, Several] = None,
@@ -41,6 +40,7 @@ def compare(
     title: str | None = None,
     keep_weights: bool = True,
     overwrite: Annotated[bool, On] = False,
+    reading: Source = NOTHING_SAID,
     settings: Settings = NO_SETTINGS,
 ) -> None:
     """Train methods × ratios × seeds on the same photos and print the study's table. Call it again to go on.
@@ -48,7 +48,6 @@ def compare(
     Args:
         source: a manifest, or photos in any format
         out: folder of the study
-        root: folder that the photos of a manifest or table are in now, if they have moved
         fine: MAJORITY:MINORITY, two classes that look alike; a colon within a name has a backslash before it
         coarse: MAJORITY:MINORITY, two classes that do not
         minority: rare classes among all classes, in place of pairs
@@ -72,7 +71,7 @@ def compare(
             source,
             configs,
             out,
-            root=root,
+            reading=reading.reading(),
             fine=fine,
             coarse=coarse,
             minority=minority or (),

@@ -132,3 +132,58 @@ def test_a_folder_that_takes_no_file_is_named(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="File name too long") as caught:
         write_text(tmp_path / ("a" * 300), "{}")
     assert caught.value.filename == str(tmp_path / ("a" * 300))
+
+
+def left_between_the_renames(target):
+    """Make what a process leaves that is killed when the old folder is away and the new one is not there yet."""
+    around = target.with_name(f".{target.name}.a1b2c3d4.tmp")
+    for name in (atomic.NEW, atomic.OLD):
+        (around / name).mkdir(parents=True)
+        (around / name / "a.txt").write_text(name)
+    return around
+
+
+def test_a_folder_is_replaced_whole_or_stays(tmp_path):
+    target = tmp_path / "package"
+    for content in ("first", "second"):
+        with atomic.replacing_folder(target) as folder:
+            (folder / "a.txt").write_text(content)
+
+    def breaks_off():
+        with atomic.replacing_folder(target) as folder:
+            (folder / "a.txt").write_text("third")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        breaks_off()
+    assert (target / "a.txt").read_text() == "second"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_killed_between_its_renames_is_mended(tmp_path):
+    target = tmp_path / "package"
+    left_between_the_renames(target)
+    atomic.mend_folder(tmp_path / "other")
+    assert not target.exists()
+    atomic.mend_folder(target)
+    assert (target / "a.txt").read_text() == atomic.NEW
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_is_left_of_a_folder_goes_and_what_is_written_stays(tmp_path):
+    target = tmp_path / "package"
+    target.mkdir()
+    around = left_between_the_renames(target)
+    (target / "a.txt").write_text("there")
+    with atomic.FileLock(around / atomic.LOCK):
+        atomic.mend_folder(target)
+        assert around.exists(), "another process is writing it"
+    atomic.mend_folder(target)
+    assert list(tmp_path.iterdir()) == [target]
+    assert (target / "a.txt").read_text() == "there"
+
+
+def test_the_longest_names_are_written(tmp_path):
+    for name in ("a" * 255, "노" * 83 + ".jpg"):
+        write_text(tmp_path / name, "whole")
+        assert (tmp_path / name).read_text() == "whole"

@@ -25,6 +25,7 @@ from fscl.formats.camtrap_dp import writer as camtrap_dp_writer
 from fscl.formats.class_folders import reader as class_folders
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.tables import reader as tables
+from fscl.formats.walk import PHOTO_SUFFIXES
 from fscl.manifest.table import Manifest
 
 
@@ -53,7 +54,7 @@ class Format:
         return [name for name in given if name not in (*self.options, *of_detections, *FOR_ALL)]
 
 
-FOR_ALL = ("labels", "source_format", "detections", "site_from")
+FOR_ALL = ("labels", "unlabelled", "source_format", "detections", "site_from")
 """Options of `Reading` that do not depend on the format."""
 
 FORMATS = {
@@ -192,7 +193,8 @@ def format_of(source: Path, reading: Reading) -> Format:
     formats = [format for format in FORMATS.values() if format.recognises(source)]
     if not formats:
         keys = sorted(json_document.keys_of(source))
-        got = f", got JSON with the keys {shown(keys)}" if keys else ""
+        photo = ", got a single photo" if source.suffix.lower() in PHOTO_SUFFIXES else ""
+        got = f", got JSON with the keys {shown(keys)}" if keys else photo
         raise PhotosError(
             f"{source}: expected a folder or .zip of class folders, a .csv or a .parquet, or JSON of COCO, "
             f"MegaDetector, SpeciesNet or Camtrap DP{got}; give one of these, or name its format with --source-format"

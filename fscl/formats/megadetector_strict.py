@@ -11,6 +11,7 @@ from fscl.formats.megadetector import GivenBox
 from fscl.formats.records import unreadable
 
 UNREADABLE = "unreadable_detections"  # of an image: those that no program could use
+NONE_READABLE = "none of its detections can be read"
 
 
 class Categories:
@@ -85,17 +86,19 @@ def classifications(document: Mapping[str, Any]) -> Categories:
 def strict(image: Mapping[str, Any], kinds: Categories, classes: Categories) -> dict[str, Any]:
     """Return an image with its detections as the format wants them, in their order.
 
-    Those that cannot be read are kept apart. An image without a list of detections has failed; one that has failed
-    and has boxes keeps them.
+    Those that cannot be read are kept apart. An image without a list of detections has failed, and one of which none
+    can be read, for it is not blank; one that has failed and has boxes keeps them.
     """
     given, failure = image.get("detections"), image.get("failure")
     image = {name: value for name, value in image.items() if name != "failure"}
     if not isinstance(given, list) or (failure is not None and not given):
         return {**image, "detections": None, "failure": str(failure or "no detections")}
-    if failure is not None:
-        image["classification_failure"] = str(failure)
     kept = [_detection(each, kinds, classes) for each in given]
     broken = [each for each, made in zip(given, kept, strict=True) if made is None]
+    if broken and len(broken) == len(given):
+        return {**image, "detections": None, "failure": str(failure or NONE_READABLE), UNREADABLE: broken}
+    if failure is not None:
+        image["classification_failure"] = str(failure)
     return {**image, "detections": kept, **({UNREADABLE: broken} if broken else {})}
 
 

@@ -40,6 +40,8 @@ class Reading:
     detections: Path | None = None
     detection_confidence: float | None = None
     site_from: SiteFrom | None = None
+    unlabelled: bool = False
+    """A table needs no column of labels: its photos are to be predicted."""
     labels: frozenset[str] = field(default_factory=frozenset)
     """Labels that a class map names: they are labels even where they look like words for nothing, such as None."""
 

@@ -172,7 +172,7 @@ def photo_version(photo: Path) -> tuple[int, int]:
             status = path.stat()
         except NotADirectoryError:  # a path through a file: it is in an archive
             continue
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a name that no file has
             break
         return status.st_size, status.st_mtime_ns
     return -1, -1

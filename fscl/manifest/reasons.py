@@ -37,6 +37,17 @@ def added(reasons: pd.Series, more: pd.Series) -> pd.Series:
     return pd.Series(both, index=reasons.index, dtype="str")
 
 
+def without(reasons: pd.Series, beginnings: tuple[str, ...]) -> pd.Series:
+    """Return the reasons of each row without those that begin so.
+
+    >>> without(pd.Series(["no label (NA); missing file", "no label"]), ("no label",)).tolist()
+    ['missing file', nan]
+    """
+    each = counted(reasons)
+    kept = each[~each.str.startswith(beginnings)]
+    return kept.groupby(level=0).agg(SEPARATOR.join).reindex(reasons.index).astype("str")
+
+
 def counted(reasons: pd.Series) -> pd.Series:
     """Return one entry per reason and row, by row, so that they can be counted and listed."""
     return reasons.dropna().str.split(SEPARATOR).explode()

@@ -111,7 +111,7 @@ def with_times(listing: Listing, listener: Listener) -> Listing:
     """
     photos = listing.photos
     given = pd.to_datetime(photos["datetime"]).astype("datetime64[us]")
-    lacking = photos.index[given.isna() & photos["problem"].isna()]
+    lacking = photos.index[given.isna()]  # also where a detector failed: the photo itself may be whole
     if lacking.empty:
         return replace(listing, photos=photos.assign(datetime=given))
     times, problems = zip(*_times(photos.loc[lacking, "path"].tolist(), listener), strict=True)

@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from fscl.atomic import replacing, sweep, write_text
+from fscl.atomic import leftovers, replacing, sweep, write_text
 from fscl.errors import OutputError
 from fscl.lock import LOCK
 
@@ -54,7 +54,7 @@ class Parts:
                     "that one by its own command, drop it by --overwrite, or choose another --out"
                 )
             rmtree(self.folder)
-        elif not path.exists() and {file.name for file in self.folder.iterdir()} - {LOCK}:
+        elif not path.exists() and set(self.folder.iterdir()) - {self.folder / LOCK, *leftovers(self.folder)}:
             raise OutputError(f"{self.folder}: holds other files; choose another --out")
         write_text(path, json.dumps(self.plan, indent=1) + "\n")
         sweep(self.folder)
@@ -87,8 +87,11 @@ class Parts:
         return part
 
     def drop(self) -> None:
-        """Remove them all: the result is written."""
-        rmtree(self.folder, ignore_errors=True)
+        """Remove them all, the plan last: the result is written. What another prediction has left stays."""
+        if self.begun:
+            for number in range(self.count):
+                self._path(number).unlink(missing_ok=True)
+            rmtree(self.folder, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:06}.npz"

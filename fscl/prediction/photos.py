@@ -13,14 +13,18 @@ from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats import json_document, megadetector
 from fscl.formats.detections import ANIMAL, Detected, matched
 from fscl.formats.reading import Reading
-from fscl.formats.walk import escaped, not_utf8, walk
+from fscl.formats.walk import PHOTO_SUFFIXES, escaped, not_utf8, walk
 from fscl.loading.store_files import photo_version
+from fscl.manifest import reasons
 from fscl.manifest.table import BOX, Manifest
 from fscl.printable import number_of
 
 CONFIDENCE = 0.2  # of a box of a detector to predict: a missed animal costs more than a box too many
 NOT_LOOKED_AT = "the detections do not name this photo"
 LIST = ".txt"
+OF_LABELS = ("no label", "several labels for one photo", "observed as unknown", "an animal without scientificName")
+"""How problems begin that are of labels, which a model has no need of."""
+
 OF_PHOTO = ["file", "path", "problem", "found", "detected_as", "site", "sequence", "datetime", "deployment"]
 OF_REGION = ["photo", *BOX, "confidence", "place"]
 
@@ -53,7 +57,7 @@ class Listing:
 
 
 def list_photos(source: Path, reading: Reading) -> Listing:
-    """List the photos of a folder or zip, of a `.txt` with a path per line, or of any format that can be read.
+    """List the photos of a folder or zip, of a `.txt` with a path per line, or of any format that is read; or one.
 
     Args:
         source: the photos.
@@ -82,14 +86,16 @@ def list_photos(source: Path, reading: Reading) -> Listing:
 def _photos_of(source: Path, reading: Reading) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The photos of a source, and a row for each of their boxes."""
     if source.is_dir() or archives.is_archive(source):
-        photos = _below(source)
+        photos = _below(source, *_found(source))
+    elif source.suffix.lower() in PHOTO_SUFFIXES:
+        photos = _below(source.parent, [source.name], {})
     elif source.suffix.lower() == LIST:
         photos = _listed(source, reading)
     elif megadetector.recognises(source):
         photos = _named(megadetector.read_results(source).by_file, source, reading)
     else:
-        manifest = formats.read(source, replace(reading, blanks=reading.blanks or _has_blanks(source, reading)))
-        return _of_manifest(manifest)
+        blanks = reading.blanks or _has_blanks(source, reading)
+        return _of_manifest(formats.read(source, replace(reading, blanks=blanks, unlabelled=True)))
     photos = photos.reindex(columns=OF_PHOTO).drop_duplicates("file")
     photos = photos.sort_values("file", kind="stable").reset_index(drop=True)
     none = pd.DataFrame({"photo": np.arange(len(photos))}).reindex(columns=["photo", *BOX])
@@ -101,13 +107,18 @@ def _has_blanks(source: Path, reading: Reading) -> bool:
     return "blanks" in formats.format_of(source, reading).options
 
 
-def _below(folder: Path) -> pd.DataFrame:
+def _found(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The photos below a folder or in a zip, and why some of them cannot be read."""
     contents = walk(folder)
     problems = {**contents.unreadable, **contents.closed}
     files = [*contents.files, *problems]
     if not files:
         others = f", only other files ({', '.join(sorted(contents.others))})" if contents.others else ""
         raise PhotosError(f"expected photos below {escaped(str(folder))}, found none{others}; give another folder")
+    return files, problems
+
+
+def _below(folder: Path, files: Sequence[str], problems: Mapping[str, str]) -> pd.DataFrame:
     why = [not_utf8(file) or problems.get(file) for file in files]
     table = {"file": [escaped(file) for file in files], "path": [escaped(str(folder / file)) for file in files]}
     return pd.DataFrame({**table, "problem": pd.array(why, dtype="str")})
@@ -133,6 +144,7 @@ def _named(files: Mapping[str, Detected], source: Path, reading: Reading) -> pd.
 def _of_manifest(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = manifest.rows.sort_values("path", kind="stable").reset_index(drop=True)
     rows = rows.assign(file=rows["path"], path=[str(manifest.photo(path)) for path in rows["path"]])
+    rows["problem"] = reasons.without(rows["problem"], OF_LABELS)
     photos = rows.drop_duplicates("file").reset_index(drop=True)
     place = dict(zip(photos["file"], photos.index, strict=True))
     boxes = rows[BOX].assign(photo=rows["file"].map(place))
@@ -165,7 +177,7 @@ def _with_detections(photos: pd.DataFrame, source: Path, confidence: float) -> L
         problem[number] = problem[number] if isinstance(problem[number], str) else detected.problem
         if isinstance(problem[number], str):
             continue
-        animals, found[number] = _animals(detected, confidence)
+        animals, found[number], problem[number] = _animals(detected, confidence)
         regions += [(number, *animal) for animal in animals]
     others = len(set(by_file) - set(photos["detected_as"]))
     remarks = [f"the detections name {number_of(others, 'more photo')}, which are not among these"]
@@ -174,13 +186,14 @@ def _with_detections(photos: pd.DataFrame, source: Path, confidence: float) -> L
     return Listing(photos, table, fractions=True, document=document, remarks=tuple(remarks if others else ()))
 
 
-def _animals(detected: Detected, confidence: float) -> tuple[Sequence[tuple[float, ...]], str | None]:
-    """The boxes of a photo that are sure enough to show animals, with confidence and place; what it shows if none."""
+def _animals(detected: Detected, confidence: float) -> tuple[Sequence[tuple[float, ...]], str | None, str | None]:
+    """The boxes of a photo that are sure enough to show animals, with confidence and place; what it shows if none.
+
+    And what is wrong with the box of an animal that cannot be cropped: its photo is not blank.
+    """
     sure = [(place, each) for place, each in enumerate(detected.found) if each.confidence >= confidence]
-    animals = [
-        (*each.box, each.confidence, place)
-        for place, each in sure
-        if each.kind == ANIMAL and not isinstance(each.box, str)
-    ]
+    animals = [(place, each, each.box) for place, each in sure if each.kind == ANIMAL]
+    whole = [(*box, each.confidence, place) for place, each, box in animals if not isinstance(box, str)]
+    broken = next((f"detections: {box}" for _, _, box in animals if isinstance(box, str)), None)
     kinds = sorted({each.kind for _, each in sure} - {ANIMAL})
-    return animals, None if animals else " and ".join(kinds) or "blank"
+    return whole, None if animals else " and ".join(kinds) or "blank", broken

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from fscl.atomic import replacing, replacing_folder, write_text
+from fscl.atomic import mend_folder, replacing, replacing_folder, write_text
 from fscl.bundle import Bundle, file_sha256
 from fscl.config import section
 from fscl.decisions import Decisions
@@ -113,6 +113,7 @@ def predict_photos(
     settings = _settings(plan, run, bundle, wanted, features, sorting)
     folder = out.with_name(f"{out.name}{SUFFIX}")
     parts = Parts(folder, len(listing.regions), plan)
+    mend_folder(out)
     summary = _finished(out, settings)
     if summary is None:
         _check_out(out, parts, wanted.format, overwrite=overwrite)
@@ -137,8 +138,8 @@ def predict_photos(
                 sorting.sort(listing, told(), about)
             record = {**settings, "summary": summary.record()}
             write_text(settings_file(out), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-        parts.drop()
-    if summary.photos == len(summary.failed):
+    parts.drop()
+    if summary.photos == len(summary.failed) and not summary.animals:
         reason = next(iter(summary.failed.items()), ("", "no photo"))
         raise PhotosError(
             f"{source}: no photo could be read, such as {': '.join(reason)}; {out} has the reason of each"

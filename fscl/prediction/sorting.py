@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 
 from fscl import archives
-from fscl.atomic import replacing
+from fscl.atomic import unfinished_beside
 from fscl.errors import ConfigurationError, OutputError
 from fscl.formats.answers import About, PhotoAnswer
 from fscl.prediction.photos import Listing
@@ -48,15 +49,16 @@ class Sorting:
         Raises:
             OutputError: another file is in the place of a photo.
         """
-        for photo, path in zip(answers, listing.photos["path"], strict=True):
-            for name in _folders(photo, about):
-                self._place(Path(path), self.folder / name / _relative(photo.file))
+        with unfinished_beside(self.folder / "copy") as unfinished:
+            for photo, path in zip(answers, listing.photos["path"], strict=True):
+                for name in _folders(photo, about):
+                    self._place(Path(path), self.folder / name / _relative(photo.file), unfinished / "copy")
 
-    def _place(self, photo: Path, target: Path) -> None:
+    def _place(self, photo: Path, target: Path, copy: Path) -> None:
         try:
             size = archives.size(photo)
         except (OSError, archives.ArchiveError):
-            return  # it has no answer because it is not there
+            return  # it has no answer, as it is not there
         if target.is_symlink() or target.exists():
             same = target.resolve() == photo.resolve() if self.link else target.stat().st_size == size
             if not same:
@@ -66,8 +68,15 @@ class Sorting:
         if self.link:
             target.symlink_to(photo.resolve())
             return
-        with archives.open_binary(photo) as file, replacing(target) as unfinished, unfinished.open("wb") as copy:
-            copyfileobj(file, copy)
+        try:
+            file = archives.open_binary(photo)
+        except (OSError, archives.ArchiveError):
+            return  # as it cannot be opened
+        with file, copy.open("wb") as written, suppress(archives.ArchiveError):  # damaged in its zip
+            copyfileobj(file, written)
+            written.flush()
+            os.fsync(written.fileno())
+            copy.replace(target)
 
 
 def _folders(photo: PhotoAnswer, about: About) -> Iterator[str]:

@@ -73,12 +73,6 @@ def rows_or_one_error(source, reading=None):
     return photos.rows
 
 
-def hold_against_bytes(content, source, reading=None):
-    """Check that bytes cut off anywhere, changed and nested without end are refused or read."""
-    source.write_bytes(content)
-    rows_or_one_error(source, reading)
-
-
 def check_bad_files(document, source, read):
     """Check the one error of files that are no JSON objects: each names the file and what helps."""
     whole = json.dumps(document, ensure_ascii=False).encode()

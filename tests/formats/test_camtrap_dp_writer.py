@@ -193,6 +193,37 @@ def test_with_what_only_its_maker_knows_a_package_has_all_that_its_profile_asks_
     assert document["taxonomic"] == [{"scientificName": "Hydropotes inermis"}]
 
 
+@pytest.mark.parametrize("folder", ["package", "package.zip"])
+def test_the_description_passes_the_profile(package, folder):
+    """Camtrap DP's own part of the profile, and that of GeoJSON; that of data packages frictionless holds in code."""
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    referencing = pytest.importorskip("referencing", reason="referencing is not installed")
+    frictionless = pytest.importorskip("frictionless", reason="frictionless is not installed")
+    if not SCHEMAS.exists():
+        pytest.skip("the profile of Camtrap DP 1.0.2 is not at hand")
+    profile = json.loads((SCHEMAS / "camtrap-dp-profile.json").read_text("utf-8"))
+    geojson = Path(frictionless.__file__).parent / "assets/profiles/geojson.json"
+    known = {
+        "https://specs.frictionlessdata.io/schemas/data-package.json": {},
+        "http://json.schemastore.org/geojson.json": json.loads(geojson.read_text("utf-8")),
+    }
+    draft = referencing.jsonschema.DRAFT4
+    registry = referencing.Registry().with_resources([(at, draft.create_resource(it)) for at, it in known.items()])
+    checker = jsonschema.FormatChecker()
+    validator = jsonschema.Draft4Validator(profile, registry=registry, format_checker=checker)
+    contributors = [{"title": "A", "role": "contact", "email": "a@b.org"}]
+    said = {"contributors": contributors, "project": PROJECT, "sources": [{"title": "Agouti", "version": "1"}]}
+    made = package(photos(), folder, description=said)
+    if made.is_dir():
+        text = (made / "datapackage.json").read_text("utf-8")
+    else:
+        with ZipFile(made) as packed:
+            text = packed.read("datapackage.json").decode()
+    wrong = [f"{list(error.absolute_path)}: {error.message}" for error in validator.iter_errors(json.loads(text))]
+    assert not wrong
+    assert list(validator.iter_errors({**json.loads(text), "spatial": {"type": "Nowhere"}})), "the check can fail"
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(given=answered())
 def test_any_names_are_read_back_to_the_same_rows(tmp_path, given):

@@ -2,8 +2,6 @@ import json
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from fscl import formats
 from fscl.errors import PhotosError
@@ -11,9 +9,8 @@ from fscl.formats import megadetector
 from fscl.formats.reading import Reading
 from fscl.manifest import Manifest
 from fscl.scanning.scan import scan
-from tests.formats.damage import check_bad_files, damaged, hold_against_bytes, rows_or_one_error, written
+from tests.formats.damage import check_bad_files, written
 
-SAME = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 BOX = [0.25, 0.25, 0.5, 0.5]
 
 
@@ -184,20 +181,6 @@ def test_bad_files(tmp_path):
     check_bad_files(
         WHOLE, tmp_path / "md.json", lambda source: formats.read(source, Reading(source_format="megadetector"))
     )
-
-
-@given(document=damaged(WHOLE))
-@SAME
-def test_any_value_in_place_of_any_field_gives_rows_or_one_error(read, tmp_path, document):
-    rows_or_one_error(written(document, tmp_path / "md.json"), Reading(source_format="megadetector"))
-
-
-@given(content=st.binary(max_size=50))
-@SAME
-def test_any_bytes_give_rows_or_one_error(tmp_path, content):
-    hold_against_bytes(content, tmp_path / "md.json")
-    whole = json.dumps(WHOLE).encode()
-    hold_against_bytes(whole[: 7 * len(content)] + content + whole[7 * len(content) :], tmp_path / "md.json")
 
 
 class TestJoin:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from shutil import copytree
 from zipfile import ZipFile
 
 import numpy as np
@@ -20,27 +19,6 @@ import fscl as package
 from fscl.bundle import Bundle
 from fscl.images import read_size
 from fscl.prediction import parts as parts_module
-from fscl.training.loop import fit
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory, photos):
-    from fscl import methods
-    from fscl.config import resolve, settings
-
-    flags = settings({"backbone": "test_resnet", "image_size": 32, "steps": 30, "batch_size": 16, "workers": 0})
-    config = resolve([("recipe", methods.read("oversampling")), ("test", flags)])
-    return fit(config, photos, tmp_path_factory.mktemp("model") / "run")
-
-
-@pytest.fixture
-def shots(class_folders, tmp_path):
-    """Return a folder of the photos that a camera took, some of them broken."""
-    copytree(class_folders, tmp_path / "shots")
-    (tmp_path / "shots/boar/empty.jpg").touch()
-    (tmp_path / "shots/notes.txt").write_text("no photo")
-    (tmp_path / "shots/deer/half.jpg").write_bytes((class_folders / "deer/000.jpg").read_bytes()[:300])
-    return tmp_path / "shots"
 
 
 def in_csv(path):

@@ -140,6 +140,8 @@ def _code_page(content: bytes, path: Path) -> str:
     telling = [line for line in re.split(rb"[\r\n]+", content) if not line.isascii()]
     bad = [line for line in telling if not _is_utf8(line)]
     fix = "in Excel, save it as 'CSV UTF-8'"
+    if not bad:  # so many zeros that it was taken for UTF-16
+        raise PhotosError(f"{path}: expected UTF-8, got a file with zero bytes; {fix}")
     if len(bad) < len(telling) / 2:
         number = content[: content.index(bad[0])].count(b"\n") + 1
         raise PhotosError(f"{path}: expected UTF-8, which line {number} is not while others are; {fix}")
@@ -188,7 +190,7 @@ def _separator(lines: list[str]) -> str:
             rows = [row for row in csv.reader(sample, delimiter=separator, skipinitialspace=True) if any(row)]
         except csv.Error:  # a cell of more than 131,072 letters
             return 0.0, 0
-        fields = len(rows[0])
+        fields = len(rows[0]) if rows else 0
         return sum(len(row) == fields for row in rows) / len(rows) if fields > 1 else 0.0, fields
 
     sample = [f"{line}\n" for line in lines[: SAMPLE + 1]]

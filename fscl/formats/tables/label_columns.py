@@ -33,6 +33,10 @@ class LabelColumns(NamedTuple):
     """They stand beside the ranks of a taxonomy."""
 
 
+NO_LABELS = LabelColumns([], [], None, [], in_ranks=False)
+"""Of a table of photos that nobody has looked at."""
+
+
 class Labels(NamedTuple):
     """A label a row, why there is none or none that can be used, and what is to be said of all."""
 
@@ -87,8 +91,8 @@ def read_labels(
             _names(source[heading], kept, no_answer) for heading in columns.genus_and_species
         )
         read.append((_binomial(genus, species), word))
-    labels, words = read[0]
-    for label, word in read[1:]:
+    labels = words = pd.Series(None, index=source.index, dtype="str")
+    for label, word in read:
         labels, words = labels.fillna(label), words.fillna(word)
     labels, problems, remarks = _with_blanks(labels, source, columns, wanted=blanks)
     none = ("no label (" + words + ")").fillna("no label").where(labels.isna())

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import pyarrow as pa
 
 from fscl.errors import ConfigurationError, PhotosError, first_line
 from fscl.formats import boxes
@@ -17,7 +16,7 @@ from fscl.formats.tables import delimited
 from fscl.formats.tables.box_columns import as_size, find_box_columns, incomplete_box, read_box_numbers
 from fscl.formats.tables.box_units import measure
 from fscl.formats.tables.cells import as_text, is_missing_word
-from fscl.formats.tables.label_columns import ONE_COLUMN, LabelColumns, find_label_columns, read_labels
+from fscl.formats.tables.label_columns import NO_LABELS, ONE_COLUMN, LabelColumns, find_label_columns, read_labels
 from fscl.formats.tables.paths import place_paths
 from fscl.formats.tables.programs import adapted
 from fscl.formats.tables.times import read_times
@@ -69,7 +68,7 @@ def read(table: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     headings = _headings(source)
     theirs = {ours: next(_there(headings, names), None) for ours, names in NAMES.items()}
     theirs["site"] = next((site for site in _there(headings, NAMES["site"]) if not _has_urls(source[site])), None)
-    label_columns = find_label_columns(headings)
+    label_columns = find_label_columns(headings) or (NO_LABELS if reading.unlabelled else None)
     _check_headings(source, table, theirs["path"], label_columns)
     assert label_columns is not None, "refused above"
     _check_said(
@@ -116,7 +115,7 @@ def _headings(source: pd.DataFrame) -> dict[str, str]:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         rows = pd.read_parquet(path)
-    except (pa.ArrowException, OSError) as error:
+    except Exception as error:  # of Arrow; of pandas, whose damaged description in a file raises almost anything
         raise PhotosError(f"{path} cannot be read as parquet: {first_line(error)}") from error
     rows = rows.reset_index(drop=rows.index.name is None)  # pandas may have kept the paths as its index
     rows = rows.set_axis(rows.columns.map(str), axis="columns")

@@ -1,6 +1,8 @@
 import os
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pandas.testing import assert_frame_equal
 
@@ -365,3 +367,18 @@ class TestRealTables:
     def test_zamba(self, shared_data):
         rows = reader.read(shared_data / "formats" / "coco" / "zamba-ena24-small" / "labels.csv").rows
         assert set(rows["label"].value_counts()) == {3}
+
+
+@pytest.mark.parametrize("description", [b"{", b"\xff", b'{"columns": [{"name": "file"}], "index_columns": [{}]}'])
+def test_a_parquet_with_a_damaged_description_of_pandas_is_rows_or_one_error(tmp_path, description):
+    rows = pa.table({"file": ["1.jpg"], "label": ["fox"]}).replace_schema_metadata({b"pandas": description})
+    pq.write_table(rows, tmp_path / "t.parquet")
+    with pytest.raises(PhotosError, match=r"t.parquet cannot be read as parquet"):
+        reader.read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("content", [b'\n""\n\n', b'"",""\n', "a,b\n1,\ufffd\n".encode() + bytes(40)])
+def test_quotes_around_nothing_and_zeros_are_one_error(tmp_path, content):
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(PhotosError, match=r"t\.csv"):
+        reader.read(tmp_path / "t.csv")
