@@ -3,7 +3,7 @@
 Who writes builds these objects, who reads parses them; both check every value. Nothing here imports torch or pandas.
 """
 
-from fscl.records.cell import CellKey, CellRecord, CosineMatrices, Curve, Provenance, ValidationCurve
+from fscl.records.cell import CellKey, CellRecord, CosineMatrices, Curve, ValidationCurve
 from fscl.records.evaluation import (
     Amounts,
     Beside,
@@ -12,11 +12,12 @@ from fscl.records.evaluation import (
     Evaluation,
     Failed,
     Metrics,
+    Provenance,
     Reason,
     Threshold,
     Unusable,
 )
-from fscl.records.files import DamagedError, read_cell, read_header, write_record
+from fscl.records.files import DamagedError, read_cell, read_evaluation, read_header, write_record
 from fscl.records.study import Axes, StudyHeader
 from fscl.records.values import PAIRS, VERSION, Epoch, Pair
 
@@ -45,6 +46,7 @@ __all__ = [
     "Unusable",
     "ValidationCurve",
     "read_cell",
+    "read_evaluation",
     "read_header",
     "write_record",
 ]
