@@ -237,6 +237,7 @@ def evaluate(
             record = evaluation.evaluate_run(run, photos, root=root, out=place, workers=workers, listener=listener)
     show(evaluation.table(record))
     show(f"\nwritten to {RunFolder(place).evaluation}, a row per photo to {RunFolder(place).predictions}")
+    show(f"next: {shlex.join(['fscl', 'report', str(place)])}")
 
 
 for command in (predict, demo, compare, report):

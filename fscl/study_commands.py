@@ -95,17 +95,18 @@ def compare(
         sys.exit(1)
 
 
-def report(study: Path, *, out: Path | None = None) -> None:
-    """Write the report of a study: one page that opens offline, Markdown, CSV and SVG.
+def report(folder: Path, *, out: Path | None = None) -> None:
+    """Write the report of a run or a study: one page that opens offline, and Markdown, tables and figures beside it.
 
     Args:
-        study: folder of `fscl compare` or `fscl demo`
+        folder: a run that `fscl evaluate` has scored, or a folder of `fscl compare` or `fscl demo`
         out: the page (report.html in the folder)
     """
-    from fscl.report import write_report
+    from fscl.report import is_study, write_report, write_run_report
 
-    with kept("the study is unchanged: the same command starts again"):
-        show(f"report: {write_report(study, out)}")
+    with kept("the folder is unchanged: the same command starts again"):
+        write = write_report if is_study(folder) else write_run_report
+        show(f"report: {write(folder, out)}")
 
 
 def _show_report(study: Path) -> None:

@@ -5,6 +5,7 @@ Who writes builds these objects, who reads parses them; both check every value. 
 
 from fscl.records.cell import CellKey, CellRecord, CosineMatrices, Curve, ValidationCurve
 from fscl.records.evaluation import (
+    PREDICTION_COLUMNS,
     Amounts,
     Beside,
     Bias,
@@ -23,6 +24,7 @@ from fscl.records.values import PAIRS, VERSION, Epoch, Pair
 
 __all__ = [
     "PAIRS",
+    "PREDICTION_COLUMNS",
     "VERSION",
     "Amounts",
     "Axes",

@@ -8,6 +8,9 @@ from pydantic.dataclasses import dataclass
 
 from fscl.records.values import CHECKED, Amount, Count
 
+# Of predictions.csv, beside one for each class.
+PREDICTION_COLUMNS = ("filepath", "region", "x", "y", "w", "h", "label", "prediction", "probability", "problem")
+
 
 @dataclass(frozen=True, config=CHECKED)
 class Metrics:

@@ -42,7 +42,7 @@ def run_summary(out: Path) -> str:
         lines += _validation_lines(epochs[-1]["validation"], bundle)
     lines += _unreadable(problems, "train", "training", "replaced by others of their class")
     lines += _unreadable(problems, "val", "validation", "the figures are without them")
-    lines.append(f"model: {out}; next: fscl evaluate {out}")
+    lines.append(f"model: {out}; next: fscl evaluate {out}, then fscl report {out}")
     return "\n".join(lines)
 
 
