@@ -102,11 +102,10 @@ def report(folder: Path, *, out: Path | None = None) -> None:
         folder: a run that `fscl evaluate` has scored, or a folder of `fscl compare` or `fscl demo`
         out: the page (report.html in the folder)
     """
-    from fscl.report import is_study, write_report, write_run_report
+    from fscl.report import write_report
 
     with kept("the folder is unchanged: the same command starts again"):
-        write = write_report if is_study(folder) else write_run_report
-        show(f"report: {write(folder, out)}")
+        show(f"report: {write_report(folder, out)}")
 
 
 def _show_report(study: Path) -> None:

@@ -38,7 +38,7 @@ PUBLISHED_NOTE = (
 )
 
 
-def write_report(folder: Path, out: Path | None = None) -> Path:
+def write_study_report(folder: Path, out: Path | None = None) -> Path:
     """Write the report of a study and return the path of its page.
 
     `report.md`, `report.csv`, `report_paired.csv` (where seeds suffice for tests) and `figures/*.svg` go into the
