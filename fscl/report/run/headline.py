@@ -81,7 +81,7 @@ def _decided(result: RunResult) -> Iterator[str]:
     if chosen is None or chosen.figures.balanced_accuracy is None:
         return
     yield (
-        f"The figures and photos of this page are without the {what} that fscl predict uses; with it, balanced "
+        f"The figures and photos here are without the {what} that fscl predict uses; with it, balanced "
         f"accuracy is {percent(chosen.figures.balanced_accuracy)}."
     )
 

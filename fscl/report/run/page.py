@@ -13,6 +13,7 @@ from fscl.printable import number_of, printable
 from fscl.report.charts.drawing import Drawing
 from fscl.report.photos import reason_row
 from fscl.report.rendering import checked_page, machine_in_words, rendered, write_files
+from fscl.report.run.card import card
 from fscl.report.run.charts import draw_run_charts, sure_bins
 from fscl.report.run.headline import headline, next_steps
 from fscl.report.run.photos import gallery, gallery_note, pictures, worst_mistakes
@@ -56,6 +57,7 @@ def write_run_report(folder: Path, out: Path | None = None) -> Path:
     drawings = draw_run_charts(result)
     content = _content(result, drawings)
     texts = {page: rendered("run.html.j2", content), files.markdown: rendered("run.md.j2", content)}
+    texts[files.card] = rendered("model_card.md.j2", card(result))
     texts |= {files.figures / f"{drawing.name}.svg": drawing.svg for drawing in drawings}
     write_files(texts)
     return page
