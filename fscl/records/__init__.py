@@ -19,6 +19,16 @@ from fscl.records.evaluation import (
     Unusable,
 )
 from fscl.records.files import DamagedError, read_cell, read_evaluation, read_header, write_record
+from fscl.records.reliance import (
+    Acceptance,
+    AcceptedAnswers,
+    Calibration,
+    CalibrationErrors,
+    FigureIntervals,
+    LikeNone,
+    ReliabilityBin,
+    SetCoverage,
+)
 from fscl.records.study import Axes, StudyHeader
 from fscl.records.values import PAIRS, VERSION, Epoch, Pair
 
@@ -26,10 +36,14 @@ __all__ = [
     "PAIRS",
     "PREDICTION_COLUMNS",
     "VERSION",
+    "Acceptance",
+    "AcceptedAnswers",
     "Amounts",
     "Axes",
     "Beside",
     "Bias",
+    "Calibration",
+    "CalibrationErrors",
     "CellKey",
     "CellRecord",
     "CosineMatrices",
@@ -39,10 +53,14 @@ __all__ = [
     "Epoch",
     "Evaluation",
     "Failed",
+    "FigureIntervals",
+    "LikeNone",
     "Metrics",
     "Pair",
     "Provenance",
     "Reason",
+    "ReliabilityBin",
+    "SetCoverage",
     "StudyHeader",
     "Threshold",
     "Unusable",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fscl.records.reliance import Acceptance, Calibration, FigureIntervals, LikeNone, SetCoverage
 from fscl.records.values import CHECKED, Amount, Count
 
 # Of predictions.csv, beside one for each class.
@@ -152,11 +153,16 @@ class Evaluation:
     failed: list[Failed]
     left_out: dict[str, Count] = field(default_factory=dict)
     given: Amounts | None = None
+    provenance: Provenance | None = None
     scored: Amounts | None = None
     unusable: Unusable | None = None
     beside: list[Beside] = field(default_factory=list)
     note: str | None = None
-    provenance: Provenance | None = None
+    calibration: Calibration | None = None
+    accept: Acceptance | None = None
+    sets: SetCoverage | None = None
+    unknown: LikeNone | None = None
+    intervals: FigureIntervals | None = None
 
     def __post_init__(self) -> None:
         size = len(self.classes)

@@ -36,10 +36,10 @@ def draw_run_charts(result: RunResult) -> list[Drawing]:
 
 def sure_bins(answers: Answers) -> list[SureBin]:
     """Return the answers by their probability, in ten bins of equal width; those without answers are left out."""
-    number = np.minimum((answers.probability * SURE_BINS).astype(int), SURE_BINS - 1)
-    right = answers.labels == answers.named
+    number = np.minimum((answers.score * SURE_BINS).astype(int), SURE_BINS - 1)
+    right = answers.labels == answers.decided
     return [
-        SureBin(int(own.sum()), float(answers.probability[own].mean()), int(right[own].sum()))
+        SureBin(int(own.sum()), float(answers.score[own].mean()), int(right[own].sum()))
         for place in range(SURE_BINS)
         if (own := number == place).any()
     ]

@@ -14,17 +14,16 @@ from fscl.report.charts.drawing import Drawing
 from fscl.report.photos import reason_row
 from fscl.report.rendering import checked_page, machine_in_words, rendered, write_files
 from fscl.report.run.card import card
-from fscl.report.run.charts import draw_run_charts, sure_bins
+from fscl.report.run.charts import draw_run_charts
 from fscl.report.run.headline import headline, next_steps
 from fscl.report.run.photos import gallery, gallery_note, pictures, worst_mistakes
+from fscl.report.run.reliance import accept_tables, reliance_notes, scores_note, sure_tables
 from fscl.report.run.result import RunResult, read_run
 from fscl.report.run.species import (
     ACCEPTED_AT,
     LEVELS,
-    accept_table,
     bins_table,
     confusion_table,
-    interval,
     percent,
     score_levels,
     species_table,
@@ -84,8 +83,10 @@ def _content(result: RunResult, drawings: list[Drawing]) -> dict[str, Any]:
         "gallery_note": gallery_note(result, shown),
         "scores": result.answers is not None,
         "accepted_at": ACCEPTED_AT,
-        "accept_table": accept_table(result),
-        "sure_table": _sure_table(result),
+        "scores_note": scores_note(result),
+        "accept_tables": accept_tables(result),
+        "sure_tables": sure_tables(result),
+        "reliance_notes": list(reliance_notes(result)),
         "worst": list(worst_mistakes(result, shown)),
         "heated": any(one.thumbnail.heat for one in shown),
         "beside_table": _beside_table(result),
@@ -132,20 +133,6 @@ def _matrix(result: RunResult) -> list[list[dict[str, Any]]]:
         [{"count": count, "share": round(count / sum(row), 3) if count else 0} for count in row]
         for row in result.evaluation.confusion
     ]
-
-
-def _sure_table(result: RunResult) -> Table | None:
-    if result.answers is None:
-        return None
-    rows = []
-    for own in sure_bins(result.answers):
-        shares = interval(own.right, own.answers)
-        entries = (Entry(f"{own.answers:,}"), Entry(percent(own.right / own.answers), shares))
-        rows.append(Row(percent(own.probability), "", entries))
-    ece = result.evaluation.figures.ece
-    error = f" On average the two differ by {percent(ece)} (ECE)." if ece is not None else ""
-    caption = f"Answers by how sure the model is, and how many of them are right.{error}"
-    return Table(caption, "probability (mean)", ("answers", "right"), (Section("", tuple(rows)),))
 
 
 def _beside_table(result: RunResult) -> Table | None:

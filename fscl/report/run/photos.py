@@ -37,7 +37,7 @@ def pictures(result: RunResult) -> list[Shown]:
 
 def gallery(answers: Answers, shown: list[Shown]) -> list[list[Any]]:
     """Return what the script of the page shows of each picture: file, label, answer, level, JPEG, heat map."""
-    level = levels(answers)
+    level = levels(answers.probability)
     return [
         [
             printable(answers.files[place]),

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import commonpath
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy.special import softmax
 
 from fscl.errors import FsclError, OutputError, first_line, in_words
 from fscl.manifest.names import class_columns
@@ -20,6 +21,37 @@ from fscl.records.log_lines import read_metrics
 from fscl.records.thumbnails import Thumbnail, read_thumbnails
 from fscl.run_folder import RunFolder
 from fscl.scoring.metrics import confusion
+
+
+class _Threshold(BaseModel):
+    minority: str
+    margin: float
+
+
+class _Bias(BaseModel):
+    bias: dict[str, float]
+
+
+class _Temperature(BaseModel):
+    value: Annotated[float, Field(gt=0)]
+
+
+class DecisionFacts(BaseModel):
+    """What of the decisions of a bundle changes the scores that `fscl predict` gives; there is more."""
+
+    threshold: _Threshold | None = None
+    bias: _Bias | None = None
+    temperature: _Temperature | None = None
+
+    def scores(self, probabilities: NDArray[np.float64], classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return the probabilities that the decisions make of those of the logits, (photos, classes)."""
+        logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))  # up to a constant of each photo
+        if self.threshold is not None:
+            logits -= self.threshold.margin * (np.array(classes) == self.threshold.minority)
+        if self.bias is not None:
+            logits += [self.bias.bias.get(name, 0.0) for name in classes]
+        scores: NDArray[np.float64] = softmax(logits / (self.temperature.value if self.temperature else 1), axis=1)
+        return scores
 
 
 class BundleFacts(BaseModel):
@@ -32,6 +64,7 @@ class BundleFacts(BaseModel):
     model: dict[str, Any] = {}
     preprocessing: dict[str, Any] = {}
     start: dict[str, Any] | None = None
+    decisions: DecisionFacts | None = None
     created: str | None = None
     versions: dict[str, str] = {}
 
@@ -48,13 +81,19 @@ class BundleFacts(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the model said of each photo, or box, that was scored: arrays along these."""
+    """What the model said of each photo, or box, that was scored: arrays along these.
+
+    `named` is the class of the highest probability, as in the confusion matrix. `decided`, with its `score`, is what
+    `fscl predict` answers: by the threshold or bias, and calibrated, where the model has these.
+    """
 
     files: tuple[str, ...]  # below the folder that holds all of them
     regions: tuple[str, ...]
     labels: NDArray[np.integer]  # places in the classes
-    named: NDArray[np.integer]  # the answer: the class of the highest probability
-    probability: NDArray[np.float64]  # of the answer
+    named: NDArray[np.integer]
+    probability: NDArray[np.float64]  # of the class that is named
+    decided: NDArray[np.integer]
+    score: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +159,7 @@ def read_run(folder: Path) -> RunResult:
         raise OutputError(
             f"{files.evaluation}: is of a model of other classes than {run}; first: fscl evaluate {run}"
         )
-    answers, notes = _read_answers(files.predictions, evaluation), []
+    answers, notes = _read_answers(files.predictions, evaluation, bundle.decisions or DecisionFacts()), []
     if answers is None:
         notes.append(f"{files.predictions} is missing, damaged or of another evaluation: the scores are not shown")
     thumbnails = _read_thumbnails(files.thumbnails, notes)
@@ -153,7 +192,7 @@ def _read_bundle(path: Path) -> BundleFacts:
         raise OutputError(f"{path} cannot be read: {first_line(error)}") from None
 
 
-def _read_answers(path: Path, evaluation: Evaluation) -> Answers | None:
+def _read_answers(path: Path, evaluation: Evaluation, decisions: DecisionFacts) -> Answers | None:
     """Return what predictions.csv says; None where it is not what was written with the evaluation."""
     place = {name: number for number, name in enumerate(evaluation.classes)}
     columns = class_columns(evaluation.classes, PREDICTION_COLUMNS)
@@ -169,12 +208,15 @@ def _read_answers(path: Path, evaluation: Evaluation) -> Answers | None:
         return None
     if not ((probability >= 0) & (probability <= 1)).all():
         return None
+    scores = decisions.scores(probability, evaluation.classes)
     return Answers(
         _below_their_folder(table["filepath"].tolist()),
         tuple(table["region"]),
         labels,
         named,
         probability[np.arange(len(named)), named],
+        scores.argmax(axis=1),
+        scores.max(axis=1),
     )
 
 

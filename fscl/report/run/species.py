@@ -102,10 +102,12 @@ def interval(hits: int, trials: int) -> str:
 
 def species_table(result: RunResult) -> Table:
     """Return the table of all species, those found least first: the page sorts it by any column."""
-    unit, rows = result.unit, []
+    unit, rows, given = result.unit, [], result.evaluation.intervals
     for one in sorted(species_of(result.evaluation), key=_worst_first):
-        recall = Entry(percent(one.recall), _counted(one.found, one.tested), value=_or_last(one.recall))
-        precision = Entry(percent(one.precision), _counted(one.found, one.called), value=_or_last(one.precision))
+        spans = (given.recall.get(one.name), given.precision.get(one.name)) if given else (None, None)
+        recall = Entry(percent(one.recall), _counted(one.found, one.tested, spans[0]), value=_or_last(one.recall))
+        called = _counted(one.found, one.called, spans[1])
+        precision = Entry(percent(one.precision), called, value=_or_last(one.precision))
         taken = Entry(f"{one.taken_for} ({one.taken:,})" if one.taken else DASH, words=True, value=one.taken)
         entries = (
             Entry(f"{one.trained:,}", value=one.trained),
@@ -116,9 +118,10 @@ def species_table(result: RunResult) -> Table:
             taken,
         )
         rows.append(Row(one.name, "rare" if one.rare else "", entries))
+    drawn = f", were other {given.unit} drawn" if given else ""
     caption = (
         f"Recall: of the {unit}s of a species, how many were found. Precision: of those given its name, how many are "
-        "right. Below each, how many these are, and the 95 % interval of the share."
+        f"right. Below each, how many these are, and the 95 % interval of the share{drawn}."
     )
     columns = (f"training {unit}s", f"test {unit}s", "recall", "precision", "F1", "most often taken for")
     return Table(caption, "species", columns, (Section("", tuple(rows)),))
@@ -178,18 +181,18 @@ class Accepted:
     missed: int
 
 
-def levels(answers: Answers) -> NDArray[np.int64]:
-    """Return the probability of each answer in 10,000ths, rounded down: 0.9 and more is then 9,000 and more."""
-    whole: NDArray[np.int64] = (answers.probability * LEVELS + 1e-6).astype(np.int64)
+def levels(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return probabilities in 10,000ths, rounded down: 0.9 and more is then 9,000 and more."""
+    whole: NDArray[np.int64] = (shares * LEVELS + 1e-6).astype(np.int64)
     return whole
 
 
 def score_levels(answers: Answers, classes: int) -> list[dict[str, list[int]]]:
-    """Return for each species the levels of the photos that were given its name, `right` or `wrong`, surest first."""
-    level, right = levels(answers), answers.labels == answers.named
+    """Return for each species the levels of the photos that are decided to be it, right or wrong, surest first."""
+    level, right = levels(answers.score), answers.labels == answers.decided
     sides = {"right": right, "wrong": ~right}
     return [
-        {side: np.sort(level[(answers.named == place) & those])[::-1].tolist() for side, those in sides.items()}
+        {side: np.sort(level[(answers.decided == place) & those])[::-1].tolist() for side, those in sides.items()}
         for place in range(classes)
     ]
 
@@ -197,28 +200,9 @@ def score_levels(answers: Answers, classes: int) -> list[dict[str, list[int]]]:
 def accepted(answers: Answers, place: int, score: float) -> Accepted:
     """Count what accepting every answer of the species at `place` from a score on would give."""
     shown = answers.labels == place
-    above = (answers.named == place) & (levels(answers) >= round(score * LEVELS))
+    above = (answers.decided == place) & (levels(answers.score) >= round(score * LEVELS))
     right = int((above & shown).sum())
     return Accepted(int(above.sum()), int(above.sum()) - right, int(shown.sum()) - right)
-
-
-def accept_table(result: RunResult) -> Table | None:
-    """Return what accepting answers from one score on gives for each species; None without scores."""
-    if result.answers is None:
-        return None
-    rows = []
-    for place, name in enumerate(result.classes):
-        at = accepted(result.answers, place, ACCEPTED_AT)
-        share = percent((at.accepted - at.wrong) / at.accepted if at.accepted else None)
-        entries = [Entry(f"{count:,}", value=count) for count in (at.accepted, at.wrong, at.missed)]
-        rows.append(Row(name, "", (*entries, Entry(share))))
-    caption = (
-        f"If every answer with a score of at least {ACCEPTED_AT} were accepted unseen, on these test {result.unit}s. "
-        "Missed: those of the species that were named otherwise, or less surely. Where a species is rarer than here, "
-        "more of the accepted ones are wrong."
-    )
-    columns = ("accepted", "wrong", "missed", "right of accepted")
-    return Table(caption, "species", columns, (Section("", tuple(rows)),))
 
 
 def list_of(names: Sequence[str], most: int = 5) -> str:
@@ -232,8 +216,12 @@ def list_of(names: Sequence[str], most: int = 5) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _counted(hits: int, trials: int) -> str:
-    return f"{hits:,} of {trials:,}, {interval(hits, trials)}" if trials else "none"
+def _counted(hits: int, trials: int, span: tuple[float, float] | None) -> str:
+    """Return a share as it was counted, and its interval: the given one, else that of independent photos."""
+    if not trials:
+        return "none"
+    shares = interval(hits, trials) if span is None else f"{100 * span[0]:.0f}–{100 * span[1]:.0f} %"
+    return f"{hits:,} of {trials:,}, {shares}"
 
 
 def _named(one: Species) -> str:

@@ -18,9 +18,11 @@ function sortBy(table, head, column) {
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
   const body = table.tBodies[0];
+  const cells = [...body.rows].map((row) => row.cells[column]);
+  const counted = cells.some((cell) => cell && "value" in cell.dataset);
   const key = (row) => {
-    const cell = row.cells[column];
-    return "value" in cell.dataset ? Number(cell.dataset.value) : cell.textContent;
+    const cell = row.cells[column]; // none where a reason spans the rest of its row
+    return counted ? Number((cell && cell.dataset.value) || -1) : cell ? cell.textContent : "";
   };
   const order = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b));
   const rows = [...body.rows].sort((a, b) => (down ? order(key(b), key(a)) : order(key(a), key(b))));

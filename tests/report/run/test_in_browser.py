@@ -1,12 +1,15 @@
 """The page of a run in a real browser: what a person does on it, and what hostile names may not do."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fscl.records import read_evaluation, write_record
 from fscl.report import write_report
+from tests.report.run.test_reliance import PARTS
 
 HOSTILE = (
     "<script>document.title='taken'</script>",
@@ -94,6 +97,16 @@ def test_tables_sort_by_click_and_by_keyboard(opened, page_path):
 
 def rounded_down(probability):
     return float(np.floor(1e4 * probability + 1e-6) / 1e4)
+
+
+def test_a_species_without_a_certified_score_sorts_too(opened, write_run):
+    run = write_run()
+    write_record(run / "evaluation.json", replace(read_evaluation(run / "evaluation.json"), **PARTS))
+    page = opened(write_report(run))
+    table = page.locator("#scores .sortable").first
+    for column, order in ((5, ["boar", "deer"]), (1, ["deer", "boar"])):
+        table.locator("thead th").nth(column).get_by_role("button").click()
+        assert table.locator("tbody th").all_inner_texts() == order
 
 
 def expected(table, name, score):
