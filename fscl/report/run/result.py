@@ -200,11 +200,13 @@ def _read_answers(path: Path, evaluation: Evaluation, decisions: DecisionFacts) 
         # Every text as it is: a class may be called NA.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
         table = table[table["prediction"] != ""]
-        labels, named = (np.array(table[name].map(place), dtype=np.int64).ravel() for name in ("label", "prediction"))
+        if not (table["label"].isin(place) & table["prediction"].isin(place)).all():
+            return None
+        labels, named = (np.array([place[one] for one in table[name]]) for name in ("label", "prediction"))
         probability = table[[columns[name] for name in evaluation.classes]].astype(float).to_numpy()
     except (OSError, ValueError, KeyError):
         return None
-    if confusion(named, labels, len(place)).tolist() != evaluation.confusion:
+    if not len(named) or confusion(named, labels, len(place)).tolist() != evaluation.confusion:
         return None
     if not ((probability >= 0) & (probability <= 1)).all():
         return None

@@ -147,6 +147,12 @@ def test_a_page_without_some_of_it_is_whole(run, name):
     assert "How each species does" in text
 
 
+def test_a_label_that_the_model_does_not_know_is_damage(run):
+    text = (run / "predictions.csv").read_text(encoding="utf-8")
+    (run / "predictions.csv").write_text(text.replace(",boar,", ",bear,", 1), encoding="utf-8")
+    assert "the scores are not shown" in read_run(run).notes[0]
+
+
 def test_scores_of_another_evaluation_are_not_shown(run):
     lines = (run / "predictions.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     (run / "predictions.csv").write_text("".join(lines[:-3]), encoding="utf-8")
