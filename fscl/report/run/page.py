@@ -22,6 +22,7 @@ from fscl.report.run.result import RunResult, read_run
 from fscl.report.run.species import (
     ACCEPTED_AT,
     LEVELS,
+    MOST_IN_MATRIX,
     bins_table,
     confusion_table,
     percent,
@@ -33,7 +34,6 @@ from fscl.run_folder import RunFolder
 from fscl.words import meanings
 
 SCRIPT = Path(__file__).parent.parent / "templates" / "run.js"
-MOST_IN_MATRIX = 40  # species; of more the matrix would be larger than any screen
 IN_WORDS = {"start": "its start, and class means", "earlier": "the earlier model"}
 
 

@@ -14,7 +14,8 @@ from fscl.scoring.statistics import clopper_pearson
 CONFIDENCE = 0.95
 LEVELS = 10_000  # scores on the page are whole numbers up to this
 ACCEPTED_AT = 0.9
-MOST_CONFUSED = 100  # pairs of species in the table of many
+MOST_IN_MATRIX = 40  # species; of more the matrix would be larger than any screen
+MOST_CONFUSED, CONFUSED_BESIDE = 100, 10  # pairs of species that are listed: alone, and beside the matrix
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,8 @@ def bins_table(result: RunResult) -> Table:
 def confusion_table(result: RunResult) -> Table:
     """Return who is taken for whom, most often first."""
     record, rows = result.evaluation, []
-    for count, true, named in confused_pairs(record)[:MOST_CONFUSED]:
+    most = CONFUSED_BESIDE if len(record.classes) <= MOST_IN_MATRIX else MOST_CONFUSED
+    for count, true, named in confused_pairs(record)[:most]:
         share = count / sum(record.confusion[true])
         entries = (
             Entry(record.classes[named], words=True),
