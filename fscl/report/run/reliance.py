@@ -8,7 +8,7 @@ from fscl.report.run.result import RunResult
 from fscl.report.run.species import ACCEPTED_AT, accepted, interval, list_of, percent
 from fscl.report.tables import DASH, Entry, Row, Section, Table
 
-PARTS = ("threshold", "bias", "temperature")  # of decisions, that change scores
+PARTS = ("threshold", "bias")  # of decisions, that change scores
 COLUMNS = ("accepted", "wrong", "missed", "right of accepted")
 
 

@@ -1,16 +1,16 @@
 """What a run folder says of itself, read for its report: JSON, tables and small pictures; no photo, no torch."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from os.path import commonpath
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from scipy.special import softmax
 
 from fscl.errors import FsclError, OutputError, first_line, in_words
@@ -22,6 +22,8 @@ from fscl.records.thumbnails import Thumbnail, read_thumbnails
 from fscl.run_folder import RunFolder
 from fscl.scoring.metrics import confusion
 
+DECISION, DECIDED_PROBABILITY = "decision", "decision_probability"  # columns of predictions.csv, where it has them
+
 
 class _Threshold(BaseModel):
     minority: str
@@ -32,25 +34,20 @@ class _Bias(BaseModel):
     bias: dict[str, float]
 
 
-class _Temperature(BaseModel):
-    value: Annotated[float, Field(gt=0)]
-
-
 class DecisionFacts(BaseModel):
     """What of the decisions of a bundle changes the scores that `fscl predict` gives; there is more."""
 
     threshold: _Threshold | None = None
     bias: _Bias | None = None
-    temperature: _Temperature | None = None
 
     def scores(self, probabilities: NDArray[np.float64], classes: Sequence[str]) -> NDArray[np.float64]:
-        """Return the probabilities that the decisions make of those of the logits, (photos, classes)."""
+        """Return the probabilities that threshold or bias make of those of the logits, (photos, classes)."""
         logits = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))  # up to a constant of each photo
         if self.threshold is not None:
             logits -= self.threshold.margin * (np.array(classes) == self.threshold.minority)
         if self.bias is not None:
             logits += [self.bias.bias.get(name, 0.0) for name in classes]
-        scores: NDArray[np.float64] = softmax(logits / (self.temperature.value if self.temperature else 1), axis=1)
+        scores: NDArray[np.float64] = softmax(logits, axis=1)
         return scores
 
 
@@ -204,22 +201,37 @@ def _read_answers(path: Path, evaluation: Evaluation, decisions: DecisionFacts) 
             return None
         labels, named = (np.array([place[one] for one in table[name]]) for name in ("label", "prediction"))
         probability = table[[columns[name] for name in evaluation.classes]].astype(float).to_numpy()
+        decided, score = _decided(table, probability, place, decisions, set(columns.values()))
     except (OSError, ValueError, KeyError):
         return None
     if not len(named) or confusion(named, labels, len(place)).tolist() != evaluation.confusion:
         return None
-    if not ((probability >= 0) & (probability <= 1)).all():
+    if not all(((shares >= 0) & (shares <= 1)).all() for shares in (probability, score)):
         return None
-    scores = decisions.scores(probability, evaluation.classes)
     return Answers(
         _below_their_folder(table["filepath"].tolist()),
         tuple(table["region"]),
         labels,
         named,
         probability[np.arange(len(named)), named],
-        scores.argmax(axis=1),
-        scores.max(axis=1),
+        decided,
+        score,
     )
+
+
+def _decided(
+    table: pd.DataFrame,
+    probability: NDArray[np.float64],
+    place: Mapping[str, int],
+    decisions: DecisionFacts,
+    columns: Collection[str],
+) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
+    """Return what fscl predict answers, and the score: as the table says, else by threshold or bias of the model."""
+    if {DECISION, DECIDED_PROBABILITY} <= {*table.columns} - {*columns}:
+        decided = np.array([place[one] for one in table[DECISION]])
+        return decided, table[DECIDED_PROBABILITY].astype(float).to_numpy()
+    scores = decisions.scores(probability, list(place))
+    return scores.argmax(axis=1), scores.max(axis=1)
 
 
 def _below_their_folder(files: Sequence[str]) -> tuple[str, ...]:

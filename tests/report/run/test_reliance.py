@@ -95,7 +95,6 @@ def test_what_the_evaluation_knows_is_shown_and_nothing_else(write_run):
         {},
         {"bias": {"bias": {"boar": -0.5, "deer": 0.2, "고라니": 1.5}, "photos": 9, "folds": 3}},
         {"threshold": {"minority": "고라니", "margin": -1.2}},
-        {"temperature": {"value": 2.5, "origin": "x"}, "threshold": {"minority": "deer", "margin": 0.3}},
     ],
 )
 def test_scores_are_those_that_predict_gives_by_the_decisions_of_the_model(parts):
@@ -105,7 +104,7 @@ def test_scores_are_those_that_predict_gives_by_the_decisions_of_the_model(parts
         shift += [parts["bias"]["bias"][name] for name in NAMES]
     if "threshold" in parts:
         shift[NAMES.index(parts["threshold"]["minority"])] -= parts["threshold"]["margin"]
-    expected = softmax((logits + shift) / parts.get("temperature", {"value": 1})["value"], axis=1)
+    expected = softmax(logits + shift, axis=1)
     found = DecisionFacts.model_validate(parts).scores(softmax(logits, axis=1), NAMES)
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
@@ -127,3 +126,15 @@ def test_a_bias_moves_answers_of_the_slider_and_not_the_confusion(write_run):
     assert len(sides["right"]) + len(sides["wrong"]) == (after.decided == 2).sum()
     table = pd.read_csv(run / "predictions.csv", keep_default_na=False)
     assert len(data["photos"]) == len(table)
+
+
+def test_decisions_that_the_table_has_are_taken_from_it(write_run):
+    run = write_run()
+    table = pd.read_csv(run / "predictions.csv", keep_default_na=False)
+    table["decision"] = "deer"
+    table["decision_probability"] = np.linspace(0.2, 1, len(table)).round(4)
+    table.to_csv(run / "predictions.csv", index=False, float_format="%.6g")
+    answers = read_run(run).answers
+    assert (answers.decided == 1).all()
+    np.testing.assert_allclose(answers.score, table["decision_probability"])
+    assert len(set(answers.named.tolist())) > 1
