@@ -229,7 +229,7 @@ def _decided(
     """Return what fscl predict answers, and the score: as the table says, else by threshold or bias of the model."""
     if {DECISION, DECIDED_PROBABILITY} <= {*table.columns} - {*columns}:
         decided = np.array([place[one] for one in table[DECISION]])
-        return decided, table[DECIDED_PROBABILITY].astype(float).to_numpy()
+        return decided, table[DECIDED_PROBABILITY].to_numpy(dtype=np.float64)
     scores = decisions.scores(probability, list(place))
     return scores.argmax(axis=1), scores.max(axis=1)
 
