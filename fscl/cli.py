@@ -240,6 +240,7 @@ def evaluate(
             )
     show(evaluation.table(record))
     show(f"\nwritten to {RunFolder(place).evaluation}, a row per photo to {RunFolder(place).predictions}")
+    show(f"next: {shlex.join(['fscl', 'report', str(place)])}")
 
 
 for command in (predict, demo, compare, report):

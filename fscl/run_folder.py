@@ -7,6 +7,7 @@ from fscl.lock import LOCK
 
 RECORD, WEIGHTS = "bundle.json", "weights.safetensors"  # of a bundle, in a run's folder or elsewhere
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"  # in a run's folder, or one for other photos
+THUMBNAILS = "thumbnails.parquet"  # beside them
 STORE = "store"  # decoded photos, in the folder of a run or of a study until it is finished
 
 
@@ -31,6 +32,10 @@ class RunFolder:
         self.checkpoint = path / "checkpoint.pt"
         self.evaluation = path / EVALUATION
         self.predictions = path / PREDICTIONS
+        self.thumbnails = path / THUMBNAILS
+        self.page, self.markdown = path / "report.html", path / "report.md"
+        self.card = path / "model_card.md"
+        self.figures = path / "figures"
         self.fault = path / "error.txt"
         self.lock = path / LOCK
         self.store = path / STORE
@@ -42,12 +47,13 @@ class RunFolder:
     def files(self) -> list[Path]:
         """What a run writes into the folder and a new one replaces; the lock is not among them."""
         outcome = [self.record, self.weights, self.metrics, self.evaluation, self.predictions, self.checkpoint]
-        return [*outcome, self.settings, self.photos, self.source, self.fault]
+        shown = [self.thumbnails, self.page, self.markdown, self.card]
+        return [*outcome, *shown, self.settings, self.photos, self.source, self.fault]
 
     @property
     def folders(self) -> list[Path]:
         """The folders in it that a run makes and a new one replaces."""
-        return [self.best, self.last, self.store, self.evaluations]
+        return [self.best, self.last, self.store, self.evaluations, self.figures]
 
     @property
     def finished(self) -> bool:

@@ -2,8 +2,12 @@
 
 import os
 import platform
+import subprocess
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -77,6 +81,25 @@ def machine() -> dict[str, str | int | None]:
         "cores": cores(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def now() -> str:
+    """Return the time, ISO 8601 with zone."""
+    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+
+
+@cache
+def commit() -> str | None:
+    """Return the commit of the checkout that this process runs from, as first asked; None where it is installed."""
+    checkout = Path(__file__).resolve().parents[1]
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    try:
+        git = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return git.stdout.strip() or None
 
 
 def _processor() -> str:

@@ -94,17 +94,17 @@ def compare(
         sys.exit(1)
 
 
-def report(study: Path, *, out: Path | None = None) -> None:
-    """Write the report of a study: one page that opens offline, Markdown, CSV and SVG.
+def report(folder: Path, *, out: Path | None = None) -> None:
+    """Write the report of a run or a study: one page that opens offline, and Markdown, tables and figures beside it.
 
     Args:
-        study: folder of `fscl compare` or `fscl demo`
+        folder: a run that `fscl evaluate` has scored, or a folder of `fscl compare` or `fscl demo`
         out: the page (report.html in the folder)
     """
     from fscl.report import write_report
 
-    with kept("the study is unchanged: the same command starts again"):
-        show(f"report: {write_report(study, out)}")
+    with kept("the folder is unchanged: the same command starts again"):
+        show(f"report: {write_report(folder, out)}")
 
 
 def _show_report(study: Path) -> None:

@@ -636,7 +636,7 @@ ENDS = {
     "report": (
         ["report", "study"],
         "fscl.report.write_report",
-        "the study is unchanged: the same command starts again",
+        "the folder is unchanged: the same command starts again",
     ),
 }
 CAUSES = {

@@ -48,7 +48,7 @@ def test_commands_and_python_run(photos_folder, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [*words, *quick, *few])
         main()
         ran.append(words[1])
-    assert ran == ["scan", "train", "evaluate", "predict", "compare"]
+    assert ran == ["scan", "train", "evaluate", "report", "predict", "compare"]
     prediction, loss_alone = blocks("python")
     exec(prediction, {})
     assert "roe_deer" in capsys.readouterr().out

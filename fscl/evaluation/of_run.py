@@ -5,17 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from fscl.bundle import Bundle
+from fscl.bundle import Bundle, versions
 from fscl.errors import BundleError, OutputError, PhotosError
 from fscl.evaluation.beside import Judged, Loading, beside, features_of
 from fscl.evaluation.evaluate import amounts, evaluate, photos_in
 from fscl.evaluation.known_photos import learnt, part_of, photos_of
 from fscl.evaluation.predictions import predictions, write_predictions
+from fscl.evaluation.thumbnails import thumbnails
 from fscl.lock import held
 from fscl.manifest.table import Manifest, counts_by_class
 from fscl.progress import Listener, Silent
-from fscl.records import Evaluation, write_record
+from fscl.records import Evaluation, Provenance, write_record
+from fscl.records.thumbnails import write_thumbnails
 from fscl.run_folder import RunFolder
+from fscl.runtime import commit, machine
 
 
 def evaluate_run(
@@ -28,7 +31,7 @@ def evaluate_run(
     workers: int | None = None,
     listener: Listener | None = None,
 ) -> Evaluation:
-    """Evaluate the bundle of a run folder and write `evaluation.json` and `predictions.csv`.
+    """Evaluate the bundle of a run folder; write `evaluation.json`, `predictions.csv` and `thumbnails.parquet`.
 
     Beside the bundle, its start and the earlier model that it was trained from are evaluated, where they can be. The
     features of a backbone that stayed as it was are taken from the feature cache, and kept there.
@@ -123,10 +126,13 @@ def _evaluated(
         train_photos=None if own is None else counts_by_class(part_of(own, "train").rows, bundle.classes)["photos"],
         beside=others,
         note=_unknown_photos(gone, own, bundle) if gone else evaluation.note,
+        provenance=Provenance(versions=versions(), machine=dict(machine()), commit=commit()),
     )
-    written = RunFolder(out)
+    written, answers = RunFolder(out), predictions(test.photos, bundle, evaluation, logits)
+    written.thumbnails.unlink(missing_ok=True)  # of an earlier evaluation, whose photos may have the same names
     write_record(written.evaluation, evaluation)  # first: `results_folder` leaves predictions without one alone
-    write_predictions(written.predictions, predictions(test.photos, bundle, evaluation, logits))
+    write_predictions(written.predictions, answers)
+    write_thumbnails(written.thumbnails, thumbnails(test.photos, answers, bundle, listener))
     return evaluation
 
 

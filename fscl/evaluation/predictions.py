@@ -10,9 +10,7 @@ from fscl.inference import Scores
 from fscl.manifest.names import class_columns
 from fscl.manifest.table import BOX, Manifest
 from fscl.predictor import answers_table
-from fscl.records import Evaluation
-
-OWN_COLUMNS = ("filepath", "region", *BOX, "label", "prediction", "probability", "problem")
+from fscl.records import PREDICTION_COLUMNS, Evaluation
 
 
 def predictions(test: Manifest, bundle: Bundle, evaluation: Evaluation, logits: pd.DataFrame) -> pd.DataFrame:
@@ -27,7 +25,7 @@ def predictions(test: Manifest, bundle: Bundle, evaluation: Evaluation, logits: 
     rows = test.rows.reset_index(drop=True)
     places = pd.Index(rows["region_id"]).get_indexer(pd.Index(logits["region_id"]))
     read = Scores(places, logits[[f"logit:{name}" for name in bundle.classes]].to_numpy(), [])
-    columns = class_columns(bundle.classes, OWN_COLUMNS)
+    columns = class_columns(bundle.classes, PREDICTION_COLUMNS)
     answers = answers_table(read, read.logits.argmax(axis=1), bundle.classes, columns).reindex(rows.index)
     unread = rows["path"].map({photo.path: photo.reason for photo in evaluation.failed})
     reasons = rows["problem"].fillna(unread.astype("str"))

@@ -14,7 +14,7 @@ from fscl.config import Config
 from fscl.errors import FsclError, of_system
 from fscl.evaluation import evaluate
 from fscl.experiments.cosine_matrices import cosine_matrices
-from fscl.experiments.ledger import Ledger, commit, curve, now, validation_curve
+from fscl.experiments.ledger import Ledger
 from fscl.loading.features import FeatureStore
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import SPLITS, Manifest, counts_by_class
@@ -29,9 +29,10 @@ from fscl.records import (
     Failed,
     Provenance,
 )
+from fscl.records.log_lines import read_metrics
 from fscl.run_folder import RunFolder
-from fscl.runtime import Runtime, machine
-from fscl.training.log import read_metrics
+from fscl.runtime import Runtime, commit, machine, now
+from fscl.scoring.curves import curve, validation_curve
 from fscl.training.loop import fit
 from fscl.training.start import untrained
 from fscl.training.subset import Subset

@@ -1,16 +1,11 @@
 """The results of a comparison: one atomic file per cell, so that processes need not wait for each other."""
 
-import subprocess
-from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fscl.atomic import replacing
@@ -23,17 +18,13 @@ from fscl.records import (
     Axes,
     CellKey,
     CellRecord,
-    Curve,
     DamagedError,
     StudyHeader,
-    ValidationCurve,
     read_cell,
     read_header,
     write_record,
 )
-from fscl.scoring.metrics import lacking
 
-CURVE_POINTS = 200
 STUDY, PHOTOS, DRAWN_PHOTOS = "study.json", "photos.parquet", "photos"
 RESULTS = ("cells", "scores", "runs")
 
@@ -176,56 +167,6 @@ class Ledger:
 
     def _path(self, cell: CellKey) -> Path:
         return self.folder / "cells" / f"{cell.name}.json"
-
-
-def curve(metrics: Sequence[Mapping[str, Any]]) -> Curve:
-    """Return the losses of a run as at most 200 points, each the mean of the steps since the one before.
-
-    A term is None where it has no steps: a stage may train with another loss. Without steps the curve is empty.
-    """
-    steps = [line for line in metrics if line["kind"] == "step"]
-    if not steps:
-        return Curve(step=[], loss=[], terms={})
-    table = pd.DataFrame([{"step": s["step"], "loss": s["loss"], **s["terms"]} for s in steps])
-    part = np.arange(len(table)) * min(CURVE_POINTS, len(table)) // len(table)
-    means = table.groupby(part).mean()
-    names = [name for name in means.columns if name not in ("step", "loss")]
-    return Curve(
-        step=table["step"].groupby(part).max().tolist(),
-        loss=means["loss"].round(5).tolist(),
-        terms={name: means[name].round(5).astype(object).where(means[name].notna(), None).tolist() for name in names},
-    )
-
-
-def validation_curve(metrics: Sequence[Mapping[str, Any]]) -> ValidationCurve:
-    """Return the validation metrics by epoch, and the classes of which validation lacks photos."""
-    epochs = [line for line in metrics if line["kind"] == "epoch" and line["validation"]]
-    return ValidationCurve(
-        epoch=[line["epoch"] for line in epochs],
-        lacking=lacking(epochs[-1]["validation"]) if epochs else [],
-        balanced_accuracy=[line["validation"]["balanced_accuracy"] for line in epochs],
-        balanced_log_loss=[line["validation"]["balanced_log_loss"] for line in epochs],
-        minority_recall=[line["validation"]["minority_recall"] for line in epochs],
-    )
-
-
-def now() -> str:
-    """Return the time, ISO 8601 with zone."""
-    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-
-
-@cache
-def commit() -> str | None:
-    """Return the commit of the checkout that this process runs from, as first asked; None where it is installed."""
-    checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / ".git").exists():
-        return None
-    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
-    try:
-        git = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return git.stdout.strip() or None
 
 
 def _used(photos: Manifest) -> Manifest:

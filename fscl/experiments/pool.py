@@ -18,11 +18,11 @@ import torch
 
 from fscl.errors import OutputError
 from fscl.experiments.cell import Task, run_cell
-from fscl.experiments.ledger import Ledger, commit
+from fscl.experiments.ledger import Ledger
 from fscl.manifest.table import Manifest
 from fscl.progress import DECODED, NotesOnce, Silent, TerminalProgress
 from fscl.records import CellKey
-from fscl.runtime import cores
+from fscl.runtime import commit, cores
 
 MAX_JOBS = 4  # a run takes about a gigabyte of memory
 REPORT_SECONDS = 0.5  # between two words of a process about its progress

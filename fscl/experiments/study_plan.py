@@ -9,11 +9,10 @@ from fscl.config import BOOKKEEPING, Config, Split, resolve
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.experiments.cell import Task
 from fscl.experiments.grid import LONG_TAIL, ClassSet, cells, long_tail_cells
-from fscl.experiments.ledger import commit
 from fscl.manifest.imbalance import default_base, profile_base, profile_sizes
 from fscl.manifest.table import Manifest
 from fscl.records import VERSION, Axes, CellKey, StudyHeader
-from fscl.runtime import machine
+from fscl.runtime import commit, machine
 from fscl.training.subset import tail
 
 

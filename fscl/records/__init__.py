@@ -3,8 +3,9 @@
 Who writes builds these objects, who reads parses them; both check every value. Nothing here imports torch or pandas.
 """
 
-from fscl.records.cell import CellKey, CellRecord, CosineMatrices, Curve, Provenance, ValidationCurve
+from fscl.records.cell import CellKey, CellRecord, CosineMatrices, Curve, ValidationCurve
 from fscl.records.evaluation import (
+    PREDICTION_COLUMNS,
     Amounts,
     Beside,
     Bias,
@@ -12,21 +13,37 @@ from fscl.records.evaluation import (
     Evaluation,
     Failed,
     Metrics,
+    Provenance,
     Reason,
     Threshold,
     Unusable,
 )
-from fscl.records.files import DamagedError, read_cell, read_header, write_record
+from fscl.records.files import DamagedError, read_cell, read_evaluation, read_header, write_record
+from fscl.records.reliance import (
+    Acceptance,
+    AcceptedAnswers,
+    Calibration,
+    CalibrationErrors,
+    FigureIntervals,
+    LikeNone,
+    ReliabilityBin,
+    SetCoverage,
+)
 from fscl.records.study import Axes, StudyHeader
 from fscl.records.values import PAIRS, VERSION, Epoch, Pair
 
 __all__ = [
     "PAIRS",
+    "PREDICTION_COLUMNS",
     "VERSION",
+    "Acceptance",
+    "AcceptedAnswers",
     "Amounts",
     "Axes",
     "Beside",
     "Bias",
+    "Calibration",
+    "CalibrationErrors",
     "CellKey",
     "CellRecord",
     "CosineMatrices",
@@ -36,15 +53,20 @@ __all__ = [
     "Epoch",
     "Evaluation",
     "Failed",
+    "FigureIntervals",
+    "LikeNone",
     "Metrics",
     "Pair",
     "Provenance",
     "Reason",
+    "ReliabilityBin",
+    "SetCoverage",
     "StudyHeader",
     "Threshold",
     "Unusable",
     "ValidationCurve",
     "read_cell",
+    "read_evaluation",
     "read_header",
     "write_record",
 ]

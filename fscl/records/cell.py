@@ -8,7 +8,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from pydantic.dataclasses import dataclass
 
 from fscl.config import Method
-from fscl.records.evaluation import Evaluation, Failed
+from fscl.records.evaluation import Evaluation, Failed, Provenance
 from fscl.records.values import CHECKED, Amount, Cosine, Count, Epoch, Pair, Ratio, Seed
 
 ALWAYS = ("version", "cell", "method", "status", "reason")  # what is written of a cell that is not done
@@ -61,20 +61,6 @@ class CosineMatrices:
         given = {len(cosines) for layers in (self.before, self.after) for cosines in layers.values()}
         if given != {pairs} or self.before.keys() != self.after.keys():
             raise ValueError(f"expected {pairs} cosines for {len(self.label)} photos, in each layer before and after")
-
-
-@dataclass(frozen=True, config=CHECKED)
-class Provenance:
-    """Where the metrics of a cell come from; what a cell never reached is None."""
-
-    created: str | None = None
-    seconds: Amount | None = None
-    photos_per_second: Amount | None = None
-    steps: Count | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-    machine: dict[str, Any] = field(default_factory=dict)
-    commit: str | None = None
-    config_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

@@ -1,12 +1,16 @@
 """`evaluation.json`, and the same object in a cell: what one model scored on photos."""
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fscl.records.reliance import Acceptance, Calibration, FigureIntervals, LikeNone, SetCoverage
 from fscl.records.values import CHECKED, Amount, Count
+
+# Of predictions.csv, beside one for each class.
+PREDICTION_COLUMNS = ("filepath", "region", "x", "y", "w", "h", "label", "prediction", "probability", "problem")
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -114,6 +118,20 @@ class Beside:
             raise ValueError("beside: expected figures and a difference, or a reason why there are none")
 
 
+@dataclass(frozen=True, config=CHECKED)
+class Provenance:
+    """Where metrics come from; what is not known, or a cell never reached, is None."""
+
+    created: str | None = None
+    seconds: Amount | None = None
+    photos_per_second: Amount | None = None
+    steps: Count | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    commit: str | None = None
+    config_sha256: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Evaluation:
     """What one model scored on photos. What an earlier version did not write is None, or empty."""
@@ -135,10 +153,16 @@ class Evaluation:
     failed: list[Failed]
     left_out: dict[str, Count] = field(default_factory=dict)
     given: Amounts | None = None
+    provenance: Provenance | None = None
     scored: Amounts | None = None
     unusable: Unusable | None = None
     beside: list[Beside] = field(default_factory=list)
     note: str | None = None
+    calibration: Calibration | None = None
+    accept: Acceptance | None = None
+    sets: SetCoverage | None = None
+    unknown: LikeNone | None = None
+    intervals: FigureIntervals | None = None
 
     def __post_init__(self) -> None:
         size = len(self.classes)

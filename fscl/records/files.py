@@ -14,11 +14,11 @@ from fscl.records.study import StudyHeader
 from fscl.records.values import VERSION
 
 Record = TypeVar("Record", Evaluation, CellRecord, StudyHeader)
-_HEADER, _CELL = TypeAdapter(StudyHeader), TypeAdapter(CellRecord)
+_HEADER, _CELL, _EVALUATION = TypeAdapter(StudyHeader), TypeAdapter(CellRecord), TypeAdapter(Evaluation)
 
 
 class DamagedError(OutputError):
-    """A file of a study that is not what was written."""
+    """A file of a study or run that is not what was written."""
 
 
 def write_record(path: Path, record: Evaluation | CellRecord | StudyHeader) -> None:
@@ -43,6 +43,15 @@ def read_cell(path: Path) -> CellRecord:
         OutputError: of another version; a `DamagedError` where it is damaged.
     """
     return _read(_CELL, path, "delete it and run fscl compare again, which runs only what is missing")
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read an `evaluation.json`.
+
+    Raises:
+        OutputError: of another version; a `DamagedError` where it is damaged.
+    """
+    return _read(_EVALUATION, path, "write it again with fscl evaluate")
 
 
 def _read(adapter: TypeAdapter[Record], path: Path, fix: str) -> Record:

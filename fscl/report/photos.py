@@ -15,13 +15,13 @@ def photos_table(study: Study) -> Table | None:
     header, sections = study.header, []
     if header.unusable and header.unusable.rows:
         of = f" of {header.given.rows:,}" if header.given else ""
-        rows = tuple(_row(why.reason, why.rows, why.paths) for why in header.unusable.reasons)
+        rows = tuple(reason_row(why.reason, why.rows, why.paths) for why in header.unusable.reasons)
         sections.append(Section(f"rows of the source that cannot be used: {header.unusable.rows:,}{of}", rows))
     unreadable = study.unreadable
     if unreadable:
         counts = Counter(unreadable.values())
         paths = {reason: [path for path, why in unreadable.items() if why == reason] for reason in counts}
-        rows = tuple(_row(reason, count, paths[reason]) for reason, count in counts.most_common())
+        rows = tuple(reason_row(reason, count, paths[reason]) for reason, count in counts.most_common())
         sections.append(Section(f"photos that could not be read when cells were run: {len(unreadable):,}", rows))
     if not sections:
         return None
@@ -45,6 +45,7 @@ def unreadable_line(unreadable: Mapping[str, str]) -> str | None:
     return f"{number_of(len(unreadable), 'photo')} {where}, e.g. {path}: {reason}"
 
 
-def _row(reason: str, count: int, paths: list[str]) -> Row:
+def reason_row(reason: str, count: int, paths: list[str]) -> Row:
+    """Return the row of a reason: how many, and a few of their paths."""
     listed = ", ".join(paths[:LISTED]) + (", …" if count > LISTED else "")
     return Row(reason, "", (Entry(f"{count:,}"), Entry(listed or DASH, words=True)))

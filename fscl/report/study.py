@@ -9,6 +9,8 @@ from fscl.config import Method
 from fscl.errors import OutputError
 from fscl.records import PAIRS, CellKey, CellRecord, DamagedError, Pair, StudyHeader, read_cell, read_header
 
+STUDY = "study.json"
+
 
 @dataclass(frozen=True, eq=False)
 class Study:
@@ -97,6 +99,11 @@ class Study:
                     yield key.name
 
 
+def is_study(folder: Path) -> bool:
+    """Tell the folder of a study from that of a run."""
+    return (folder / STUDY).is_file()
+
+
 def read_study(folder: Path) -> Study:
     """Read `study.json` and the finished cells of a study folder.
 
@@ -110,8 +117,8 @@ def read_study(folder: Path) -> Study:
     Traceback (most recent call last):
     fscl.errors.OutputError: expected a study folder with study.json, got no/such/study; fscl compare writes one
     """
-    path = folder / "study.json"
-    if not path.is_file():
+    path = folder / STUDY
+    if not is_study(folder):
         raise OutputError(f"expected a study folder with study.json, got {folder}; fscl compare writes one")
     header = read_header(path)
     paths = sorted((folder / "cells").glob("[!.]*.json"))

@@ -34,13 +34,18 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Entry:
-    """One place in a table: a figure or words, what stands small beneath it, and whether it is marked."""
+    """One place in a table: a figure or words, what stands small beneath it, and whether it is marked.
+
+    `value` sorts it; `cell` is the row and column of the confusion matrix that it counts.
+    """
 
     text: str = DASH
     detail: str = ""
     best: bool = False
     worse: bool = False
     words: bool = False
+    value: float | None = None
+    cell: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

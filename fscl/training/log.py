@@ -4,69 +4,18 @@ import json
 import math
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from fscl.atomic import write_bytes
 from fscl.errors import ConfigurationError, DivergenceError
 from fscl.losses.objective import LossValue
+from fscl.records.log_lines import read_line
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-
-
-Number = Annotated[float, Field(ge=-1e39, le=1e39)]  # float32 ends below; sums of them stay finite
-Amount = Annotated[float, Field(ge=0, le=1e39)]
-Count = Annotated[int, Field(ge=0, le=2**53)]
-
-
-class Line(BaseModel):
-    """What every line has; more keys than its kind needs are left alone."""
-
-    model_config = ConfigDict(strict=True)
-
-    kind: str
-    step: Count
-
-
-class StepLine(Line):
-    """A step: what was minimised, and its unweighted terms."""
-
-    loss: Number
-    terms: dict[str, Number]
-
-
-class Validation(BaseModel):
-    """The metrics on validation photos that are shown and plotted."""
-
-    model_config = ConfigDict(strict=True)
-
-    minority_recall: Number | None
-    majority_recall: Number | None
-    balanced_accuracy: Number | None
-    balanced_log_loss: Amount | None
-    recall_by_class: dict[str, Number | None]
-
-
-class EpochLine(Line):
-    """The end of an epoch."""
-
-    epoch: Count
-    photos_per_second: Amount
-    validation: Validation | None
-
-
-class ProblemLine(Line):
-    """A photo that could not be read."""
-
-    path: str
-    reason: str
-
-
-KINDS: dict[str, type[Line]] = {"step": StepLine, "epoch": EpochLine, "problem": ProblemLine}
 
 
 class MetricsLog:
@@ -90,7 +39,7 @@ class MetricsLog:
         self._writer = _tensorboard_writer(path.parent, after) if tensorboard else None
         self._pending: list[tuple[int, int, float, list[str], Tensor]] = []
         lines = path.read_bytes().split(b"\n") if after and path.exists() else []
-        read = [(line, _read(line)) for line in lines]
+        read = [(line, read_line(line)) for line in lines]
         self.dropped = sum(entry is None for line, entry in read[:-1] if line)  # the last may be cut by a kill
         kept = [(line, entry) for line, entry in read if entry is not None and entry["step"] <= after]
         problems = (entry for _, entry in kept if entry["kind"] == "problem")
@@ -175,23 +124,3 @@ def _tensorboard_writer(folder: Path, after: int) -> "SummaryWriter":
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(folder / "tensorboard"), purge_step=after + 1)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics.jsonl, without those that are damaged.
-
-    Raises:
-        OSError: it is not there, or may not be read.
-    """
-    # Not `splitlines`, which also ends a line at characters that stand in names of files.
-    return [entry for line in path.read_bytes().split(b"\n") if (entry := _read(line)) is not None]
-
-
-def _read(line: bytes) -> dict[str, Any] | None:
-    """Return a line; None where it is not what was written."""
-    try:
-        entry: dict[str, Any] = json.loads(line.decode())
-        KINDS.get(Line.model_validate(entry).kind, Line).model_validate(entry)
-    except (ValueError, RecursionError):
-        return None
-    return entry

@@ -18,6 +18,7 @@ from fscl.manifest.table import Manifest
 from fscl.methods import part_names, read_toml
 from fscl.registry import find_again, own_modules
 from fscl.run_folder import RunFolder
+from fscl.runtime import commit, machine
 from fscl.training.subset import Subset
 
 
@@ -122,7 +123,9 @@ def start_run(
     if not _knows_root(folder, photos):
         photos.write(folder.photos)
     if source is not None and not folder.source.exists():
-        source = {**source, "modules": own_modules(part_names(config.record()["stage"]))}
+        modules = own_modules(part_names(config.record()["stage"]))
+        begun = {"machine": machine(), "commit": commit()}
+        source = {**source, "modules": modules, "provenance": begun}
         write_text(folder.source, json.dumps(source, indent=1, ensure_ascii=False) + "\n")
     for path in (folder.path, folder.best, folder.last):
         sweep(path)

@@ -11,9 +11,9 @@ from fscl.bundle import Bundle
 from fscl.config import resolve
 from fscl.methods import read_toml
 from fscl.printable import number_of
+from fscl.records.log_lines import Count, read_metrics
 from fscl.run_folder import RunFolder
 from fscl.scoring.metrics import lacking
-from fscl.training.log import Count, read_metrics
 from fscl.training.subset import imbalance_line, tie
 
 COUNTS = TypeAdapter(dict[str, Count])
@@ -42,7 +42,7 @@ def run_summary(out: Path) -> str:
         lines += _validation_lines(epochs[-1]["validation"], bundle)
     lines += _unreadable(problems, "train", "training", "replaced by others of their class")
     lines += _unreadable(problems, "val", "validation", "the figures are without them")
-    lines.append(f"model: {out}; next: fscl evaluate {out}")
+    lines.append(f"model: {out}; next: fscl evaluate {out}, then fscl report {out}")
     return "\n".join(lines)
 
 

@@ -16,13 +16,14 @@ from fscl.errors import ConfigurationError, FsclError, OutputError, PhotosError
 from fscl.evaluation import evaluate_run
 from fscl.experiments import cell as cell_module
 from fscl.experiments.grid import ClassSet
-from fscl.experiments.ledger import Ledger, curve
+from fscl.experiments.ledger import Ledger
 from fscl.experiments.run import compare, failures, pairs_of
 from fscl.manifest.imbalance import profile_sizes
 from fscl.manifest.table import Manifest
 from fscl.progress import Silent
 from fscl.report import paired_frame, read_study
 from fscl.report.tables import figures_table, study_table
+from fscl.scoring.curves import curve
 from tests.experiments.records import done
 
 pytestmark = pytest.mark.slow

@@ -9,12 +9,14 @@ import fscl
 from fscl import methods
 from fscl.config import resolve
 from fscl.errors import PhotosError
-from fscl.experiments.ledger import CURVE_POINTS, Ledger, curve, validation_curve
+from fscl.experiments.ledger import Ledger
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import Manifest
+from fscl.records.log_lines import read_metrics
 from fscl.report import read_study
+from fscl.scoring.curves import CURVE_POINTS, curve, validation_curve
 from fscl.training.checkpoint import Checkpoint
-from fscl.training.log import MetricsLog, read_metrics
+from fscl.training.log import MetricsLog
 from fscl.training.subset import split_photos
 from tests.fuzz import mutations
 from tests.fuzz.attacks import Attack, Kind, change_json, change_metrics, change_table

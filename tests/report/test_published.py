@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
+from fscl.report import write_report
 from fscl.report.charts.recall import draw_charts
-from fscl.report.page import write_report
 from fscl.report.published import RECALLS, is_published, published_recalls
 from fscl.report.study import read_study
 from fscl.report.tables import study_table, terminal_table

@@ -23,12 +23,12 @@ from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
 from fscl.models.fitted_heads import LdaHead
 from fscl.progress import Silent
+from fscl.records.log_lines import read_metrics
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
 from fscl.scanning.scan import scan
 from fscl.scoring.bias import choose_bias
 from fscl.training.frozen import with_bias
-from fscl.training.log import read_metrics
 from fscl.training.loop import fit
 from fscl.training.run_summary import run_summary
 from fscl.training.start import untrained

@@ -3,11 +3,12 @@ import json
 import pytest
 import torch
 
-from fscl.experiments.ledger import curve, validation_curve
 from fscl.losses.objective import LossValue
 from fscl.progress import Silent
 from fscl.records import Curve
-from fscl.training.log import MetricsLog, read_metrics
+from fscl.records.log_lines import read_metrics
+from fscl.scoring.curves import curve, validation_curve
+from fscl.training.log import MetricsLog
 from fscl.training.loop import fit
 from fscl.training.run_summary import run_summary
 

@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 
 from fscl.bundle import Bundle
 from fscl.errors import BundleError, ConfigurationError, DivergenceError, PhotosError
-from fscl.experiments.ledger import validation_curve
 from fscl.manifest.splits import assign_splits
 from fscl.manifest.table import Manifest
 from fscl.progress import Silent
+from fscl.records.log_lines import read_metrics
 from fscl.scanning.scan import scan
+from fscl.scoring.curves import validation_curve
 from fscl.training import log, loop, optimization
-from fscl.training.log import read_metrics
 from fscl.training.loop import MIN_VALIDATION_PHOTOS, fit
 from fscl.training.run_summary import run_summary
 from fscl.training.start import untrained

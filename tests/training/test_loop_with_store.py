@@ -6,7 +6,7 @@ import pytest
 
 from fscl.loading.regions import Regions
 from fscl.progress import Silent
-from fscl.training.log import read_metrics
+from fscl.records.log_lines import read_metrics
 from fscl.training.loop import fit
 from fscl.training.subset import subset
 

@@ -12,8 +12,8 @@ from fscl.bundle import Bundle
 from fscl.config import Optimizer, Schedule, resolve
 from fscl.errors import ConfigurationError
 from fscl.progress import Silent
+from fscl.records.log_lines import read_metrics
 from fscl.runtime import Runtime
-from fscl.training.log import read_metrics
 from fscl.training.loop import fit
 from fscl.training.plan import Plan
 from fscl.training.start import untrained

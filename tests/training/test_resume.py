@@ -12,7 +12,7 @@ from fscl.errors import BundleError, OutputError
 from fscl.evaluation import evaluate_run
 from fscl.manifest.table import Manifest
 from fscl.progress import Silent
-from fscl.training.log import read_metrics
+from fscl.records.log_lines import read_metrics
 from fscl.training.loop import fit
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ from pathlib import Path
 from fscl.config import resolve
 from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
-from fscl.training.log import read_metrics
+from fscl.records.log_lines import read_metrics
 from fscl.training.loop import fit
 from fscl.progress import Silent
 

@@ -17,8 +17,8 @@ from fscl.errors import ConfigurationError
 from fscl.losses import CrossEntropyLoss
 from fscl.models.heads import BRANCH_PHOTOS
 from fscl.progress import Silent
+from fscl.records.log_lines import read_metrics
 from fscl.runtime import Runtime
-from fscl.training.log import read_metrics
 from fscl.training.loop import fit
 from fscl.training.plan import Plan
 from fscl.training.subset import subset
