@@ -82,7 +82,9 @@ def test_both_bundles_of_a_run_keep_what_evaluation_would_choose_to_the_bit(run)
     for folder in (run, run / "last"):
         bundle = Bundle.open(folder)
         regions = Regions.of(validation.rows, validation.root, bundle.classes)
-        assert bundle.decisions == fit_decisions(bundle, validation.rows, regions)
+        chosen = folder == run  # its epoch, on these photos
+        assert bundle.decisions == fit_decisions(bundle, validation.rows, regions, epoch_chosen=chosen)
+        assert bundle.decisions.temperature.origin.endswith("on which the epoch was chosen, too") == chosen
         kept, _ = evaluate(bundle, part(run, "test"))
         chosen, _ = evaluate(replace(bundle, decisions=None), part(run, "test"), validation)
         assert kept == chosen

@@ -1,40 +1,16 @@
-"""From logits to an answer: what was chosen on validation, saved with the model and used wherever it decides."""
+"""What was chosen for a model, and how its logits become probabilities and answers by it."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import softmax
 
 from fscl.config import Section
+from fscl.decisions.parts import Accept, CrossFittedBias, MinorityThreshold, Sets, Temperature, Unknown
+from fscl.scoring.conformal import prediction_sets
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
-
-
-class MinorityThreshold(Section):
-    """Of two classes: a photo shows the rare one where its logit exceeds the other's by more than `margin`."""
-
-    minority: str
-    margin: float
-
-    @property
-    def value(self) -> float:
-        """The same as a probability of the rare class, in [0, 1]."""
-        return float(expit(self.margin))
-
-
-class CrossFittedBias(Section):
-    """What is added to the logit of each class, chosen on training photos by models that had not seen them."""
-
-    bias: dict[str, float]
-    photos: int  # that it was chosen on
-    folds: int  # into which these were divided; as many as photos: each was left out by itself
-
-    @property
-    def origin(self) -> str:
-        """Where it is from, in words."""
-        if self.folds == self.photos:
-            return f"leave-one-out over {self.photos:,} training photos"
-        return f"cross-fitted on {self.photos:,} training photos in {self.folds:,} folds"
+from fscl.scoring.unknown import energy
 
 
 class Decisions(Section):
@@ -47,12 +23,20 @@ class Decisions(Section):
         no_threshold: why none was chosen; None where there is one, and where there are more than two classes.
         bias: of every class, where validation has too few photos for a threshold; None where none was chosen.
         note: what the choice had to leave out.
+        temperature: of the shifted logits; None: as they are.
+        accept: which answers may be accepted unseen; None where nothing says.
+        sets: of classes that a photo may show; None where there are none.
+        unknown: which photos are like none of the classes; None where nothing says.
     """
 
     threshold: MinorityThreshold | None = None
     bias: CrossFittedBias | None = None
     no_threshold: str | None = None
     note: str | None = None
+    temperature: Temperature | None = None
+    accept: Accept | None = None
+    sets: Sets | None = None
+    unknown: Unknown | None = None
 
     @classmethod
     def fit(
@@ -98,6 +82,39 @@ class Decisions(Section):
         if self.bias is not None:
             shifted += [self.bias.bias[name] for name in classes]
         return shifted
+
+    def probabilities(self, logits: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.float64]:
+        """Return calibrated probabilities, (photos, classes), whose argmax is the decision."""
+        by = 1.0 if self.temperature is None else self.temperature.value
+        probabilities: NDArray[np.float64] = softmax(self.shifted(logits, classes) / by, axis=1)
+        return probabilities
+
+    def by_class(self) -> dict[str, Mapping[str, object]]:
+        """Return what is said of each class, by the name of the part."""
+        parts: dict[str, Mapping[str, object]] = {}
+        if self.bias is not None:
+            parts["bias"] = self.bias.bias
+        if self.accept is not None:
+            parts |= {"accept.species": self.accept.species, "accept.photos": self.accept.photos}
+        if self.sets is not None:
+            parts |= {"sets.quantiles": self.sets.quantiles, "sets.photos": self.sets.photos}
+        return parts
+
+    def at_argmax(self) -> "Decisions":
+        """Return the same without threshold and bias: the answer is the argmax of the logits."""
+        return Decisions(temperature=self.temperature, unknown=self.unknown)
+
+    def in_sets(self, probabilities: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.bool_] | None:
+        """Return which classes are in the set of each photo, (photos, classes); None without sets."""
+        return None if self.sets is None else prediction_sets(probabilities, self.sets.bounds(classes))
+
+    def like_none(self, logits: NDArray[np.floating]) -> NDArray[np.bool_] | None:
+        """Return which photos are like none of the classes, (photos,); None where nothing says."""
+        if self.unknown is None:
+            return None
+        by = 1.0 if self.temperature is None else self.temperature.value
+        like_none: NDArray[np.bool_] = energy(logits, by) > self.unknown.threshold
+        return like_none
 
     def apply(self, logits: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.intp]:
         """Return the class decided for, (photos,), index into `classes`; the argmax where nothing was chosen."""
