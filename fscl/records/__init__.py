@@ -17,16 +17,30 @@ from fscl.records.evaluation import (
     Unusable,
 )
 from fscl.records.files import DamagedError, read_cell, read_header, write_record
+from fscl.records.reliance import (
+    Acceptance,
+    AcceptedAnswers,
+    Calibration,
+    CalibrationErrors,
+    FigureIntervals,
+    LikeNone,
+    ReliabilityBin,
+    SetCoverage,
+)
 from fscl.records.study import Axes, StudyHeader
 from fscl.records.values import PAIRS, VERSION, Epoch, Pair
 
 __all__ = [
     "PAIRS",
     "VERSION",
+    "Acceptance",
+    "AcceptedAnswers",
     "Amounts",
     "Axes",
     "Beside",
     "Bias",
+    "Calibration",
+    "CalibrationErrors",
     "CellKey",
     "CellRecord",
     "CosineMatrices",
@@ -36,10 +50,14 @@ __all__ = [
     "Epoch",
     "Evaluation",
     "Failed",
+    "FigureIntervals",
+    "LikeNone",
     "Metrics",
     "Pair",
     "Provenance",
     "Reason",
+    "ReliabilityBin",
+    "SetCoverage",
     "StudyHeader",
     "Threshold",
     "Unusable",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from fscl.records.reliance import Acceptance, Calibration, FigureIntervals, LikeNone, SetCoverage
 from fscl.records.values import CHECKED, Amount, Count
 
 
@@ -139,6 +140,11 @@ class Evaluation:
     unusable: Unusable | None = None
     beside: list[Beside] = field(default_factory=list)
     note: str | None = None
+    calibration: Calibration | None = None
+    accept: Acceptance | None = None
+    sets: SetCoverage | None = None
+    unknown: LikeNone | None = None
+    intervals: FigureIntervals | None = None
 
     def __post_init__(self) -> None:
         size = len(self.classes)
