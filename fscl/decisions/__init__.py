@@ -1,7 +1,7 @@
 """From logits to an answer: what was chosen for a model, saved with it and used wherever it decides."""
 
 from fscl.decisions.calibrating import CalibrationPhotos, CrossFitted, calibrated
-from fscl.decisions.deciding import Decisions, why_no_threshold
+from fscl.decisions.deciding import Decisions, decisions_table, set_name, why_no_threshold
 from fscl.decisions.parts import (
     Accept,
     AcceptedSpecies,
@@ -26,5 +26,7 @@ __all__ = [
     "Temperature",
     "Unknown",
     "calibrated",
+    "decisions_table",
+    "set_name",
     "why_no_threshold",
 ]

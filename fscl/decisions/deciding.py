@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -136,3 +137,37 @@ def why_no_threshold(classes: Sequence[str], minority: Sequence[str], photos: Ma
         return None
     has = " and ".join(f"{photos[name]} of {name}" for name in classes)
     return f"it takes {MIN_VALIDATION_PHOTOS} validation photos of each class, and there are {has}"
+
+
+def decisions_table(decisions: Decisions, logits: NDArray[np.floating], classes: Sequence[str]) -> pd.DataFrame:
+    """Return what the decisions make of photos, a row each.
+
+    Returns:
+        `decision`, its calibrated `decision_probability`, and where the decisions say so `accepted`, `set` (names,
+        with `|` between them) and `unknown`.
+
+    >>> table = decisions_table(Decisions(), np.array([[0.0, 2.0]]), ["boar", "deer"])
+    >>> table.round(2).to_dict("records")
+    [{'decision': 'deer', 'decision_probability': 0.88}]
+    """
+    probabilities = decisions.probabilities(logits, classes)
+    answers, scores = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
+    table = pd.DataFrame({"decision": pd.Series([classes[place] for place in answers], dtype="str")})
+    table["decision_probability"] = scores
+    if decisions.accept is not None:
+        table["accepted"] = pd.array(scores >= decisions.accept.bars(classes)[answers], dtype="boolean")
+    inside, like_none = decisions.in_sets(probabilities, classes), decisions.like_none(logits)
+    if inside is not None:
+        table["set"] = pd.Series([set_name(row, classes) for row in inside], dtype="str")
+    if like_none is not None:
+        table["unknown"] = pd.array(like_none, dtype="boolean")
+    return table
+
+
+def set_name(inside: NDArray[np.bool_], classes: Sequence[str]) -> str:
+    """Return the names of a set, with `|` between them.
+
+    >>> set_name(np.array([True, False, True]), ["boar", "deer", "hare"])
+    'boar|hare'
+    """
+    return "|".join(name for name, there in zip(classes, inside, strict=True) if there)

@@ -18,6 +18,7 @@ from fscl.formats import ANSWER_FORMATS
 from fscl.formats.answers import About, PhotoAnswer
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.lock import held
+from fscl.prediction.accepting import accepting_of, check_accepting
 from fscl.prediction.computing import BATCH_SIZE, compute
 from fscl.prediction.deciding import Deciding, answers
 from fscl.prediction.facts import latin_of, packaging_of, with_facts
@@ -51,6 +52,8 @@ class Wanted:
         timezone: of times without one, such as `+09:00`.
         package: JSON of what datapackage.json of Camtrap DP says of the project.
         scientific_names: a table of classes and their scientific names.
+        accept: say which answers may be accepted unseen.
+        prevalence: class=share where the photos are from, or `estimate`, of these photos; empty: as in calibration.
     """
 
     format: str = "megadetector"
@@ -63,6 +66,8 @@ class Wanted:
     timezone: str | None = None
     package: str | None = None
     scientific_names: str | None = None
+    accept: bool = False
+    prevalence: Sequence[str] = ()
 
 
 def predict_photos(
@@ -108,6 +113,7 @@ def predict_photos(
     if sorting is not None:
         sorting.check(listing)
     runtime = Runtime.start(_readers(len(listing.regions)) if workers is None else workers)
+    check_accepting(bundle.decisions, wanted)
     deciding, about = _deciding(bundle, wanted), _about(bundle, run, wanted, listing)
     plan = _plan(run, bundle, listing, features=features is not None)
     settings = _settings(plan, run, bundle, wanted, features, sorting)
@@ -124,6 +130,10 @@ def predict_photos(
             for remark in listing.remarks:
                 listener.note(remark)
             compute(bundle, listing, parts, runtime, listener)
+
+            if wanted.accept:
+                deciding.accepting = accepting_of(deciding.decisions, bundle.classes, wanted.prevalence, parts)
+                listener.note(deciding.accepting.note)
 
             def told() -> Iterator[PhotoAnswer]:
                 return answers(listing, parts, deciding, by_sequence=wanted.by == "sequence")
@@ -221,7 +231,9 @@ def _settings(
 
 
 def _deciding(bundle: Bundle, wanted: Wanted) -> Deciding:
-    decisions = bundle.decisions if wanted.decision == "chosen" and bundle.decisions else Decisions()
+    decisions = bundle.decisions or Decisions()
+    if wanted.decision == "argmax":
+        decisions = decisions.at_argmax()
     if not wanted.species:
         return Deciding(bundle.classes, decisions)
     named = set(ClassNames(bundle.classes).labels(wanted.species))
@@ -241,6 +253,7 @@ def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About
         unsure_below=wanted.unsure_below,
         document=listing.document,
         stamp=datetime.now(UTC) if wanted.stamp else None,
+        accepting=wanted.accept,
         packaging=packaging_of(wanted.format, wanted.deployments, wanted.timezone, wanted.package),
         latin=latin_of(bundle.classes, wanted.format, wanted.scientific_names),
     )
