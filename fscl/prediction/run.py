@@ -113,7 +113,6 @@ def predict_photos(
     if sorting is not None:
         sorting.check(listing)
     runtime = Runtime.start(_readers(len(listing.regions)) if workers is None else workers)
-    check_accepting(bundle.decisions, wanted)
     deciding, about = _deciding(bundle, wanted), _about(bundle, run, wanted, listing)
     plan = _plan(run, bundle, listing, features=features is not None)
     settings = _settings(plan, run, bundle, wanted, features, sorting)
@@ -131,9 +130,7 @@ def predict_photos(
                 listener.note(remark)
             compute(bundle, listing, parts, runtime, listener)
 
-            if wanted.accept:
-                deciding.accepting = accepting_of(deciding.decisions, bundle.classes, wanted.prevalence, parts)
-                listener.note(deciding.accepting.note)
+            _set_bars(deciding, wanted, parts, listener)
 
             def told() -> Iterator[PhotoAnswer]:
                 return answers(listing, parts, deciding, by_sequence=wanted.by == "sequence")
@@ -230,7 +227,15 @@ def _settings(
     return {"scores": dict(plan), "model": str(run), **asdict(wanted), **also, "classes": list(bundle.classes)}
 
 
+def _set_bars(deciding: Deciding, wanted: Wanted, parts: Parts, listener: Listener) -> None:
+    """Say from which probability on answers are accepted, where that is wanted: it may follow from all scores."""
+    if wanted.accept:
+        deciding.accepting = accepting_of(deciding.decisions, deciding.classes, wanted.prevalence, parts)
+        listener.note(deciding.accepting.note)
+
+
 def _deciding(bundle: Bundle, wanted: Wanted) -> Deciding:
+    check_accepting(bundle.decisions, wanted)
     decisions = bundle.decisions or Decisions()
     if wanted.decision == "argmax":
         decisions = decisions.at_argmax()
