@@ -116,15 +116,14 @@ def predict_photos(
     deciding, about = _deciding(bundle, wanted), _about(bundle, run, wanted, listing)
     plan = _plan(run, bundle, listing, features=features is not None)
     settings = _settings(plan, run, bundle, wanted, features, sorting)
-    folder = out.with_name(f"{out.name}{SUFFIX}")
-    parts = Parts(folder, len(listing.regions), plan)
+    parts = Parts(out.with_name(f"{out.name}{SUFFIX}"), len(listing.regions), plan)
     summary = _finished(out, settings)
     if summary is None:
         _check_out(out, parts, wanted.format, overwrite=overwrite)
         if features is not None and features.exists() and not overwrite and not parts.begun:
             raise OutputError(f"{features}: exists; replace it with --overwrite, or choose another --features")
         listing, about = with_facts(listing, about, wanted.format, listener)
-        with held(folder, by="another prediction"):
+        with held(parts.folder, by="another prediction"):
             parts.claim(overwrite=overwrite)
             for remark in listing.remarks:
                 listener.note(remark)
