@@ -78,9 +78,9 @@ class Record(Section):
         threshold = self.decisions and self.decisions.threshold
         if threshold and (len(self.classes) != 2 or threshold.minority not in names):
             raise ValueError("decisions.threshold: expected two classes, and the rare one of them")
-        bias = self.decisions and self.decisions.bias
-        if bias and set(bias.bias) != names:
-            raise ValueError("decisions.bias: expected a bias for each of the classes")
+        for part, given in (self.decisions.by_class() if self.decisions else {}).items():
+            if set(given) != names:
+                raise ValueError(f"decisions.{part}: expected one for each of the classes")
         if (self.version == 1) != ("decisions" not in self.model_fields_set):
             raise ValueError("decisions: expected in version 2, and not in version 1")
         if (self.version == 1) != ("head" not in self.model.model_fields_set):
@@ -147,10 +147,11 @@ class Bundle:
             versions=versions(),
         )
         content = record.model_dump(mode="json")
+        later = ("bias", "temperature", "accept", "sets", "unknown")
         for section, key in (
             (content, "start"),
             (content["preprocessing"], "interpolation"),
-            (content["decisions"], "bias"),
+            *((content["decisions"], name) for name in later),
         ):
             if section is not None and section[key] is None:  # so that earlier releases open the bundle
                 del section[key]

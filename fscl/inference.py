@@ -1,24 +1,28 @@
 """The one inference loop: a classifier and regions in, logits and features out, batch by batch."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fscl.bundle import Bundle
 from fscl.config import Preprocessing
-from fscl.decisions import Decisions, why_no_threshold
+from fscl.decisions import CalibrationPhotos, CrossFitted, Decisions, calibrated, why_no_threshold
+from fscl.decisions.parts import Unit
 from fscl.errors import BundleError, first_line
 from fscl.loading.features import FeatureRegions
 from fscl.loading.loader import Batch, inference_loader
 from fscl.loading.regions import Failure, Regions
+from fscl.manifest.groups import groups
 from fscl.manifest.table import counts_by_class
 from fscl.models import Classifier
 from fscl.printable import number_of
+from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 
 
 class Inferred(NamedTuple):
@@ -118,16 +122,24 @@ def fit_decisions(
     regions: Regions,
     *,
     unread: Mapping[str, str] | None = None,
+    cross_fitted: Callable[[], CrossFitted | None] | None = None,
+    epoch_chosen: bool = False,
     batch_size: int = 64,
     workers: int = 0,
 ) -> Decisions:
-    """Choose on validation how the logits of a bundle become an answer; no photo is read where nothing can be chosen.
+    """Choose on validation how the logits of a bundle become an answer, and calibrate its probabilities.
+
+    Where validation gives no threshold, a backbone that stayed as it was has a bias from cross-fitted training
+    photos; where validation has fewer than 20 photos of a class, these also calibrate it.
 
     Args:
         bundle: the model, whatever decisions it has.
         rows: of a manifest, usable, the validation photos.
         regions: the same rows.
         unread: validation photos besides these that cannot be read: path → why.
+        cross_fitted: gives what is said of training photos by models that had not seen them, None where a class has
+            too few; it is only called where they are wanted. None: of this model there are none.
+        epoch_chosen: the epoch was chosen on these photos.
         batch_size: photos per forward pass.
         workers: processes that read photos.
     """
@@ -135,14 +147,36 @@ def fit_decisions(
     unread = dict(unread or {})
     photos = rows["photo_id"].nunique() + len(unread)
     reason = why_no_threshold(classes, minority, counts_by_class(rows, classes)["photos"])
-    if len(classes) != 2 or reason:
-        return Decisions(no_threshold=reason, note=_left_out(unread, photos))
     read = scores(bundle.classifier, regions, bundle.preprocessing, batch_size=batch_size, workers=workers)
     unread |= {rows["path"].iloc[row]: why for row, why in read.failures}
-    counts = counts_by_class(rows.iloc[read.rows], classes)["photos"]
-    labels = regions.labels[read.rows]
-    chosen = Decisions.fit(read.logits, labels, classes=classes, minority=minority, photos=counts)
-    return chosen.model_copy(update={"note": _left_out(unread, photos)})
+    own = rows.iloc[read.rows]
+    counts, labels = counts_by_class(own, classes)["photos"], regions.labels[read.rows]
+    decisions = Decisions(no_threshold=reason)
+    if reason is None:
+        decisions = Decisions.fit(read.logits, labels, classes=classes, minority=minority, photos=counts)
+    decisions = decisions.model_copy(update={"note": _left_out(unread, photos)})
+    crossed = cross_fitted() if cross_fitted is not None and decisions.threshold is None else None
+    if crossed is not None:
+        decisions = decisions.model_copy(update={"bias": crossed.bias(classes)})
+    elif cross_fitted is not None and decisions.threshold is None:
+        why = "a class has too few training photos to leave some out, so that no bias could be chosen"
+        decisions = decisions.model_copy(update={"note": "; ".join(filter(None, [decisions.note, why]))})
+    if decisions.bias is not None and crossed is not None and min(counts.values()) < MIN_VALIDATION_PHOTOS:
+        return calibrated(decisions, crossed.calibration(decisions.bias), classes)
+    number, unit = bursts(own)
+    origin = f"{number_of(own['photo_id'].nunique(), 'validation photo')}"
+    origin += ", on which the epoch was chosen, too" if epoch_chosen else ""
+    decided = decisions.threshold is not None
+    return calibrated(
+        decisions, CalibrationPhotos(read.logits, labels, number, unit, origin, decided=decided), classes
+    )
+
+
+def bursts(rows: pd.DataFrame) -> tuple[NDArray[np.int64], Unit]:
+    """Return which rows are alike, by number, and what they share: a sequence, or a photo where none is known."""
+    by: Literal["sequence", "photo"] = "sequence" if rows["sequence"].notna().any() else "photo"
+    number: NDArray[np.int64] = groups(rows, by).number.to_numpy(dtype=np.int64)
+    return number, "sequences" if by == "sequence" else "photos"
 
 
 def _left_out(unread: Mapping[str, str], photos: int) -> str | None:

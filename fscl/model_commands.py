@@ -28,6 +28,8 @@ def predict(
     species: Annotated[list[str] | None, Several] = None,
     species_list: Path | None = None,
     unsure_below: Share = None,
+    accept: Annotated[bool, On] = False,
+    prevalence: Annotated[list[str] | None, Several] = None,
     features: Path | None = None,
     copy_to: Path | None = None,
     link_to: Path | None = None,
@@ -52,6 +54,8 @@ def predict(
         species: those that can be on the photos; the others are ruled out (all)
         species_list: a text file of them, a name per line
         unsure_below: answers less probable than this are marked as unsure (0.6)
+        accept: say in a .csv or .parquet which answers may be accepted unseen, and which species each may be
+        prevalence: for --accept: how common species are on these photos, such as deer=0.01, or estimate
         features: also write the model's features of each animal, to this .parquet
         copy_to: copy the photos into a folder per species below this one
         link_to: make links to them instead
@@ -78,6 +82,8 @@ def predict(
         timezone=timezone,
         package=None if package is None else str(package),
         scientific_names=None if scientific_names is None else str(scientific_names),
+        accept=accept,
+        prevalence=tuple(prevalence or ()),
     )
     unfinished = kept("what is predicted so far is kept: the same command does the rest")
     with unfinished, TerminalProgress(f"{run} → {out}") as listener:

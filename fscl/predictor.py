@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.special import softmax
 from torch import Tensor
 
 from fscl import archives
@@ -18,7 +17,7 @@ from fscl.bundle import Bundle
 from fscl.decisions import Decisions
 from fscl.errors import ConfigurationError, DivergenceError, PhotosError, first_line, shown
 from fscl.formats.walk import escaped, walk
-from fscl.inference import Scores, scores
+from fscl.inference import scores
 from fscl.loading.regions import AnyPhoto, Regions
 from fscl.manifest.names import class_columns
 from fscl.printable import number_of
@@ -81,6 +80,7 @@ class Predictor:
             workers: processes that read photos.
 
         Returns:
+            Calibrated probabilities, where training could calibrate them.
             A row per photo, in the given order: `filepath` (of an image or array its place among those given, counted
             from 0: `image 0`), `prediction`, its `probability` (0 to 1), one column of probability per class
             (`columns` has their names), and `problem`: missing, or why the photo could not be read.
@@ -102,7 +102,7 @@ class Predictor:
         >>> table["filepath"].tolist(), table["problem"].isna().tolist(), table.columns.tolist()[-3:]
         (['image 0', 'gone.jpg'], [True, False], ['boar', 'deer', 'problem'])
         """
-        decisions = Decisions() if decision == "argmax" else self.decisions
+        decisions = self.decisions.at_argmax() if decision == "argmax" else self.decisions
         if decision == "threshold" and decisions.threshold is None and decisions.bias is None:
             why = decisions.no_threshold or f"it tells {len(self.classes)} classes apart, a threshold is for two"
             raise ConfigurationError(f'expected a model with a threshold, but {why}; predict with decision="argmax"')
@@ -119,35 +119,40 @@ class Predictor:
                 "with a lower --learning-rate"
             )
         names = pd.Series([one.name for one in given], dtype="str")
-        answers = answers_table(read, decisions.apply(read.logits, self.classes), self.classes, self.columns)
+        probabilities = self.decisions.at_argmax().probabilities(read.logits, self.classes)
+        decided = decisions.apply(read.logits, self.classes)
+        answers = answers_table(read.rows, probabilities, decided, self.classes, self.columns)
         return pd.concat([names.rename("filepath"), answers.reindex(names.index)], axis=1).assign(
             problem=pd.Series(dict(read.failures), dtype="str")
         )
 
 
 def answers_table(
-    read: Scores, decided: Sequence[int] | np.ndarray[Any, Any], classes: Sequence[str], columns: Mapping[str, str]
+    rows: np.ndarray[Any, Any],
+    probabilities: NDArray[np.float64],
+    decided: NDArray[np.integer],
+    classes: Sequence[str],
+    columns: Mapping[str, str],
 ) -> pd.DataFrame:
     """Return what was said of the photos that could be read, a row each, by their places among all.
 
     Args:
-        read: their logits.
+        rows: the place of each among all.
+        probabilities: (photos, classes).
         decided: the class of each, index into `classes`.
-        classes: names, in the order of the logits.
+        classes: names, in the order of the probabilities.
         columns: class → the column of its probability.
 
     Returns:
         `prediction`, its `probability`, and a column of probability per class.
     """
-    probabilities = softmax(read.logits.astype(np.float64), axis=1)
-    decided = np.asarray(decided, dtype=np.int64)
     return pd.DataFrame(
         {
-            "prediction": pd.Series([classes[place] for place in decided], dtype="str", index=read.rows),
+            "prediction": pd.Series([classes[place] for place in decided], dtype="str", index=rows),
             "probability": probabilities[np.arange(len(decided)), decided],
             **{columns[name]: probabilities[:, place] for place, name in enumerate(classes)},
         },
-        index=read.rows,
+        index=rows,
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from fscl.bundle import Bundle
 from fscl.decisions import Decisions, why_no_threshold
 from fscl.errors import PhotosError
+from fscl.evaluation.reliance import reliance
 from fscl.inference import Scores, fit_decisions, scores
 from fscl.loading.features import FeatureStore
 from fscl.loading.regions import Regions
@@ -97,6 +98,7 @@ def evaluate(
         scored=amounts(read),
         unusable=Unusable(**tally(test.rows)),
         note=decisions.note,
+        **reliance(decisions, test_scores.logits, labels, read, bundle.classes),
     )
     return evaluation, _scores_table(read, bundle, test_scores)
 

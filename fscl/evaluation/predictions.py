@@ -6,7 +6,7 @@ import pandas as pd
 
 from fscl.atomic import write_text
 from fscl.bundle import Bundle
-from fscl.inference import Scores
+from fscl.decisions import Decisions, decisions_table
 from fscl.manifest.names import class_columns
 from fscl.manifest.table import BOX, Manifest
 from fscl.predictor import answers_table
@@ -24,9 +24,11 @@ def predictions(test: Manifest, bundle: Bundle, evaluation: Evaluation, logits: 
     """
     rows = test.rows.reset_index(drop=True)
     places = pd.Index(rows["region_id"]).get_indexer(pd.Index(logits["region_id"]))
-    read = Scores(places, logits[[f"logit:{name}" for name in bundle.classes]].to_numpy(), [])
+    scored = logits[[f"logit:{name}" for name in bundle.classes]].to_numpy()
     columns = class_columns(bundle.classes, PREDICTION_COLUMNS)
-    answers = answers_table(read, read.logits.argmax(axis=1), bundle.classes, columns).reindex(rows.index)
+    at_argmax = (bundle.decisions or Decisions()).at_argmax().probabilities(scored, bundle.classes)
+    answers = answers_table(places, at_argmax, scored.argmax(axis=1), bundle.classes, columns).reindex(rows.index)
+    decided = decisions_table(bundle.decisions or Decisions(), scored, bundle.classes).set_index(places)
     unread = rows["path"].map({photo.path: photo.reason for photo in evaluation.failed})
     reasons = rows["problem"].fillna(unread.astype("str"))
     boxes = rows[BOX] if rows["x"].notna().any() else rows[[]]
@@ -38,6 +40,7 @@ def predictions(test: Manifest, bundle: Bundle, evaluation: Evaluation, logits: 
             rows["label"],
             answers,
             reasons.mask(reasons.isna() & rows["label"].isna(), "no label").rename("problem"),
+            decided.reindex(rows.index),
         ],
         axis=1,
     )

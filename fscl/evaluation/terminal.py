@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fscl.evaluation.tables import plain_table, rounded
 from fscl.evaluation.terminal_beside import beside_table
+from fscl.evaluation.terminal_reliance import reliance_tables
 from fscl.printable import number_of
 from fscl.records import Evaluation
 from fscl.scoring.statistics import clopper_pearson
@@ -29,7 +30,8 @@ def table(record: Evaluation) -> Group:
     tables = [_class_table(record)]
     if len(record.classes) <= MOST_COLUMNS:
         tables.append(_confusion_table(record))
-    return Group(*tables, _metrics_table(record), *beside_table(record), *map(Text, _not_scored(record)))
+    relied = reliance_tables(record)
+    return Group(*tables, _metrics_table(record), *relied, *beside_table(record), *map(Text, _not_scored(record)))
 
 
 def _class_table(record: Evaluation) -> Table:

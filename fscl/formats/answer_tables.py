@@ -14,6 +14,7 @@ from fscl.formats.answers import About, Animal, PhotoAnswer
 from fscl.manifest.names import class_columns
 
 OWN = ("filepath", "x", "y", "w", "h", "detection_conf", "prediction", "probability", "abstained", "problem")
+ACCEPTING = ("accepted", "set", "unknown")  # where it was asked which answers may be accepted unseen
 ROWS = 20_000  # of a group in a Parquet file
 
 
@@ -21,17 +22,20 @@ def write_csv(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     """Write answers as CSV in UTF-8; an answer below `about.unsure_below` is marked as abstained."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*OWN, *class_columns(about.classes, OWN).values()])
+        own = _own(about)
+        writer.writerow([*own, *class_columns(about.classes, own).values()])
         for row in _rows(answers, about):
             writer.writerow(["" if value is None else value for value in row])
 
 
 def write_parquet(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     """Write the same as Parquet."""
-    columns = class_columns(about.classes, OWN).values()
-    kinds = dict.fromkeys(("filepath", "prediction", "problem"), pa.string()) | {"abstained": pa.bool_()}
+    own = _own(about)
+    columns = class_columns(about.classes, own).values()
+    kinds = dict.fromkeys(("filepath", "prediction", "problem", "set"), pa.string())
+    kinds |= dict.fromkeys(("abstained", "accepted", "unknown"), pa.bool_())
     schema = pa.schema(
-        [(name, kinds.get(name, pa.float64())) for name in OWN] + [(name, pa.float64()) for name in columns]
+        [(name, kinds.get(name, pa.float64())) for name in own] + [(name, pa.float64()) for name in columns]
     )
     rows = _rows(answers, about)
     with pq.ParquetWriter(path, schema) as writer:
@@ -40,13 +44,19 @@ def write_parquet(path: Path, answers: Iterable[PhotoAnswer], about: About) -> N
             writer.write_table(pa.Table.from_pandas(table, schema=schema, preserve_index=False))
 
 
+def _own(about: About) -> tuple[str, ...]:
+    return (*OWN, *(ACCEPTING if about.accepting else ()))
+
+
 def _rows(answers: Iterable[PhotoAnswer], about: About) -> Iterator[list[Any]]:
     nothing = [None] * len(about.classes)
+    no_answer = [None] * len(ACCEPTING) if about.accepting else []
     for photo in answers:
         if not photo.animals:
-            yield [photo.file, *[None] * 5, photo.found, None, None, photo.failure, *nothing]
+            yield [photo.file, *[None] * 5, photo.found, None, None, photo.failure, *no_answer, *nothing]
         for animal in photo.animals:
-            yield [photo.file, *_of(animal, about), photo.failure, *(animal.scores or nothing)]
+            more = [animal.accepted, animal.species_set, animal.unknown] if about.accepting else []
+            yield [photo.file, *_of(animal, about), photo.failure, *more, *(animal.scores or nothing)]
 
 
 def _of(animal: Animal, about: About) -> list[Any]:

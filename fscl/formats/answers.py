@@ -21,6 +21,9 @@ class Animal:
         answer: the class decided for, an index; None where it was not classified.
         confidence: of the detector, from 0 to 1; None: there was none.
         place: of the detection among those that the detector gave for the photo, counted from 0.
+        accepted: the answer may be accepted unseen; None where that was not asked.
+        species_set: names of the classes that it may be, with `|` between them; None where the model has no sets.
+        unknown: it is like none of the classes; None where the model cannot say.
     """
 
     box: Box | None = None
@@ -28,6 +31,9 @@ class Animal:
     answer: int | None = None
     confidence: float | None = None
     place: int | None = None
+    accepted: bool | None = None
+    species_set: str | None = None
+    unknown: bool | None = None
 
     @property
     def probability(self) -> float | None:
@@ -84,6 +90,7 @@ class About:
         stamp: when it was done, for the file; None: files of the same answers are the same bytes.
         latin: class → scientific name, where it is known.
         packaging: the deployments of a Camtrap DP package; None: none are given.
+        accepting: tables say which answers may be accepted unseen.
     """
 
     classes: Sequence[str]
@@ -93,3 +100,4 @@ class About:
     stamp: datetime | None = None
     latin: Mapping[str, str] = field(default_factory=dict)
     packaging: Packaging | None = None
+    accepting: bool = False

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from fscl.decisions import Decisions
 from fscl.formats.answers import PLACES, Animal, PhotoAnswer
 from fscl.formats.boxes import read_headers
 from fscl.images import Box, Header
 from fscl.manifest.table import BOX
+from fscl.prediction.accepting import Accepting
 from fscl.prediction.parts import Parts
 from fscl.prediction.photos import OF_PHOTO, Listing
 
@@ -32,14 +32,14 @@ class Deciding:
 
     def __init__(self, classes: Sequence[str], decisions: Decisions, species: Sequence[str] | None = None) -> None:
         self.classes, self.decisions = tuple(classes), decisions
+        self.accepting: Accepting | None = None
         self.out = np.array([species is not None and name not in species for name in classes])
 
     def __call__(self, logits: NDArray[np.floating]) -> FloatMatrix:
-        """Return the probability of each class, (regions, classes), whose largest is the answer's."""
-        shifted = self.decisions.shifted(logits, self.classes)
-        shifted[:, self.out] = -np.inf
-        probabilities: FloatMatrix = softmax(shifted, axis=1)
-        return probabilities
+        """Return the calibrated probability of each class, (regions, classes), whose largest is the answer's."""
+        allowed = logits.astype(np.float64)
+        allowed[:, self.out] = -np.inf
+        return self.decisions.probabilities(allowed, self.classes)
 
 
 def answers(
@@ -89,7 +89,9 @@ def _regions(
         for row, photo in enumerate(table["photo"]):
             if row not in part.problems and sequence[photo] in means:
                 logits[row] = means[sequence[photo]]
-        scores = deciding(logits).round(PLACES)
+        exact = deciding(logits)
+        scores, accepting = exact.round(PLACES), deciding.accepting
+        more = None if accepting is None else accepting.of(logits, exact)
         boxes = _fractions(table, listing)
         columns = zip(table["photo"], boxes, table["confidence"], table["place"], strict=True)
         for row, (photo, box, confidence, place) in enumerate(columns):
@@ -98,7 +100,8 @@ def _regions(
                 yield photo, animal, part.problems[row]
             else:
                 answer = int(scores[row].argmax())
-                yield photo, replace(animal, scores=tuple(scores[row].tolist()), answer=answer), None
+                answered = replace(animal, scores=tuple(scores[row].tolist()), answer=answer)
+                yield photo, answered if more is None else replace(answered, **more[row]), None
 
 
 def _means(listing: Listing, parts: Parts) -> dict[str, NDArray[np.float64]]:

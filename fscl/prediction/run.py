@@ -18,6 +18,7 @@ from fscl.formats import ANSWER_FORMATS
 from fscl.formats.answers import About, PhotoAnswer
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.lock import held
+from fscl.prediction.accepting import accepting_of, check_accepting
 from fscl.prediction.computing import BATCH_SIZE, compute
 from fscl.prediction.deciding import Deciding, answers
 from fscl.prediction.facts import latin_of, packaging_of, with_facts
@@ -51,6 +52,8 @@ class Wanted:
         timezone: of times without one, such as `+09:00`.
         package: JSON of what datapackage.json of Camtrap DP says of the project.
         scientific_names: a table of classes and their scientific names.
+        accept: say which answers may be accepted unseen.
+        prevalence: class=share where the photos are from, or `estimate`, of these photos; empty: as in calibration.
     """
 
     format: str = "megadetector"
@@ -63,6 +66,8 @@ class Wanted:
     timezone: str | None = None
     package: str | None = None
     scientific_names: str | None = None
+    accept: bool = False
+    prevalence: Sequence[str] = ()
 
 
 def predict_photos(
@@ -111,20 +116,19 @@ def predict_photos(
     deciding, about = _deciding(bundle, wanted), _about(bundle, run, wanted, listing)
     plan = _plan(run, bundle, listing, features=features is not None)
     settings = _settings(plan, run, bundle, wanted, features, sorting)
-    folder = out.with_name(f"{out.name}{SUFFIX}")
-    parts = Parts(folder, len(listing.regions), plan)
-    mend_folder(out)
+    parts = Parts(out.with_name(f"{out.name}{SUFFIX}"), len(listing.regions), plan)
     summary = _finished(out, settings)
     if summary is None:
         _check_out(out, parts, wanted.format, overwrite=overwrite)
         if features is not None and features.exists() and not overwrite and not parts.begun:
             raise OutputError(f"{features}: exists; replace it with --overwrite, or choose another --features")
         listing, about = with_facts(listing, about, wanted.format, listener)
-        with held(folder, by="another prediction"):
+        with held(parts.folder, by="another prediction"):
             parts.claim(overwrite=overwrite)
             for remark in listing.remarks:
                 listener.note(remark)
             compute(bundle, listing, parts, runtime, listener)
+            _set_bars(deciding, wanted, parts, listener)
 
             def told() -> Iterator[PhotoAnswer]:
                 return answers(listing, parts, deciding, by_sequence=wanted.by == "sequence")
@@ -174,7 +178,8 @@ def _check_names(format: str, out: Path, features: Path | None) -> None:
 
 
 def _finished(out: Path, settings: Mapping[str, Any]) -> Summary | None:
-    """What the same call has left; None where it has not ended, or none was made."""
+    """What the same call has left, put where it belongs; None where it has not ended, or none was made."""
+    mend_folder(out)
     try:
         record = json.loads(settings_file(out).read_bytes())
         summary = Summary.of(record.pop("summary"))
@@ -221,8 +226,18 @@ def _settings(
     return {"scores": dict(plan), "model": str(run), **asdict(wanted), **also, "classes": list(bundle.classes)}
 
 
+def _set_bars(deciding: Deciding, wanted: Wanted, parts: Parts, listener: Listener) -> None:
+    """Say from which probability on answers are accepted, where that is wanted: it may follow from all scores."""
+    if wanted.accept:
+        deciding.accepting = accepting_of(deciding.decisions, deciding.classes, wanted.prevalence, parts)
+        listener.note(deciding.accepting.note)
+
+
 def _deciding(bundle: Bundle, wanted: Wanted) -> Deciding:
-    decisions = bundle.decisions if wanted.decision == "chosen" and bundle.decisions else Decisions()
+    check_accepting(bundle.decisions, wanted)
+    decisions = bundle.decisions or Decisions()
+    if wanted.decision == "argmax":
+        decisions = decisions.at_argmax()
     if not wanted.species:
         return Deciding(bundle.classes, decisions)
     named = set(ClassNames(bundle.classes).labels(wanted.species))
@@ -242,6 +257,7 @@ def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About
         unsure_below=wanted.unsure_below,
         document=listing.document,
         stamp=datetime.now(UTC) if wanted.stamp else None,
+        accepting=wanted.accept,
         packaging=packaging_of(wanted.format, wanted.deployments, wanted.timezone, wanted.package),
         latin=latin_of(bundle.classes, wanted.format, wanted.scientific_names),
     )

@@ -10,7 +10,10 @@ from fscl.records.reliance import Acceptance, Calibration, FigureIntervals, Like
 from fscl.records.values import CHECKED, Amount, Count
 
 # Of predictions.csv, beside one for each class.
-PREDICTION_COLUMNS = ("filepath", "region", "x", "y", "w", "h", "label", "prediction", "probability", "problem")
+PREDICTION_COLUMNS = (
+    *("filepath", "region", "x", "y", "w", "h", "label", "prediction", "probability", "problem"),
+    *("decision", "decision_probability", "accepted", "set", "unknown"),
+)
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -1,4 +1,4 @@
-"""Runs whose backbone stays as it is: features in place of photos, heads fitted at once, the bias of rare classes."""
+"""Runs whose backbone stays as it is: features in place of photos, heads fitted at once, photos left out in turn."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -16,18 +16,16 @@ from torch import Tensor
 
 from fscl.bundle import Bundle
 from fscl.config import Augmentation, Config
-from fscl.decisions import CrossFittedBias, Decisions
+from fscl.decisions import CrossFitted
 from fscl.errors import PhotosError
-from fscl.inference import scores
+from fscl.inference import bursts, scores
 from fscl.loading.feature_files import disk_note
 from fscl.loading.features import FeatureRegions, FeatureStore, Views
 from fscl.loading.regions import Regions
-from fscl.manifest.groups import groups
 from fscl.manifest.table import Manifest
 from fscl.models.fitted_heads import FittedHead
 from fscl.progress import Listener
 from fscl.runtime import Runtime
-from fscl.scoring.bias import choose_bias
 from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
 from fscl.training.subset import Subset
@@ -95,26 +93,10 @@ def fit_head(bundle: Bundle, regions: FeatureRegions, augmentation: Augmentation
     _fit(head, features, torch.from_numpy(labels))
 
 
-def with_bias(decisions: Decisions, cross_fitted: Callable[[], CrossFittedBias | None]) -> Decisions:
-    """Return decisions with a bias of the classes where validation gave no threshold.
-
-    Args:
-        decisions: that validation gave.
-        cross_fitted: gives the bias; it is only called where one is wanted.
-    """
-    if decisions.threshold is not None:
-        return decisions
-    bias = cross_fitted()
-    if bias is None:
-        reason = "a class has too few training photos to leave some out, so that no bias could be chosen"
-        return decisions.model_copy(update={"note": "; ".join(filter(None, [decisions.note, reason]))})
-    return decisions.model_copy(update={"bias": bias})
-
-
-def cross_fitted_bias(
+def cross_fitted(
     config: Config, start: Bundle, photos: Subset, store: FeatureStore, runtime: Runtime
-) -> CrossFittedBias | None:
-    """Return the bias of the classes that the training photos give; None where a class has too few to leave some out.
+) -> CrossFitted | None:
+    """Return what is said of training photos by heads that had not seen them; None where a class has too few of them.
 
     Each photo is scored by a head that was trained as the run's on others: all others where that costs little, those
     of the other folds elsewhere. What is of one sequence or photo is left out together.
@@ -130,7 +112,7 @@ def cross_fitted_bias(
     regions = store.view(Regions.of(rows, photos.manifest.root, photos.classes))
     read = regions.known
     rows, regions = rows.iloc[read], regions.at(read)
-    number = groups(rows, "sequence" if rows["sequence"].notna().any() else "photo").number.to_numpy()
+    number, unit = bursts(rows)
     head = start.classifier.head
     if min(len(set(number[regions.labels == label])) for label in range(len(photos.classes))) < 2:
         return None
@@ -146,9 +128,9 @@ def cross_fitted_bias(
         found = _by_fitting(head, features, regions.labels, number, config.seed)
     if found is None:
         return None
-    bias = choose_bias(found.logits, regions.labels)
-    chosen = {name: round(float(value), 6) for name, value in zip(photos.classes, bias, strict=True)}
-    return CrossFittedBias(bias=chosen, photos=int(rows["photo_id"].nunique()), folds=found.folds)
+    return CrossFitted(
+        found.logits, regions.labels, number, unit, photos=int(rows["photo_id"].nunique()), folds=found.folds
+    )
 
 
 class _Scored(NamedTuple):

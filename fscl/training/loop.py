@@ -16,7 +16,7 @@ import torch
 
 from fscl.bundle import Bundle
 from fscl.config import Config
-from fscl.decisions import CrossFittedBias
+from fscl.decisions import CrossFitted
 from fscl.errors import ConfigurationError, DivergenceError, PhotosError
 from fscl.inference import fit_decisions, scores
 from fscl.loading.features import FeatureStore
@@ -33,7 +33,7 @@ from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
 from fscl.training.estimate import estimate
-from fscl.training.frozen import cross_fitted_bias, feature_store, fit_head, with_bias
+from fscl.training.frozen import cross_fitted, feature_store, fit_head
 from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
 from fscl.training.optimization import Optimization
@@ -108,28 +108,30 @@ def fit(
                     "of each class; the last one is kept"
                 )
             bundle = optimization.corrected()
-            cross_fitted = cache(partial(_cross_fitted, config, start, plan, photos, store))
-            decide = partial(_decided, plan=plan, photos=photos, store=store, cross_fitted=cross_fitted)
+            crossed = None
+            if isinstance(store, FeatureStore):
+                crossed = cache(partial(cross_fitted, config, start, photos, store, runtime))
+            decide = partial(_decided, plan=plan, photos=photos, store=store, crossed=crossed)
             finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps), config.training.keep, decide)
     return out
 
 
 def _decided(
-    bundle: Bundle, *, plan: Plan, photos: Subset, store: Store, cross_fitted: Callable[[], CrossFittedBias | None]
+    bundle: Bundle,
+    epoch_chosen: bool,
+    *,
+    plan: Plan,
+    photos: Subset,
+    store: Store,
+    crossed: Callable[[], CrossFitted | None] | None,
 ) -> Bundle:
     """Return a bundle with its decisions, chosen by the bits that it gives when it is opened."""
     opened = bundle
     if not isinstance(store, FeatureStore):  # a head computes the same in any layout of the backbone
         opened = replace(bundle, classifier=deepcopy(bundle.classifier).to(memory_format=torch.contiguous_format))
-    validation = plan.validation if store is None else store.view(plan.validation)
-    decisions = fit_decisions(opened, photos.rows("val"), validation, workers=plan.runtime.workers)
-    return replace(
-        bundle, decisions=with_bias(decisions, cross_fitted) if isinstance(store, FeatureStore) else decisions
-    )
-
-
-def _cross_fitted(config: Config, start: Bundle, plan: Plan, photos: Subset, store: Store) -> CrossFittedBias | None:
-    return cross_fitted_bias(config, start, photos, store, plan.runtime) if isinstance(store, FeatureStore) else None
+    validation, workers = plan.validation if store is None else store.view(plan.validation), plan.runtime.workers
+    decide = partial(fit_decisions, opened, photos.rows("val"), validation, workers=workers)
+    return replace(bundle, decisions=decide(cross_fitted=crossed, epoch_chosen=epoch_chosen))
 
 
 def _fit_head(bundle: Bundle, plan: Plan, photos: Subset, store: Store, listener: Listener) -> None:

@@ -131,19 +131,19 @@ def start_run(
         sweep(path)
 
 
-def finish_run(folder: RunFolder, last: Bundle, keep: str, decide: Callable[[Bundle], Bundle]) -> None:
+def finish_run(folder: RunFolder, last: Bundle, keep: str, decide: Callable[[Bundle, bool], Bundle]) -> None:
     """Leave the bundle that the recipe keeps in the folder, the other one beside it; no checkpoint, no store.
 
     Args:
         folder: of the run, with the best bundle in it if there is one.
         last: the bundle of the last epoch.
         keep: `last` or `best`.
-        decide: gives a bundle its decisions.
+        decide: gives a bundle its decisions; told whether its epoch was chosen on validation.
     """
     best = RunFolder(folder.best)
     if best.record.exists():
-        decide(Bundle.open(best.path)).save(best.path)
-    last = decide(last)
+        decide(Bundle.open(best.path), True).save(best.path)
+    last = decide(last, False)
     rmtree(folder.store, ignore_errors=True)
     if keep == "best" and best.record.exists():
         last.save(folder.last)

@@ -131,8 +131,7 @@ def test_photos_that_cannot_be_read_are_as_if_they_were_not_there(pair, split):
     assert records[0].threshold is not None
 
 
-def test_boxes_of_a_photo_are_one_validation_photo(pair, monkeypatch):
-    monkeypatch.setattr("fscl.inference.scores", lambda *_, **__: pytest.fail("read photos that choose nothing"))
+def test_boxes_of_a_photo_are_one_validation_photo(pair):
     validation = split_of(pair, "val")
     rows = pd.concat([validation.rows.query("label == 'boar'"), *[validation.rows.query("label == 'deer'")[:10]] * 2])
     boxed = Manifest.build(
@@ -217,7 +216,8 @@ def test_a_row_per_photo_is_written(pair, tmp_path):
     record = evaluate_run(run)
     table = pd.read_csv(run / "predictions.csv")
     assert table.columns.tolist() == [
-        *("filepath", "region", "label", "prediction", "probability", "boar", "deer", "problem")
+        *("filepath", "region", "label", "prediction", "probability", "boar", "deer", "problem"),
+        *("decision", "decision_probability", "accepted", "set", "unknown"),
     ]
     own = split_of(pair, "test")
     assert table["filepath"].tolist() == [str(own.root / path) for path in own.rows["path"]]
@@ -225,6 +225,11 @@ def test_a_row_per_photo_is_written(pair, tmp_path):
     assert counted.to_numpy().tolist() == record.confusion
     assert table[["boar", "deer"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
     assert table["probability"].to_numpy() == pytest.approx(table[["boar", "deer"]].max(axis=1).to_numpy())
+    decided = table["decision"].to_numpy() == table["label"].to_numpy()
+    of_threshold = [decided[table["label"] == name].mean() for name in record.classes]
+    assert list(record.threshold.figures.recall_by_class.values()) == pytest.approx(of_threshold)
+    accepted = [int((table["accepted"] & (table["decision"] == name)).sum()) for name in record.classes]
+    assert accepted == [one.accepted for one in record.accept.species.values()]
     predicted = fscl.load(run).predict(table["filepath"])
     assert predicted["deer"].to_numpy() == pytest.approx(table["deer"].to_numpy(), abs=1e-5)
 
@@ -256,7 +261,8 @@ def test_a_class_may_be_called_as_a_column(pair, photos, tmp_path):
     evaluate_run(tmp_path / "bundle", Manifest(two.assign(label=two["label"].map(names)), photos.root))
     table = pd.read_csv(tmp_path / "bundle/evaluations" / photos.root.name / "predictions.csv")
     assert table.columns.tolist() == [
-        *("filepath", "region", "label", "prediction", "probability", "p:label", "p:region", "problem")
+        *("filepath", "region", "label", "prediction", "probability", "p:label", "p:region", "problem"),
+        *("decision", "decision_probability"),
     ]
 
 

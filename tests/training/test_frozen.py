@@ -28,7 +28,6 @@ from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
 from fscl.scanning.scan import scan
 from fscl.scoring.bias import choose_bias
-from fscl.training.frozen import with_bias
 from fscl.training.loop import fit
 from fscl.training.run_summary import run_summary
 from fscl.training.start import untrained
@@ -373,11 +372,6 @@ def test_cells_on_features_decode_each_photo_once(photos, quick, tmp_path, decod
     adapters = [cell for cell in cells if cell["cell"]["method"] == "adapter"]
     assert all(set(cell["similarity"]["after"]) == {"adapter"} for cell in adapters)
     assert all(cell["evaluations"]["last"]["bias"] for cell in cells if cell["cell"]["ratio"] == 0.25)
-
-
-def test_the_bias_does_not_touch_a_threshold():
-    kept = Decisions(threshold={"minority": "deer", "margin": 1.0})
-    assert with_bias(kept, lambda: pytest.fail("no bias is wanted")) is kept
 
 
 @pytest.mark.parametrize("name", ["frozen_logistic", "frozen_lda", "adapter_both", "frozen_cosine"])

@@ -85,9 +85,9 @@ def test_a_copy_of_the_best_bundle_cut_short_leaves_no_half_file(tmp_path, train
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "copyfile", cut_short)
         with pytest.raises(OSError, match="No space left"):
-            finish_run(folder, last, "best", lambda bundle: bundle)
+            finish_run(folder, last, "best", lambda bundle, _: bundle)
     assert not (folder.path / "weights.safetensors").exists()
-    finish_run(folder, last, "best", lambda bundle: bundle)
+    finish_run(folder, last, "best", lambda bundle, _: bundle)
     assert Bundle.open(folder.path).step == 1
     assert Bundle.open(folder.last).step == 2
 

@@ -1,0 +1,32 @@
+"""From logits to an answer: what was chosen for a model, saved with it and used wherever it decides."""
+
+from fscl.decisions.calibrating import CalibrationPhotos, CrossFitted, calibrated
+from fscl.decisions.deciding import Decisions, decisions_table, set_name, why_no_threshold
+from fscl.decisions.parts import (
+    Accept,
+    AcceptedSpecies,
+    AcceptRung,
+    CrossFittedBias,
+    MinorityThreshold,
+    Sets,
+    Temperature,
+    Unknown,
+)
+
+__all__ = [
+    "Accept",
+    "AcceptRung",
+    "AcceptedSpecies",
+    "CalibrationPhotos",
+    "CrossFitted",
+    "CrossFittedBias",
+    "Decisions",
+    "MinorityThreshold",
+    "Sets",
+    "Temperature",
+    "Unknown",
+    "calibrated",
+    "decisions_table",
+    "set_name",
+    "why_no_threshold",
+]

@@ -1,0 +1,61 @@
+"""What can be accepted unseen, and how far probabilities and figures can be relied on, for the terminal."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from fscl.evaluation.tables import plain_table, rounded
+from fscl.records import Acceptance, Evaluation
+
+
+def reliance_tables(record: Evaluation) -> Iterator[RenderableType]:
+    """Yield the table of answers that may be accepted unseen, then a line each on calibration, sets and intervals."""
+    if record.accept is not None:
+        yield from _accept_table(record.accept)
+    for line in _lines(record):
+        yield Text(line)
+
+
+def _accept_table(accept: Acceptance) -> Iterator[RenderableType]:
+    shown = plain_table(f"auto-accept at {100 * accept.target:g} %")
+    shown.caption = (
+        f"score: from which on the precision is at least {100 * accept.target:g} %, certified at "
+        f"{100 * accept.confidence:g} % where species are as common as in {accept.origin}; the others are counts here"
+    )
+    shown.add_column("species", overflow="fold")
+    for column in ("score", "accepted", "wrong", "missed"):
+        shown.add_column(column, justify="right")
+    for name, one in accept.species.items():
+        if one.score is None:
+            shown.add_row(Text(name), "–", "–", "–", f"all {one.photos:,}")
+        else:
+            counts = (f"{one.accepted:,}", f"{one.wrong:,}", f"{one.missed:,} of {one.photos:,}")
+            shown.add_row(Text(name), f"{one.score:.4f}", *counts)
+    yield shown
+    for name, one in accept.species.items():
+        if one.score is None:
+            yield Text(f"{name} cannot be certified: {one.reason}")
+
+
+def _lines(record: Evaluation) -> Iterator[str]:
+    known, sets, unknown, intervals = record.calibration, record.sets, record.unknown, record.intervals
+    if known is not None and known.temperature is not None:
+        errors = f"{rounded(known.before.ece)} before, {rounded(known.after.ece)} after"
+        yield f"calibration error: {errors} division by the temperature {known.temperature:.2f} ({known.origin})"
+    elif known is not None:
+        yield "the probabilities are not calibrated: too few photos to do it on"
+    if sets is not None:
+        lowest = min((share for share in sets.coverage.values() if share is not None), default=None)
+        promised = f"the true one of {100 * (1 - sets.alpha):g} % of each class"
+        here = f"{rounded(lowest)} at least here, {rounded(sets.mean_size)} species in a set"
+        yield f"sets of species that hold {promised}: {here}"
+        if sets.without_promise:
+            yield f"in every set, for there are too few photos of them: {', '.join(sets.without_promise)}"
+    if unknown is not None:
+        yield f"like no species of training: {unknown.flagged:,} of {unknown.photos:,} photos"
+    if intervals is not None and intervals.balanced_accuracy is not None:
+        low, high = intervals.balanced_accuracy
+        yield f"balanced accuracy is {low:.3f} to {high:.3f}, were other {intervals.unit} drawn (95 %)"
+    if intervals is not None and intervals.note:
+        yield intervals.note

@@ -1,0 +1,89 @@
+"""Photos whose label may be wrong: neither their neighbours nor a model that has not seen them agree with it."""
+
+from math import ceil
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import rankdata
+
+AT_ONCE = 1024  # photos whose neighbours are looked for together
+TINY = 1e-12  # of a length
+
+
+class Suspect(NamedTuple):
+    """A photo, by its row; how suspect its label is, from 0 to 1 within its class; what it rather shows."""
+
+    row: int
+    suspicion: float
+    rather: int
+
+
+def neighbour_share(
+    features: Float[np.ndarray, "photos dim"], labels: Int[np.ndarray, "photos"], neighbours: int = 10
+) -> Float[np.ndarray, "photos classes"]:
+    """Return the share of each class among the nearest other photos, by cosine about the mean.
+
+    A neighbour of class c weighs 1/√n_c: weighed alike, common classes win by their number, and with 1/n_c a stray
+    rare photo outweighs all others.
+
+    Args:
+        features: of the photos.
+        labels: index of the class by the source.
+        neighbours: how many are looked at; all others where there are fewer.
+
+    >>> features = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [-1.0, 0.0], [-1.0, 0.1]])
+    >>> neighbour_share(features, np.array([0, 0, 1, 1, 1]), neighbours=2)[2].tolist()
+    [1.0, 0.0]
+    """
+    classes, counts = int(labels.max()) + 1, np.bincount(labels)
+    centred = features - features.mean(axis=0)
+    directions = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(min=TINY)
+    near = min(neighbours, len(labels) - 1)
+    weights = np.eye(classes)[labels] / np.sqrt(counts[labels])[:, None]
+    shares = np.zeros((len(labels), classes))
+    for start in range(0, len(labels), AT_ONCE):
+        rows = np.arange(start, min(start + AT_ONCE, len(labels)))
+        cosines = directions[rows] @ directions.T
+        cosines[np.arange(len(rows)), rows] = -np.inf
+        nearest = np.argpartition(-cosines, near - 1, axis=1)[:, :near]
+        shares[rows] = weights[nearest].sum(axis=1)
+    totals: Float[np.ndarray, "photos classes"] = shares / shares.sum(axis=1, keepdims=True)
+    return totals
+
+
+def suspects(
+    shares: Float[np.ndarray, "photos classes"],
+    probabilities: Float[np.ndarray, "photos classes"],
+    labels: Int[np.ndarray, "photos"],
+    *,
+    most: float = 0.1,
+) -> list[Suspect]:
+    """Return the photos whose label neighbours and model speak against, class by class the most suspect first.
+
+    A photo is suspect where the mean of both gives another class than its own the first place. Within a class photos
+    are ranked by what the two say against the label, each by its rank, so that neither drowns the other; and at most
+    the share `most` of a class is named, so that rare classes, which a model often gets wrong, are neither flooded
+    with suspects nor, being judged among themselves, passed over.
+
+    Args:
+        shares: of `neighbour_share`.
+        probabilities: of a model that was not trained on the photo (out of fold).
+        labels: index of the class by the source.
+        most: of the photos of a class, in (0, 1]; at least one.
+
+    >>> shares, p = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8]]), np.array([[0.7, 0.3], [0.9, 0.1], [0.1, 0.9]])
+    >>> suspects(shares, p, np.array([0, 0, 0]))
+    [Suspect(row=2, suspicion=1.0, rather=1)]
+    """
+    rows = np.arange(len(labels))
+    rather = (shares + probabilities).argmax(axis=1)
+    found: list[Suspect] = []
+    for label in np.unique(labels):
+        own = rows[labels == label]
+        ranks = rankdata(-shares[own, label]) + rankdata(-probabilities[own, label])
+        suspicion = ranks / (2 * len(own))
+        order = [place for place in np.argsort(-suspicion, kind="stable") if rather[own[place]] != label]
+        some = order[: ceil(most * len(own))]
+        found += [Suspect(int(own[p]), float(suspicion[p]), int(rather[own[p]])) for p in some]
+    return found
