@@ -22,7 +22,9 @@ class Looked(NamedTuple):
     heat: Float[Tensor, "batch height width"] | None  # ≥ 0, as coarse as the map; None: the backbone has no maps
 
 
-def look(classifier: Classifier, photos: Float[Tensor, "batch 3 height width"], *, against_next: bool = True) -> Looked:
+def look(
+    classifier: Classifier, photos: Float[Tensor, "batch 3 height width"], *, against_next: bool = True
+) -> Looked:
     """Return logits, features and heat maps of photos; the classifier is left as it was.
 
         heat = ReLU(Σ_c α_c A_c),   α_c = mean over space of ∂y / ∂A_c

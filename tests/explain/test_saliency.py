@@ -43,7 +43,9 @@ def test_the_heat_is_captums(backbone, head):
         model.head.fit(model.pooled(9 * photos(64, 9)).detach(), torch.arange(9) % 3)
     looked = look(model, batch, against_next=False)
     tail = Tail(model)
-    expected = attr.LayerGradCam(tail, tail.map).attribute(batch, target=looked.logits.argmax(1), relu_attributions=True)
+    expected = attr.LayerGradCam(tail, tail.map).attribute(
+        batch, target=looked.logits.argmax(1), relu_attributions=True
+    )
     assert looked.heat.max() > 0
     torch.testing.assert_close(looked.heat, expected[:, 0], rtol=1e-4, atol=1e-7)
 
