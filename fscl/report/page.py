@@ -1,19 +1,12 @@
 """A study as one self-contained HTML page, with Markdown, CSV and SVG beside the study."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
-
-from fscl.atomic import write_text
 from fscl.config import SIMILARITY
-from fscl.errors import OutputError
-from fscl.printable import number_of, printable
 from fscl.report.ablation import ablation_table
-from fscl.report.charts.drawing import CARD, GRID, INK, MUTED, Drawing, method_styles
+from fscl.report.charts.drawing import Drawing, method_styles
 from fscl.report.charts.panels import validation_note
 from fscl.report.charts.recall import draw_charts
 from fscl.report.frame import figures_frame
@@ -21,6 +14,7 @@ from fscl.report.headline import headline
 from fscl.report.paired import paired_frame, paired_table, seeds_note
 from fscl.report.photos import photos_table
 from fscl.report.published import published_recalls
+from fscl.report.rendering import checked_page, machine_in_words, rendered, write_files
 from fscl.report.study import Study, read_study
 from fscl.report.tables import (
     choices_table,
@@ -32,9 +26,7 @@ from fscl.report.tables import (
 )
 from fscl.words import meanings
 
-PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", CARD: "var(--card)"}
 ARCHITECTURE = Path(__file__).parent / "templates" / "architecture.svg"
-MARKDOWN_SPECIAL = re.compile(r"([\\`*<>\[\]|#])")
 READING = (
     "Bold: the best figure, and those as good: at most one standard deviation below the best. A method that is not "
     "clearly better than guessing is never bold: the 95 % interval of its balanced accuracy contains the value of "
@@ -60,26 +52,20 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
         OutputError: the folder is no study, has no finished cell or holds a damaged one; `out` is not an `.html`
             file, or a file cannot be written.
     """
-    page = out or folder / "report.html"
-    if page.suffix != ".html" or page.is_dir():
-        raise OutputError(f"expected a page ending in .html, got {page}; for example {page / 'report.html'}")
+    page = checked_page(out or folder / "report.html")
     study = read_study(folder)
     drawings = [*draw_charts(study), *draw_architecture(study)]
     content = _content(study, drawings)
     files = {
-        page: printable(_environment(html=True).get_template("page.html.j2").render(content)),
-        folder / "report.md": printable(_environment(html=False).get_template("report.md.j2").render(content)),
+        page: rendered("page.html.j2", content),
+        folder / "report.md": rendered("report.md.j2", content),
         folder / "report.csv": figures_frame(study).to_csv(index=False, lineterminator="\n"),
     }
     tests = paired_frame(study)
     if not tests.empty:
         files[folder / "report_paired.csv"] = tests.to_csv(index=False, lineterminator="\n")
     files |= {folder / "figures" / f"{drawing.name}.svg": drawing.svg for drawing in drawings}
-    for path, text in files.items():
-        try:
-            write_text(path, text)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}; choose a place that can be written") from error
+    write_files(files)
     return page
 
 
@@ -135,7 +121,9 @@ def _provenance(study: Study) -> dict[str, str]:
     """Return where the figures come from; what differs between cells is listed in full."""
     runs = [cell.provenance for cell in study.cells if cell.status == "done"]
     created = sorted(run.created for run in runs if run.created)
-    machines = [_machine(machine) for machine in (study.header.machine, *(run.machine for run in runs)) if machine]
+    machines = [
+        machine_in_words(machine) for machine in (study.header.machine, *(run.machine for run in runs)) if machine
+    ]
     versions = [", ".join(f"{name} {version}" for name, version in run.versions.items()) for run in runs]
     commits = [commit for commit in (study.header.commit, *(run.commit for run in runs)) if commit]
     return {
@@ -150,39 +138,5 @@ def _provenance(study: Study) -> dict[str, str]:
     }
 
 
-def _machine(machine: dict[str, Any]) -> str:
-    named = {
-        "cores": f"{machine.get('cores')} cores",
-        "accelerator": machine.get("accelerator") or "no accelerator",
-    }
-    return ", ".join(str(named.get(part, value)) for part, value in machine.items())
-
-
 def _distinct(values: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(values))
-
-
-def _environment(html: bool) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fscl.report"), autoescape=html, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"inline": _inline, "plain": _plain, "number_of": number_of}
-    return environment
-
-
-def _plain(text: object) -> str:
-    """Return text as Markdown shows it: on one line, which a table needs, and no mark-up."""
-    return MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(str(text).splitlines()))
-
-
-def _inline(drawing: Drawing) -> Markup:
-    """Return a chart for the page: its colours follow the page's, its identifiers are unique in it."""
-    svg = drawing.svg[drawing.svg.index("<svg") :]
-    svg = re.sub(r"<title>.*?</title>|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{drawing.name}-", svg)
-    for colour, variable in PAGE_COLOURS.items():
-        svg = svg.replace(colour, variable)
-    width_pt = re.search(r'width="([\d.]+)pt" height="[\d.]+pt"', svg)
-    assert width_pt, "every chart states its size in points"
-    svg = svg.replace(width_pt[0], f'style="--width: {width_pt[1]}pt" aria-hidden="true" focusable="false"', 1)
-    return Markup(svg)

@@ -2,12 +2,15 @@
 
 import io
 import re
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
 from math import ceil
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -70,6 +73,15 @@ class Drawing:
     description: str
     svg: str
     wide: bool = False
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw with the report's settings of matplotlib."""
+    with rc_context(RC), warnings.catch_warnings():
+        # Text stays text in the SVG, so that a reader's fonts draw what matplotlib's own cannot measure.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def render(figure: Figure, name: str, title: str, subject: str, description: str, wide: bool = False) -> Drawing:

@@ -1,12 +1,10 @@
 """Charts of minority recall and of what it costs. `draw_charts` draws all charts of a study."""
 
-import warnings
 from math import floor
 from textwrap import fill
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from fscl.records import Pair
 from fscl.report.charts.cosine_matrices import cosine_panels
-from fscl.report.charts.drawing import CARD, GRID, MUTED, RC, Drawing, method_legend, method_styles, render
+from fscl.report.charts.drawing import CARD, GRID, MUTED, Drawing, method_legend, method_styles, render, styled
 from fscl.report.charts.panels import confusion_panels, loss_panels, validation_panels
 from fscl.report.published import published_recalls
 from fscl.report.spread import kept_spread
@@ -28,9 +26,7 @@ def draw_charts(study: Study) -> list[Drawing]:
     """Return the charts of every pair: recall and trade-off, then those of which a cell has the figures."""
     curves = (loss_panels, validation_panels)
     makers = (_recall_chart, _tradeoff_chart, confusion_panels, cosine_panels, *curves)
-    with rc_context(RC), warnings.catch_warnings():
-        # Text stays text in the SVG, so that a reader's fonts draw what matplotlib's own cannot measure.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with styled():
         return [drawing for pair in study.pairs for make in makers if (drawing := make(study, pair))]
 
 
