@@ -16,7 +16,18 @@ from fscl.records.evaluation import (
     Threshold,
     Unusable,
 )
-from fscl.records.files import DamagedError, read_cell, read_header, write_record
+from fscl.records.explanation import (
+    CurvePoint,
+    Embedding,
+    ExplainedPhoto,
+    Explanation,
+    LabelToCheck,
+    LayerMatrices,
+    LayerMeasures,
+    Near,
+    Tightness,
+)
+from fscl.records.files import DamagedError, read_cell, read_explanation, read_header, write_record
 from fscl.records.study import Axes, StudyHeader
 from fscl.records.values import PAIRS, VERSION, Epoch, Pair
 
@@ -31,20 +42,30 @@ __all__ = [
     "CellRecord",
     "CosineMatrices",
     "Curve",
+    "CurvePoint",
     "DamagedError",
     "Difference",
+    "Embedding",
     "Epoch",
     "Evaluation",
+    "ExplainedPhoto",
+    "Explanation",
     "Failed",
+    "LabelToCheck",
+    "LayerMatrices",
+    "LayerMeasures",
     "Metrics",
+    "Near",
     "Pair",
     "Provenance",
     "Reason",
     "StudyHeader",
     "Threshold",
+    "Tightness",
     "Unusable",
     "ValidationCurve",
     "read_cell",
+    "read_explanation",
     "read_header",
     "write_record",
 ]

@@ -10,18 +10,19 @@ from fscl.atomic import write_text
 from fscl.errors import OutputError, in_words, shown
 from fscl.records.cell import CellRecord
 from fscl.records.evaluation import Evaluation
+from fscl.records.explanation import Explanation
 from fscl.records.study import StudyHeader
 from fscl.records.values import VERSION
 
-Record = TypeVar("Record", Evaluation, CellRecord, StudyHeader)
-_HEADER, _CELL = TypeAdapter(StudyHeader), TypeAdapter(CellRecord)
+Record = TypeVar("Record", Evaluation, CellRecord, StudyHeader, Explanation)
+_HEADER, _CELL, _EXPLANATION = TypeAdapter(StudyHeader), TypeAdapter(CellRecord), TypeAdapter(Explanation)
 
 
 class DamagedError(OutputError):
     """A file of a study that is not what was written."""
 
 
-def write_record(path: Path, record: Evaluation | CellRecord | StudyHeader) -> None:
+def write_record(path: Path, record: Evaluation | CellRecord | StudyHeader | Explanation) -> None:
     """Write a record, whole or not at all."""
     plain: dict[str, Any] = TypeAdapter(type(record)).dump_python(record, mode="json")
     write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -43,6 +44,15 @@ def read_cell(path: Path) -> CellRecord:
         OutputError: of another version; a `DamagedError` where it is damaged.
     """
     return _read(_CELL, path, "delete it and run fscl compare again, which runs only what is missing")
+
+
+def read_explanation(path: Path) -> Explanation:
+    """Read an `explain.json`.
+
+    Raises:
+        OutputError: of another version; a `DamagedError` where it is damaged.
+    """
+    return _read(_EXPLANATION, path, "write it again with fscl explain")
 
 
 def _read(adapter: TypeAdapter[Record], path: Path, fix: str) -> Record:
