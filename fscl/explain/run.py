@@ -75,8 +75,7 @@ def explain_run(
         OutputError: `out` holds something else.
         ConfigurationError: a number of workers that cannot be.
     """
-    out = out or RunFolder(run).explanation
-    check_folder(out)
+    out = results_folder(run, out)
     bundle, runtime, told = Bundle.open(run), Runtime.start(workers), _Noting(listener or Silent())
     bundle.classifier.to(runtime.device)
     own, gone = photos_of(run, [root])
@@ -123,12 +122,20 @@ def explain_run(
     return explanation
 
 
-def check_folder(out: Path) -> None:
-    """Make sure that a folder may be replaced: it is not there, is empty, or holds an explanation and no more.
+def results_folder(run: Path, out: Path | None = None) -> Path:
+    """Return the folder that an explanation is written into, and touch nothing.
+
+    Args:
+        run: the folder of the run.
+        out: the folder that the user wants.
 
     Raises:
-        OutputError: it holds something else.
+        OutputError: it holds something else than an earlier explanation.
+
+    >>> results_folder(Path("runs/first")).as_posix()
+    'runs/first/explain'
     """
+    out = out or RunFolder(run).explanation
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: expected a folder for the explanation, found a file; choose another --out")
     content = {path.name for path in out.iterdir()} if out.is_dir() else set()
@@ -136,6 +143,7 @@ def check_folder(out: Path) -> None:
     if content and (others or EXPLANATION not in content):
         shown = ", ".join(sorted(others or content)[:3])
         raise OutputError(f"{out}: holds other files, which would be lost: {shown}; choose another --out")
+    return out
 
 
 def _is_picture(name: str) -> bool:
