@@ -6,16 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fscl.atomic import write_text
 from fscl.bundle import Bundle
 from fscl.explain.features import directions_of
+from fscl.explain.out_of_fold import out_of_fold
 from fscl.explain.pictures import Pictures, thumbnail
 from fscl.manifest.groups import By, groups
 from fscl.manifest.table import SPLITS, Manifest
 from fscl.progress import Listener
 from fscl.records import LabelToCheck
-from fscl.scoring.label_noise import suspects
+from fscl.scoring.label_noise import nearest_others, share_of, suspects
 
 MOST_PICTURES = 60  # on the page; the table has all
 COLUMNS = ["path", "region", "split", "label", "suggested", "score", "agree", "neighbours"]
@@ -26,6 +28,48 @@ class Checked(NamedTuple):
 
     photos: list[LabelToCheck]
     checked: int
+
+
+class Doubtful(NamedTuple):
+    """A photo, by its row, with a doubtful label: what it rather shows, and its neighbours with the same label."""
+
+    row: int
+    suspicion: float
+    rather: int
+    agree: int
+    neighbours: int
+
+
+def doubtful(features: NDArray[np.floating], labels: NDArray[np.int64], groups: NDArray[np.int64]) -> list[Doubtful]:
+    """Return the photos whose label their neighbours and the out-of-fold model contradict, each class in turn.
+
+    The most suspect photo of every class comes first, those of the rarest class before the others, then the second
+    ones: a common class with many wrong labels does not drown a rare one.
+
+    Args:
+        features: (photos, dim) of a backbone.
+        labels: (photos,) ≥ 0.
+        groups: (photos,) what shares its labels, such as a sequence: no neighbours, and in one fold.
+    """
+    _, codes = np.unique(labels, return_inverse=True)
+    if len(labels) < 2 or not codes.any():
+        return []
+    classes, counts = np.unique(labels), np.bincount(codes)
+    x = np.asarray(features, dtype=np.float64)
+    nearest = nearest_others(x, groups=groups)
+    same = (codes[nearest] == codes[:, None]) & (nearest >= 0)
+    agree, asked = same.sum(axis=1), (nearest >= 0).sum(axis=1)
+    found, rank = [], dict.fromkeys(range(len(classes)), 0)
+    for one in suspects(share_of(nearest, codes), out_of_fold(x, codes, groups), codes, most=1.0):
+        own = int(codes[one.row])
+        if 2 * agree[one.row] < min(asked[one.row], counts[own] - 1):  # nobody is doubted for a class being small
+            found.append((rank[own], int(counts[own]), one))
+            rank[own] += 1
+    order = sorted(found, key=lambda each: each[:2])
+    return [
+        Doubtful(one.row, one.suspicion, int(classes[one.rather]), int(agree[one.row]), int(asked[one.row]))
+        for _, _, one in order
+    ]
 
 
 def labels_to_check(bundle: Bundle, own: Manifest, pictures: Pictures, told: Listener, workers: int) -> Checked:
@@ -46,11 +90,10 @@ def labels_to_check(bundle: Bundle, own: Manifest, pictures: Pictures, told: Lis
     known = np.flatnonzero(labels >= 0)
     if not len(known):
         return Checked([], 0)
-    of = groups(rows.iloc[known].reset_index(drop=True), _by(rows.iloc[known]))
-    doubtful = suspects(found.features[known], labels[known], of.number.to_numpy())
+    of = groups(rows.iloc[known].reset_index(drop=True), fold_by(rows.iloc[known])).number.to_numpy()
     checked = []
-    for rank, (row, suggested, score, agree, asked) in enumerate(zip(*doubtful, strict=True)):
-        place = int(known[row])
+    for rank, one in enumerate(doubtful(found.features[known], labels[known], of)):
+        place = int(known[one.row])
         make = partial(thumbnail, found.regions, place, bundle.preprocessing)
         checked.append(
             LabelToCheck(
@@ -58,18 +101,18 @@ def labels_to_check(bundle: Bundle, own: Manifest, pictures: Pictures, told: Lis
                 region=str(rows["region_id"].iloc[place]),
                 split=str(rows["split"].iloc[place]),
                 label=str(rows["label"].iloc[place]),
-                suggested=bundle.classes[int(suggested)],
-                score=round(float(score), 4),
-                agree=int(agree),
-                neighbours=int(asked),
+                suggested=bundle.classes[one.rather],
+                score=round(one.suspicion, 4),
+                agree=one.agree,
+                neighbours=one.neighbours,
                 picture=pictures.write(f"check-{rank + 1:03}", make) if rank < MOST_PICTURES else None,
             )
         )
     return Checked(checked, len(known))
 
 
-def _by(rows: pd.DataFrame) -> By:
-    """What is kept in one fold: a site, where each class is known from several, else a sequence, else a photo."""
+def fold_by(rows: pd.DataFrame) -> By:
+    """Return what is kept in one fold: a site, where each class has several, else a sequence, else a photo."""
     if rows["site"].notna().all() and rows.groupby("label")["site"].nunique().min() > 1:
         return "site"
     return "sequence" if rows["sequence"].notna().any() else "photo"

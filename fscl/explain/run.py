@@ -31,7 +31,7 @@ from fscl.runtime import Runtime
 
 BATCH = 16  # photos whose maps are kept at once
 EXPLANATION, LABELS, PAGE = "explain.json", "labels_to_check.csv", "explain.html"
-NO_MAPS = "the backbone '{}' has no maps, so there are no heat maps"
+NO_MAPS = "the backbone '{}' has no maps that say where, for photos of {} px, so there are no heat maps"
 
 
 class _Noting:
@@ -205,7 +205,7 @@ def _explained(
         near = directions(bundle.classifier, looked.pooled).cpu().numpy()
         heat = None if looked.heat is None else enlarged(looked.heat, bundle.preprocessing.image_size).cpu().numpy()
         if heat is None and not explained:
-            told.note(NO_MAPS.format(bundle.architecture.backbone))
+            told.note(NO_MAPS.format(bundle.architecture.backbone, bundle.preprocessing.image_size))
         for place, row in enumerate(batch.rows):
             pixels = regions.resized(row, bundle.preprocessing)
             path = str(chosen.rows["path"].iloc[row])

@@ -11,6 +11,7 @@ from torch.nn import functional
 from fscl.models import Classifier
 from fscl.models.classifier import Maps
 
+FINE = 4  # places to a side: of fewer a heat map says little of where
 CHANNELS_LAST = "NHWC"  # what timm's Swin and its like call the order of their maps
 
 
@@ -19,7 +20,7 @@ class Looked(NamedTuple):
 
     logits: Float[Tensor, "batch classes"]
     pooled: Float[Tensor, "batch dim"]  # what the head takes
-    heat: Float[Tensor, "batch height width"] | None  # ≥ 0, as coarse as the map; None: the backbone has no maps
+    heat: Float[Tensor, "batch height width"] | None  # ≥ 0, as coarse as the map; None: no map says where
 
 
 def look(
@@ -29,7 +30,8 @@ def look(
 
         heat = ReLU(Σ_c α_c A_c),   α_c = mean over space of ∂y / ∂A_c
 
-    A is the last map. y is the logit of the answer less that of the runner-up: what all logits share changes no
+    A is the last map; of small photos, whose last map has fewer than `FINE` places to a side, that of the deepest
+    stage that has as many. y is the logit of the answer less that of the runner-up: what all logits share changes no
     answer, and would be shown with the logit alone. Source: Selvaraju et al. 2017, Eq. 1 and 2, who take the logit.
 
     Args:
@@ -39,23 +41,38 @@ def look(
 
     >>> looked = look(Classifier("test_resnet", 3).eval(), torch.zeros(2, 3, 64, 64))
     >>> looked.logits.shape, looked.heat.shape
-    (torch.Size([2, 3]), torch.Size([2, 2, 2]))
+    (torch.Size([2, 3]), torch.Size([2, 4, 4]))
     """
     with torch.no_grad():
-        maps = classifier.maps(photos)
-        pooled = classifier.backbone.forward_head(maps.last, pre_logits=True)
-    with torch.enable_grad():
-        last = maps.last.detach().requires_grad_()
-        logits = classifier.pool(Maps(last, maps.tapped)).logits
-        best = logits.topk(2, dim=1).values
-        evidence = best[:, 0] - best[:, 1] if against_next else best[:, 0]
-        [gradient] = torch.autograd.grad(evidence.sum(), last)
+        last = classifier.maps(photos).last
+        pooled = classifier.backbone.forward_head(last, pre_logits=True)
+    if last.ndim == 4 and min(_as_maps(last, classifier).shape[2:]) < FINE:
+        with torch.enable_grad():
+            traced = photos.detach().requires_grad_()
+            last, stages = classifier.backbone.forward_intermediates(traced, indices=list(range(classifier.stages)))
+            logits = classifier.pool(Maps(last, [])).logits
+            fine = (stage for stage in reversed(stages) if min(stage.shape[2:]) >= FINE)
+            chosen = next(fine, last)
+            earlier = chosen is not last
+    else:
+        with torch.enable_grad():
+            earlier = False
+            chosen = last.detach().requires_grad_()
+            logits = classifier.pool(Maps(chosen, [])).logits
+    best = logits.topk(2, dim=1).values
+    evidence = best[:, 0] - best[:, 1] if against_next else best[:, 0]
+    [gradient] = torch.autograd.grad(evidence.sum(), chosen, allow_unused=True)
     heat = None
-    if last.ndim == 4:
-        space = (1, 2) if getattr(classifier.backbone, "output_fmt", "") == CHANNELS_LAST else (2, 3)
-        weighted = gradient.mean(dim=space, keepdim=True) * last
-        heat = weighted.sum(dim=3 if space == (1, 2) else 1).relu().detach()
+    if gradient is not None and chosen.ndim == 4:
+        maps, slopes = (each if earlier else _as_maps(each, classifier) for each in (chosen, gradient))
+        if min(maps.shape[2:]) > 1:
+            heat = (slopes.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1).relu().detach()
     return Looked(logits.detach(), pooled, heat)
+
+
+def _as_maps(last: Tensor, classifier: Classifier) -> Float[Tensor, "batch channels height width"]:
+    """The last map with its channels first."""
+    return last.permute(0, 3, 1, 2) if getattr(classifier.backbone, "output_fmt", "") == CHANNELS_LAST else last
 
 
 def enlarged(heat: Float[Tensor, "batch height width"], side: int) -> Float[Tensor, "batch side side"]:

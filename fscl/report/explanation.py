@@ -77,9 +77,9 @@ def _summary(explanation: Explanation) -> list[str]:
         alike = sum(photo.nearest[0].label == photo.label for photo in known)
         wrong = sum(photo.answer != photo.label for photo in known)
         sentences.append(
-            f"{wrong} of them {'is' if wrong == 1 else 'are'} named wrongly. For {alike} of "
-            f"{number_of(len(known), 'photo')} the most similar training photo has the same label. Where it has "
-            "another, look whether the label is right, and whether there are training photos of that kind."
+            f"Of {number_of(len(known), 'photo')} with a label {wrong} {'is' if wrong == 1 else 'are'} named "
+            f"wrongly. For {alike} of the {len(known)} the most similar training photo has the same label. Where it "
+            "has another, look whether the label is right, and whether there are training photos of that kind."
         )
     if explanation.labels_to_check is not None:
         found = number_of(len(explanation.labels_to_check), "label")

@@ -50,7 +50,9 @@ def test_given_photos_get_the_models_answer_a_heat_map_and_five_training_photos(
         assert size(tmp_path / "out" / photo.picture) == (32, 32)
         assert photo.heat_map is None or size(tmp_path / "out" / photo.heat_map) == (32, 32)
         assert len(photo.nearest) == 5
-        assert [near.similarity for near in photo.nearest] == sorted((n.similarity for n in photo.nearest), reverse=True)
+        assert [near.similarity for near in photo.nearest] == sorted(
+            (n.similarity for n in photo.nearest), reverse=True
+        )
         for near in photo.nearest:
             assert train[near.region] == near.label
             assert max(size(tmp_path / "out" / near.picture)) <= 112
@@ -151,7 +153,10 @@ def test_a_manifest_brings_labels_and_boxes(run, tmp_path, draw):
     table = pd.DataFrame({"path": ["wide.jpg"] * 2, "label": ["deer", None], "x": [0, 40], "y": 0, "w": 40, "h": 40})
     Manifest.build(table, folder).write(tmp_path / "photos.parquet")
     explained = explain_run(run, [tmp_path / "photos.parquet"], out=tmp_path / "out", workers=0)
-    assert [(photo.region, photo.label) for photo in explained.photos] == [("wide.jpg#0", "deer"), ("wide.jpg#1", None)]
+    assert [(photo.region, photo.label) for photo in explained.photos] == [
+        ("wide.jpg#0", "deer"),
+        ("wide.jpg#1", None),
+    ]
 
 
 def test_training_photos_that_are_gone_are_said_and_no_fault(run, tmp_path, class_folders):

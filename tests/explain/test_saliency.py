@@ -38,9 +38,9 @@ class Tail(torch.nn.Module):
 )
 def test_the_heat_is_captums(backbone, head):
     attr = pytest.importorskip("captum.attr", reason="captum, the oracle, is not installed")
-    model, batch = classifier(backbone, head), photos(64)
+    model, batch = classifier(backbone, head), photos(128)
     if head in ("adapter", "class_means"):
-        model.head.fit(model.pooled(9 * photos(64, 9)).detach(), torch.arange(9) % 3)
+        model.head.fit(model.pooled(9 * photos(128, 9)).detach(), torch.arange(9) % 3)
     looked = look(model, batch, against_next=False)
     tail = Tail(model)
     expected = attr.LayerGradCam(tail, tail.map).attribute(
@@ -50,8 +50,25 @@ def test_the_heat_is_captums(backbone, head):
     torch.testing.assert_close(looked.heat, expected[:, 0], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize(("side", "stage", "places"), [(64, "layer3", 4), (32, "layer2", 4)])
+def test_of_small_photos_an_earlier_stage_says_where(side, stage, places):
+    attr = pytest.importorskip("captum.attr", reason="captum, the oracle, is not installed")
+    model, batch = classifier("resnet18"), photos(side)
+    looked = look(model, batch, against_next=False)
+    assert looked.heat.shape == (2, places, places)
+    layer = model.backbone.get_submodule(stage)
+    oracle = attr.LayerGradCam(lambda x: model(x).logits, layer)
+    expected = oracle.attribute(batch, target=looked.logits.argmax(1), relu_attributions=True)
+    torch.testing.assert_close(looked.heat, expected[:, 0], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(looked.logits, model(batch).logits.detach())
+
+
+def test_a_map_of_one_place_says_nothing_of_where():
+    assert look(classifier("test_resnet"), photos(4)).heat is None
+
+
 def test_against_the_runner_up_what_both_share_is_no_evidence():
-    model, batch = classifier("test_resnet"), photos(64)
+    model, batch = classifier("test_resnet"), photos(128)
     before = look(model, batch)
     with torch.no_grad():
         model.head.weight += torch.randn(model.head.in_features, generator=torch.Generator().manual_seed(3))

@@ -19,6 +19,7 @@ from fscl.report.study import Study
 from fscl.report.tables import pair_title, ratio_title
 
 MOST_COLUMNS = 6  # panels in a row
+MOST_LETTERS = 28  # of a class beside a panel
 SHADES = colormaps["Blues"]  # from light to dark without a turn, so that it reads in grey print, too
 BOUNDARY = "#d55e00"
 SAME_START = 0.02  # cosines of equal weights differ by rounding between processes
@@ -121,11 +122,20 @@ def _draw(axes: Axes, panel: Panel, lowest: float, names: bool) -> None:
     axes.spines[:].set_visible(True)
     centres = [(start + end) / 2 for start, end in zip(starts, [*starts[1:], count], strict=True)]
     axes.set_xticks([])
-    axes.set_yticks(centres if names else [], [panel.labels[start] for start in starts] if names else [])
+    axes.set_yticks(centres if names else [], [in_short(panel.labels[start]) for start in starts] if names else [])
     axes.tick_params(length=0, labelsize=8 if few else 6.5)
     axes.set_title(fill(panel.title, 20), fontsize=9)
     same, other = _means(panel)
     axes.set_xlabel(f"same {same} · other {other}".replace("-", "−"), fontsize=8)
+
+
+def in_short(name: str) -> str:
+    """Return a name as long as a chart has room for.
+
+    >>> in_short("a_species_with_a_very_long_name_indeed")
+    'a_species_with_a_very_long_…'
+    """
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
 
 
 def _means(panel: Panel) -> tuple[str, str]:

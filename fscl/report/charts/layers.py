@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fscl.records import CurvePoint, Embedding, Explanation, LayerMatrices
-from fscl.report.charts.cosine_matrices import Panel, matrix_of, panel_figure, same_class
+from fscl.report.charts.cosine_matrices import Panel, in_short, matrix_of, panel_figure, same_class
 from fscl.report.charts.drawing import INK, METHOD_STYLES, OTHER_STYLES, Drawing, legend, render, styled
 
 COLOURS = [colour for colour, _ in (*METHOD_STYLES.values(), *OTHER_STYLES)][1:]  # grey is for what is not named
@@ -64,7 +64,7 @@ def _embedding(embedding: Embedding, classes: Sequence[str]) -> Drawing:
         _scatter(axes, np.array(places).reshape(-1, 2), label, wrong, styles)
         axes.set_title(name)
     dots: dict[str, Any] = {"ls": "", "ms": 6, "mew": 0}
-    handles = [Line2D([], [], color=c, marker=m, label=name, **dots) for name, (c, m) in styles.items()]
+    handles = [Line2D([], [], color=c, marker=m, label=in_short(name), **dots) for name, (c, m) in styles.items()]
     ring = Line2D([], [], ls="", marker="o", ms=9, mfc="none", mec=INK, mew=1.2, label="named wrongly")
     legend(figure, [*handles, ring])
     return render(
@@ -107,8 +107,8 @@ def _curve(points: Sequence[CurvePoint]) -> Drawing:
                 )
             lower.plot(*_line(points, name, f"{group}_scatter_ratio"), color=groups[group], marker=".", ms=4)
         upper.set_title(name)
-        lower.set_ylim(bottom=0)
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    grid[1, 0].set_ylim(bottom=0)  # of the whole row, once all is drawn
     grid[0, 0].set_ylabel("cosine")
     grid[1, 0].set_ylabel("scatter ratio")
     figure.supxlabel("epoch", fontsize=9.5)
