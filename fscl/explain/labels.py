@@ -19,6 +19,7 @@ from fscl.progress import Listener
 from fscl.records import LabelToCheck
 from fscl.scoring.label_noise import nearest_others, share_of, suspects
 
+MANY = 0.1  # of the labels: sets that people made have 1 to 10 % wrong ones (Northcutt et al. 2021)
 MOST_PICTURES = 60  # on the page; the table has all
 COLUMNS = ["path", "region", "split", "label", "suggested", "score", "agree", "neighbours"]
 
@@ -107,6 +108,12 @@ def labels_to_check(bundle: Bundle, own: Manifest, pictures: Pictures, told: Lis
                 neighbours=one.neighbours,
                 picture=pictures.write(f"check-{rank + 1:03}", make) if rank < MOST_PICTURES else None,
             )
+        )
+    if len(checked) > MANY * len(known):
+        told.note(
+            f"{len(checked):,} of {len(known):,} labels are doubted, for the features of this model tell the classes "
+            "badly: most of these are its own errors; a run on pretrained features, as fscl train makes without "
+            "--method, doubts fewer"
         )
     return Checked(checked, len(known))
 

@@ -90,6 +90,7 @@ def test_a_run_lists_its_wrong_labels_with_thumbnails(run):
     row = table[table["region"] == rows["region_id"][wrong[0]]].iloc[0]
     assert (row["label"], row["suggested"]) == ("deer", "boar")
     assert row["agree"] < row["neighbours"]
+    assert any("doubted" in note for note in explained.notes) == (len(table) > 0.1 * len(rows))
     listed = explained.labels_to_check
     assert [photo.region for photo in listed] == table["region"].tolist()
     assert all((run / "explain" / photo.picture).is_file() for photo in listed)
