@@ -201,4 +201,7 @@ def sweep(folder: Path) -> None:
     []
     """
     for path in leftovers(folder):
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from fscl.flags import (
     Whole,
     default_of,
 )
-from fscl.model_commands import predict
+from fscl.model_commands import explain, predict
 from fscl.printable import PlainConsole, number_of, show
 from fscl.study_commands import compare, demo, report
 
@@ -243,7 +243,7 @@ def evaluate(
     show(f"next: {shlex.join(['fscl', 'report', str(place)])}")
 
 
-for command in (predict, demo, compare, report):
+for command in (predict, explain, demo, compare, report):
     app.command(command)
 
 

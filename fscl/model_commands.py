@@ -1,4 +1,4 @@
-"""The commands that use a trained model: predict."""
+"""The commands that use a trained model: predict, explain."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -101,6 +101,41 @@ def predict(
         )
     show(summary.table(about))
     show(f"written to {out}")
+
+
+def explain(
+    run: Path,
+    *photos: Path,
+    out: Path | None = None,
+    root: Path | None = None,
+    labels: Annotated[bool, On] = False,
+    workers: Annotated[int | None, Whole] = None,
+) -> None:
+    """Show why a model says what it says: heat maps, nearest training photos, layers; one page that opens offline.
+
+    Args:
+        run: folder of a trained model
+        photos: files, folders, zips or manifests (the worst mistakes on the run's test photos)
+        out: folder for explain.html, explain.json and the pictures (explain in the run)
+        root: folder that the photos of the run are in now, if they have moved
+        labels: also look for wrong labels among all photos of the run, in labels_to_check.csv
+        workers: processes that read photos
+    """
+    from fscl.explain import explain_run, results_folder
+    from fscl.explain.terminal import table
+    from fscl.formats import check_there
+    from fscl.progress import TerminalProgress
+    from fscl.report.explanation import write_explanation
+
+    for source in photos:
+        check_there(source)
+    place = results_folder(run, out)
+    with kept("nothing was written: the same command starts again"):
+        with TerminalProgress(f"explanation of {run}") as listener:
+            told = explain_run(run, photos, root=root, out=place, labels=labels, workers=workers, listener=listener)
+        page = write_explanation(place)
+    show(table(told))
+    show(f"written to {page}")
 
 
 def _sorting(copy_to: Path | None, link_to: Path | None) -> "Sorting | None":

@@ -40,6 +40,7 @@ class RunFolder:
         self.lock = path / LOCK
         self.store = path / STORE
         self.evaluations = path / "evaluations"  # on other photos, a folder for each source
+        self.explanation = path / "explain"
         self.best = path / "best"
         self.last = path / "last"
 
@@ -53,7 +54,7 @@ class RunFolder:
     @property
     def folders(self) -> list[Path]:
         """The folders in it that a run makes and a new one replaces."""
-        return [self.best, self.last, self.store, self.evaluations, self.figures]
+        return [self.best, self.last, self.store, self.evaluations, self.figures, self.explanation]
 
     @property
     def finished(self) -> bool:

@@ -13,8 +13,8 @@ from fscl.bundle import Bundle, versions
 from fscl.config import Config
 from fscl.errors import FsclError, of_system
 from fscl.evaluation import evaluate
-from fscl.experiments.cosine_matrices import cosine_matrices
 from fscl.experiments.ledger import Ledger
+from fscl.explain.similarity import cosine_matrices
 from fscl.loading.features import FeatureStore
 from fscl.loading.store import PhotoStore
 from fscl.manifest.table import SPLITS, Manifest, counts_by_class

@@ -160,6 +160,11 @@ class Classifier(nn.Module):
         return [self.backbone.feature_info[layer]["num_chs"] for layer in self.layers]
 
     @property
+    def layer_names(self) -> list[str]:
+        """What each tapped feature vector is called: the stage that it is from, or `adapter`."""
+        return ["adapter"] if self.adapts else [self.backbone.feature_info[layer]["module"] for layer in self.layers]
+
+    @property
     def pooled_dim(self) -> int:
         """Length of what `pooled` gives of a photo."""
         return int(next(iter(self._linear_head.values())).shape[1])

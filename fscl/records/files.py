@@ -10,18 +10,20 @@ from fscl.atomic import write_text
 from fscl.errors import OutputError, in_words, shown
 from fscl.records.cell import CellRecord
 from fscl.records.evaluation import Evaluation
+from fscl.records.explanation import Explanation
 from fscl.records.study import StudyHeader
 from fscl.records.values import VERSION
 
-Record = TypeVar("Record", Evaluation, CellRecord, StudyHeader)
-_HEADER, _CELL, _EVALUATION = TypeAdapter(StudyHeader), TypeAdapter(CellRecord), TypeAdapter(Evaluation)
+Record = TypeVar("Record", Evaluation, CellRecord, StudyHeader, Explanation)
+_HEADER, _CELL = TypeAdapter(StudyHeader), TypeAdapter(CellRecord)
+_EVALUATION, _EXPLANATION = TypeAdapter(Evaluation), TypeAdapter(Explanation)
 
 
 class DamagedError(OutputError):
     """A file of a study or run that is not what was written."""
 
 
-def write_record(path: Path, record: Evaluation | CellRecord | StudyHeader) -> None:
+def write_record(path: Path, record: Evaluation | CellRecord | StudyHeader | Explanation) -> None:
     """Write a record, whole or not at all."""
     plain: dict[str, Any] = TypeAdapter(type(record)).dump_python(record, mode="json")
     write_text(path, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -52,6 +54,15 @@ def read_evaluation(path: Path) -> Evaluation:
         OutputError: of another version; a `DamagedError` where it is damaged.
     """
     return _read(_EVALUATION, path, "write it again with fscl evaluate")
+
+
+def read_explanation(path: Path) -> Explanation:
+    """Read an `explain.json`.
+
+    Raises:
+        OutputError: of another version; a `DamagedError` where it is damaged.
+    """
+    return _read(_EXPLANATION, path, "write it again with fscl explain")
 
 
 def _read(adapter: TypeAdapter[Record], path: Path, fix: str) -> Record:

@@ -45,6 +45,7 @@ class EpochLine(Line):
     epoch: Count
     photos_per_second: Amount
     validation: Validation | None
+    features: dict[str, dict[str, Number | None]] | None = None
 
 
 class ProblemLine(Line):

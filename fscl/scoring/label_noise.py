@@ -36,18 +36,50 @@ def neighbour_share(
     >>> neighbour_share(features, np.array([0, 0, 1, 1, 1]), neighbours=2)[2].tolist()
     [1.0, 0.0]
     """
-    classes, counts = int(labels.max()) + 1, np.bincount(labels)
+    return share_of(nearest_others(features, neighbours), labels)
+
+
+def nearest_others(
+    features: Float[np.ndarray, "photos dim"], neighbours: int = 10, groups: Int[np.ndarray, "photos"] | None = None
+) -> Int[np.ndarray, "photos neighbours"]:
+    """Return the nearest other photos of each, by cosine about the mean; −1 where there are fewer.
+
+    Args:
+        features: of the photos.
+        neighbours: how many are looked at; all others where there are fewer.
+        groups: of the photos, such as their sequences: those of its own group are no neighbours of a photo, for the
+            frames of a burst share a wrong label.
+
+    >>> features = np.array([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.2]])
+    >>> nearest_others(features, 1).T.tolist(), nearest_others(features, 1, np.array([0, 0, 1, 1])).T.tolist()
+    ([[1, 0, 3, 2]], [[2, 3, 0, 1]])
+    """
     centred = features - features.mean(axis=0)
     directions = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(min=TINY)
-    near = min(neighbours, len(labels) - 1)
-    weights = np.eye(classes)[labels] / np.sqrt(counts[labels])[:, None]
-    shares = np.zeros((len(labels), classes))
-    for start in range(0, len(labels), AT_ONCE):
-        rows = np.arange(start, min(start + AT_ONCE, len(labels)))
+    near = max(min(neighbours, len(features) - 1), 1)
+    of = np.arange(len(features)) if groups is None else groups
+    nearest = np.full((len(features), near), -1)
+    for start in range(0, len(features), AT_ONCE):
+        rows = np.arange(start, min(start + AT_ONCE, len(features)))
         cosines = directions[rows] @ directions.T
-        cosines[np.arange(len(rows)), rows] = -np.inf
-        nearest = np.argpartition(-cosines, near - 1, axis=1)[:, :near]
-        shares[rows] = weights[nearest].sum(axis=1)
+        cosines[of[rows][:, None] == of[None, :]] = -np.inf
+        places = np.argpartition(-cosines, near - 1, axis=1)[:, :near]
+        nearest[rows] = np.where(np.isfinite(np.take_along_axis(cosines, places, axis=1)), places, -1)
+    return nearest
+
+
+def share_of(
+    nearest: Int[np.ndarray, "photos neighbours"], labels: Int[np.ndarray, "photos"]
+) -> Float[np.ndarray, "photos classes"]:
+    """Return the share of each class among the nearest photos, weighed as in `neighbour_share`.
+
+    A photo without neighbours is left its own class.
+    """
+    counts = np.bincount(labels)
+    weights = np.eye(len(counts))[labels] / np.sqrt(counts[labels])[:, None]
+    shares = (weights[nearest] * (nearest >= 0)[..., None]).sum(axis=1)
+    alone = (nearest < 0).all(axis=1)
+    shares[alone] = weights[alone]
     totals: Float[np.ndarray, "photos classes"] = shares / shares.sum(axis=1, keepdims=True)
     return totals
 

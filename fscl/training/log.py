@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,21 +81,18 @@ class MetricsLog:
         if diverged:
             raise DivergenceError(diverged)
 
-    def epoch(self, epoch: int, step: int, photos_per_second: float, validation: dict[str, Any] | None) -> None:
-        """Note an epoch's end."""
+    def epoch(
+        self,
+        epoch: int,
+        step: int,
+        photos_per_second: float,
+        validation: dict[str, Any] | None,
+        features: Mapping[str, Mapping[str, float | None]] | None = None,
+    ) -> None:
+        """Note an epoch's end; of the features where they were measured."""
         self.flush()
-        rate = round(photos_per_second, 1)
-        self._write(
-            [
-                {
-                    "kind": "epoch",
-                    "epoch": epoch,
-                    "step": step,
-                    "photos_per_second": rate,
-                    "validation": validation,
-                }
-            ]
-        )
+        line = {"kind": "epoch", "epoch": epoch, "step": step, "photos_per_second": round(photos_per_second, 1)}
+        self._write([line | {"validation": validation} | ({} if features is None else {"features": features})])
 
     def problem(self, step: int, split: str, path: str, reason: str) -> None:
         """Note a training or validation photo that could not be read, once."""

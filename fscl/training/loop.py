@@ -33,6 +33,7 @@ from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
 from fscl.training.estimate import estimate
+from fscl.training.feature_measures import FeatureMeasures
 from fscl.training.frozen import cross_fitted, feature_store, fit_head
 from fscl.training.interrupt import Interrupt
 from fscl.training.log import MetricsLog, check_tensorboard
@@ -165,6 +166,7 @@ def _train(
     if log.dropped:
         listener.note(f"{log.dropped} damaged lines of {folder.metrics} were dropped")
     validation, clock = plan.validation if store is None else store.view(plan.validation), _Clock()
+    measures = FeatureMeasures(plan, optimization.bundle, store)
     with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
         for step in plan.batches(done, store):
             number, epoch = step.number, plan.epoch(step.number)
@@ -180,7 +182,8 @@ def _train(
 
             if plan.ends_epoch(number):
                 validated = _validated(number, validation, plan.runtime.workers, log, optimization)
-                log.epoch(epoch, number, clock.photos_per_second, validated and validated.metrics)
+                features = measures.at(epoch, optimization.bundle, last=number == plan.steps)
+                log.epoch(epoch, number, clock.photos_per_second, validated and validated.metrics, features)
                 if validated and _is_best(validated, number, optimization.config, plan, checkpoint):
                     checkpoint.best_log_loss = validated.metrics["balanced_log_loss"]
                     optimization.bundle.at(epoch, number).save(folder.best)

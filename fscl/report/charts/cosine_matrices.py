@@ -19,6 +19,7 @@ from fscl.report.study import Study
 from fscl.report.tables import pair_title, ratio_title
 
 MOST_COLUMNS = 6  # panels in a row
+MOST_LETTERS = 28  # of a class beside a panel
 SHADES = colormaps["Blues"]  # from light to dark without a turn, so that it reads in grey print, too
 BOUNDARY = "#d55e00"
 SAME_START = 0.02  # cosines of equal weights differ by rounding between processes
@@ -52,7 +53,7 @@ def cosine_panels(study: Study, pair: Pair) -> Drawing | None:
         f"photos of different classes; the further apart the two, the better the layer tells the classes."
     )
     return render(
-        _figure({layer: _panels(study, shown, layer) for layer in layers}),
+        panel_figure({layer: _panels(study, shown, layer) for layer in layers}),
         f"similarity-{pair}",
         "Feature similarity before and after training",
         pair_title(study, pair),
@@ -77,22 +78,22 @@ def _panels(study: Study, shown: dict[str, CosineMatrices], layer: str) -> list[
         Panel(
             "before training" if len(starts) == 1 else f"before {', '.join(map(study.title, methods))}",
             start.label,
-            _matrix(start.before[layer]),
+            matrix_of(start.before[layer]),
         )
         for start, methods in starts
     ]
-    after = [Panel(f"after {study.title(m)}", own.label, _matrix(own.after[layer])) for m, own in shown.items()]
-    return [Panel("T", labels, _same_class(labels).astype(float)), *before, *after]
+    after = [Panel(f"after {study.title(m)}", own.label, matrix_of(own.after[layer])) for m, own in shown.items()]
+    return [Panel("T", labels, same_class(labels).astype(float)), *before, *after]
 
 
-def _figure(panels: dict[str, list[Panel]]) -> Figure:
-    """Return a figure with rows of panels for each layer."""
+def panel_figure(panels: dict[str, list[Panel]], *, from_zero: bool = False) -> Figure:
+    """Return a figure with rows of panels for each layer; shades from 0 on, or from −1 where a cosine is below 0."""
     most = max(map(len, panels.values()))
     columns = ceil(most / ceil(most / MOST_COLUMNS))  # rows of about the same length
     rows = [(layer, own[n : n + columns]) for layer, own in panels.items() for n in range(0, len(own), columns)]
     figure = Figure(figsize=(1.55 * columns + 1.0, 2.05 * len(rows) + 0.5), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
-    lowest = min(panel.matrix.min() for own in panels.values() for panel in own)
+    lowest = 0 if from_zero else min(panel.matrix.min() for own in panels.values() for panel in own)
     scale = np.linspace(-1 if lowest < 0 else 0, 1, 5)
     for (layer, row), axes_of_row in zip(rows, grid, strict=True):
         for place, axes in enumerate(axes_of_row):
@@ -121,23 +122,33 @@ def _draw(axes: Axes, panel: Panel, lowest: float, names: bool) -> None:
     axes.spines[:].set_visible(True)
     centres = [(start + end) / 2 for start, end in zip(starts, [*starts[1:], count], strict=True)]
     axes.set_xticks([])
-    axes.set_yticks(centres if names else [], [panel.labels[start] for start in starts] if names else [])
+    axes.set_yticks(centres if names else [], [in_short(panel.labels[start]) for start in starts] if names else [])
     axes.tick_params(length=0, labelsize=8 if few else 6.5)
     axes.set_title(fill(panel.title, 20), fontsize=9)
     same, other = _means(panel)
     axes.set_xlabel(f"same {same} · other {other}".replace("-", "−"), fontsize=8)
 
 
+def in_short(name: str) -> str:
+    """Return a name as long as a chart has room for.
+
+    >>> in_short("a_species_with_a_very_long_name_indeed")
+    'a_species_with_a_very_long_…'
+    """
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+
+
 def _means(panel: Panel) -> tuple[str, str]:
     """Return the mean over pairs of different photos of the same class, and of other classes."""
-    same = _same_class(panel.labels)
+    same = same_class(panel.labels)
     itself = np.eye(len(panel.labels), dtype=bool)
     pairs = (panel.matrix[same & ~itself], panel.matrix[~same])
     first, second = (f"{values.mean():.2f}" if len(values) else "–" for values in pairs)
     return first, second
 
 
-def _same_class(labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+def same_class(labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return T: which photos show the same class, (photos, photos)."""
     names = np.array(labels)
     same: npt.NDArray[np.bool_] = names[:, None] == names[None, :]
     return same
@@ -149,7 +160,8 @@ def _start_alike(one: CosineMatrices, other: CosineMatrices, layer: str) -> bool
     return np.allclose(one.before[layer], other.before[layer], atol=SAME_START)
 
 
-def _matrix(cosines: Sequence[float]) -> Matrix:
+def matrix_of(cosines: Sequence[float]) -> Matrix:
+    """Return S of its upper triangle."""
     matrix: Matrix = squareform(np.array(cosines, dtype=float))
     np.fill_diagonal(matrix, 1)
     return matrix

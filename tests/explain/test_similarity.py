@@ -5,7 +5,7 @@ import torch
 from scipy.spatial.distance import squareform
 
 from fscl.bundle import Bundle
-from fscl.experiments.cosine_matrices import cosine_matrices, cosines, shown_photos
+from fscl.explain.similarity import cosine_matrices, cosines, shown_photos
 from fscl.losses import LOSSES
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier

@@ -90,12 +90,11 @@ def cosines(classifier: Classifier, photos: Float[Tensor, "batch ..."]) -> dict[
                 module.train()
     with torch.inference_mode():
         _, features = seen(photos.to(next(seen.parameters()).device))
-    names = [seen.backbone.feature_info[layer]["module"] for layer in seen.layers]
-    names = ["adapter"] if seen.adapts else names
-    return {name: _upper_cosines(layer.cpu().double()) for name, layer in zip(names, features, strict=True)}
+    return {name: upper_cosines(layer) for name, layer in zip(seen.layer_names, features, strict=True)}
 
 
-def _upper_cosines(features: Float[Tensor, "batch dim"]) -> list[float]:
-    directions = functional.normalize(features).numpy()
+def upper_cosines(features: Float[Tensor, "batch dim"]) -> list[float]:
+    """Return the cosines between each two photos i < j, row by row, rounded."""
+    directions = functional.normalize(features.cpu().double()).numpy()
     upper: list[float] = (directions @ directions.T)[np.triu_indices(len(directions), k=1)].round(2).tolist()
     return upper
