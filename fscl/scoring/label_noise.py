@@ -52,7 +52,7 @@ def nearest_others(
 
     >>> features = np.array([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.2]])
     >>> nearest_others(features, 1).T.tolist(), nearest_others(features, 1, np.array([0, 0, 1, 1])).T.tolist()
-    ([[1, 0, 3, 2]], [[3, 3, 0, 1]])
+    ([[1, 0, 3, 2]], [[2, 3, 0, 1]])
     """
     centred = features - features.mean(axis=0)
     directions = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(min=TINY)
