@@ -79,7 +79,7 @@ def _summary(explanation: Explanation) -> list[str]:
         sentences.append(
             f"Of {number_of(len(known), 'photo')} with a label {wrong} {'is' if wrong == 1 else 'are'} named "
             f"wrongly. For {alike} of these {len(known)} the most similar training photo has the same label. "
-            "Where it has another, look whether the label is right, and whether there are training photos of that kind."
+            "Where it has another, look whether the label is right, and whether training has photos of that kind."
         )
     if explanation.labels_to_check is not None:
         found = number_of(len(explanation.labels_to_check), "label")
