@@ -3,11 +3,11 @@
     FSCL_CACHE=CACHE python benchmarks/unknown_species.py tinyimagenet-mammals [--resplits 5]
 
 Six mammals, 100 photos each, as the features of the weights that are installed, from the feature cache where it has
-them. Of five of them 60 photos each are for training, the other 40 for the test; all 100 photos of the sixth are of the
-unknown species. The head is that of `fscl train`, calibrated on its training photos, each scored by a head that had not
-seen it. Printed are, of each class left out, the AUROC of unknown against known test photos over the resplits: of the
-energy as the bundle keeps it, of the cosine distance to the class means, of one less the largest probability; and how
-many of the known and the unknown photos the threshold of the bundle flags.
+them. Of five of them 60 photos each are for training, the other 40 for the test; all 100 photos of the sixth are of
+the unknown species. The head is that of `fscl train`, calibrated on its training photos, each scored by a head that
+had not seen it. Printed are, of each class left out, the AUROC of unknown against known test photos over resplits: of
+the energy as the bundle keeps it, of the cosine distance to the class means, of one less the largest probability;
+and how many of the known and the unknown photos the threshold of the bundle flags.
 """
 
 import argparse

@@ -22,8 +22,8 @@ NAMED = 5  # classes in an error
 def read_taxonomy(path: Path, classes: Sequence[str]) -> Taxonomy:
     """Return the taxonomy of classes from a table: the column `class`, then ranks from the finest to the coarsest.
 
-    A cell is the name of the group, or empty. Case, spaces, `_` and `-` do not count. Rows of other classes are passed
-    over.
+    A cell is the name of the group, or empty. Case, spaces, `_` and `-` do not count. Rows of other classes are
+    passed over.
 
     Args:
         path: of the table, separated by comma, semicolon, tab or bar.
@@ -34,14 +34,19 @@ def read_taxonomy(path: Path, classes: Sequence[str]) -> Taxonomy:
         ConfigurationError: a class that is not there or there twice, or a name that is in two groups of a rank.
     """
     rows = delimited.read(path).rows.rename(columns=lambda name: tidy(str(name)))
-    lowered = {name.lower(): name for name in rows.columns}
-    ranks = [name for name in rows.columns if name and name != lowered.get(CLASS)]
-    if CLASS not in lowered or not ranks:
+    of_class = [place for place, name in enumerate(rows.columns) if name.lower() == CLASS]
+    ranks = [name for name in rows.columns if name and name.lower() != CLASS]
+    if len(of_class) > 1 or len(set(ranks)) < len(ranks):
+        raise PhotosError(
+            f"{path}: has two columns of one name, {', '.join(rows.columns)}: the column class has the names of the "
+            "model, a rank of that name is called class_name"
+        )
+    if not of_class or not ranks:
         raise PhotosError(
             f"{path}: expected the column class, then ranks from the finest to the coarsest, such as "
             f"class,species,genus,family,order; got {', '.join(map(str, rows.columns))}"
         )
-    own = [_row(path, rows, rows[lowered[CLASS]], name) for name in classes]
+    own = [_row(path, rows, rows.iloc[:, of_class[0]], name) for name in classes]
     missing = [name for name, row in zip(classes, own, strict=True) if row is None]
     if missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""

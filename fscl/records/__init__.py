@@ -22,11 +22,14 @@ from fscl.records.files import DamagedError, read_cell, read_evaluation, read_he
 from fscl.records.reliance import (
     Acceptance,
     AcceptedAnswers,
+    AnsweredAt,
     Calibration,
     CalibrationErrors,
+    Credit,
     FigureIntervals,
     LikeNone,
     ReliabilityBin,
+    RollUp,
     SetCoverage,
 )
 from fscl.records.study import Axes, StudyHeader
@@ -39,6 +42,7 @@ __all__ = [
     "Acceptance",
     "AcceptedAnswers",
     "Amounts",
+    "AnsweredAt",
     "Axes",
     "Beside",
     "Bias",
@@ -47,6 +51,7 @@ __all__ = [
     "CellKey",
     "CellRecord",
     "CosineMatrices",
+    "Credit",
     "Curve",
     "DamagedError",
     "Difference",
@@ -60,6 +65,7 @@ __all__ = [
     "Provenance",
     "Reason",
     "ReliabilityBin",
+    "RollUp",
     "SetCoverage",
     "StudyHeader",
     "Threshold",

@@ -1,4 +1,4 @@
-"""Unsure answers rolled up to genus, family and so on: the lowest rank that is sure enough, and what that is worth."""
+"""Unsure answers rolled up to genus, family and so on: the lowest rank that is sure enough, and what it is worth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

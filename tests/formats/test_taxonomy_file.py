@@ -54,6 +54,7 @@ def test_the_very_name_comes_before_one_that_is_alike(taxonomy_file):
         ),
         ("name,genus\nred_fox,Vulpes\n", PhotosError, "expected the column class"),
         ("class\nred_fox\nwolf\nblank\n", PhotosError, "then ranks from the finest"),
+        ("class,genus,Class\nwolf,Canis,Mammalia\n", PhotosError, "a rank of that name is called class_name"),
         ("", PhotosError, "is empty"),
         ("\0\1\2binary\0", PhotosError, "text"),
         ("class,genus\nwolf,Canis,more\n", PhotosError, "name every column"),
