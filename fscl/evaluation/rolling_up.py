@@ -34,8 +34,8 @@ def rolled_up(
         unsure_below=UNSURE_BELOW,
         ranks=[_at(rank, levels == level, hits) for rank, level in numbers.items()],
         unsure=_at("class", levels == UNSURE, hits),
-        credit=_credit(credit(answers, levels, labels, taxonomy), labels, classes),
-        without=_credit((answers == labels).astype(np.float64), labels, classes),
+        credit=_credit(credit(answers, levels, labels, taxonomy), hits > 0, labels, classes),
+        without=_credit((answers == labels).astype(np.float64), answers == labels, labels, classes),
     )
 
 
@@ -43,10 +43,12 @@ def _at(rank: str, own: NDArray[np.bool_], hits: NDArray[np.floating]) -> Answer
     return AnsweredAt(rank, int(own.sum()), int(hits[own].sum()))
 
 
-def _credit(credits: NDArray[np.floating], labels: Integers, classes: Sequence[str]) -> Credit:
+def _credit(
+    credits: NDArray[np.floating], hits: NDArray[np.bool_], labels: Integers, classes: Sequence[str]
+) -> Credit:
     means = {
         name: float(credits[labels == place].mean()) if (labels == place).any() else None
         for place, name in enumerate(classes)
     }
     known = [mean for mean in means.values() if mean is not None]
-    return Credit(means, float(np.mean(known)) if known else None)
+    return Credit(means, float(np.mean(known)) if known else None, int((~hits).sum()))

@@ -69,8 +69,9 @@ def _rolled_up(found: RollUp) -> str:
     ranks = [f"{one.rank} {one.answered:,} ({one.right:,} right)" for one in named]
     if found.unsure.answered:
         ranks.append(f"unsure {found.unsure.answered:,} ({found.unsure.right:,} right)")
-    with_it, without = rounded(found.credit.balanced), rounded(found.without.balanced)
+    with_it, without = found.credit, found.without
     return (
-        f"rolled up where less sure than {found.unsure_below:g}: {', '.join(ranks)}; partial credit, all classes "
-        f"weighing the same: {with_it}, {without} without rolling up"
+        f"rolled up where less sure than {found.unsure_below:g}: {', '.join(ranks)}; without rolling up "
+        f"{without.wrong:,} are wrong, with it {with_it.wrong:,}; partial credit, all classes weighing the same, "
+        f"{rounded(without.balanced)} without, {rounded(with_it.balanced)} with it"
     )

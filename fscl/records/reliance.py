@@ -99,6 +99,7 @@ class Credit:
 
     by_class: dict[str, float | None]
     balanced: float | None
+    wrong: Count  # answers without the true class
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

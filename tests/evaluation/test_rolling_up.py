@@ -59,6 +59,7 @@ def test_credit_is_the_share_of_what_there_is_to_know(found):
     assert found.credit.balanced == pytest.approx((0.75 + 0.5 + 0.25 + 0) / 4)
     assert found.without.by_class == {"wolf": 1.0, "fox": 0.0, "boar": 0.5, "deer": 0.0}
     assert found.without.balanced == pytest.approx(1.5 / 4)
+    assert (found.credit.wrong, found.without.wrong) == (2, 3)
 
 
 def test_a_class_without_photos_has_no_credit():

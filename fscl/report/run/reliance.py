@@ -123,7 +123,8 @@ def _rolled_up(record: RollUp) -> Iterator[Table]:
     ranks = [*(_answered(one.rank, one) for one in record.ranks), _answered("unsure", record.unsure)]
     caption = (
         f"Unsure answers rolled up: a species less sure than {percent(record.unsure_below)} becomes the lowest rank "
-        "of the taxonomy that is that sure; unsure: none is. Right: the true species is in the group."
+        "of the taxonomy that is that sure; unsure: none is. Right: the true species is in the group. "
+        f"{record.credit.wrong:,} answers are wrong; without rolling up, {record.without.wrong:,}."
     )
     yield Table(caption, "rank", ("answers", "right"), (Section("", tuple(ranks)),))
     worth = [("all, each weighing the same", record.credit.balanced, record.without.balanced)]
@@ -131,7 +132,8 @@ def _rolled_up(record: RollUp) -> Iterator[Table]:
     rows = tuple(Row(name, "", (Entry(percent(own)), Entry(percent(alone)))) for name, own, alone in worth)
     caption = (
         "Partial credit: 100 % for the right species, 1 − log(species in the group) / log(all species) for a group "
-        "that has it, else 0. Without rolling up every answer is a species, also an unsure one."
+        "that has it, else 0. Without rolling up every answer is a species, also an unsure one, and a guess that is "
+        "right counts in full."
     )
     yield Table(caption, "species", ("rolled up", "without"), (Section("", rows),))
 
