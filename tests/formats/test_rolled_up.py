@@ -6,7 +6,7 @@ import json
 import pandas as pd
 import pytest
 
-from fscl.formats import ANSWER_FORMATS, speciesnet
+from fscl.formats import ANSWER_FORMATS, speciesnet, timelapse_writer
 from fscl.formats.answers import Group, PhotoAnswer
 from fscl.formats.camtrap_dp.deployments import read_deployments
 from fscl.scoring.taxonomy import Taxonomy
@@ -64,6 +64,17 @@ def test_timelapse_has_its_name_as_species(tmp_path):
         ("wolf", "0.4", "true"),
         ("", "", "false"),
     ]
+
+
+def test_timelapse_has_its_name_among_other_species(tmp_path):
+    animals = [
+        *(animal(0, CLASSES, 0.5, group=CANIDAE, confidence=0.9), animal(1, CLASSES, 0.55, group=CANIDAE)),
+        *(animal(1, CLASSES, 0.8, confidence=0.5), animal(0, CLASSES, 0.7, confidence=0.4)),
+    ]
+    timelapse_writer.write(tmp_path / "a.csv", [PhotoAnswer("a.jpg", animals)], about(CLASSES, taxonomy=TAXONOMY))
+    with (tmp_path / "a.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert (row["Species"], row["Animals"], row["OtherSpecies"]) == ("Canidae", "4", "fox; wolf")
 
 
 def test_camtrap_dp_has_its_name_as_scientific_name(tmp_path):

@@ -54,6 +54,14 @@ def test_answers_are_rolled_up_to_the_lowest_sure_rank(drawn, bar):
             assert sums[photo, level] == pytest.approx(probabilities[photo, inside].sum())
 
 
+def test_sums_do_not_fall_by_rounding_either():
+    taxonomy = Taxonomy.of(["genus", "family"], [["H", "F"], *[["G", "F"]] * 39])
+    probabilities = np.random.default_rng(0).dirichlet(np.full(40, 0.3), 2000)
+    probabilities[:, 0] *= 1e-17
+    sums = summed(probabilities, np.ones(2000, dtype=int), taxonomy)
+    assert (np.diff(sums, axis=1) >= 0).all()
+
+
 @given(answered())
 def test_credit_lies_between_none_and_all(drawn):
     taxonomy, probabilities = drawn
