@@ -206,6 +206,7 @@ def evaluate(
     source: Path | None = None,
     *,
     out: Path | None = None,
+    taxonomy: Path | None = None,
     workers: Annotated[int | None, Whole] = None,
     reading: Source = NOTHING_SAID,
 ) -> None:
@@ -215,6 +216,7 @@ def evaluate(
         run: folder of the run
         source: labelled photos; the run's own test photos by default
         out: folder for evaluation.json and predictions.csv (the run; of other photos evaluations/SOURCE in it)
+        taxonomy: a table class,species,genus,family,…: what unsure answers give, rolled up to the lowest sure rank
         workers: processes that read photos
     """
     from fscl import evaluation
@@ -236,7 +238,7 @@ def evaluate(
         photos = None if source is None else open_photos(source, said)
         with TerminalProgress(f"evaluation of {run}") as listener:
             record = evaluation.evaluate_run(
-                run, photos, root=said.root, out=place, workers=workers, listener=listener
+                run, photos, root=said.root, out=place, taxonomy=taxonomy, workers=workers, listener=listener
             )
     show(evaluation.table(record))
     show(f"\nwritten to {RunFolder(place).evaluation}, a row per photo to {RunFolder(place).predictions}")

@@ -30,6 +30,7 @@ def predict(
     unsure_below: Share = None,
     accept: Annotated[bool, On] = False,
     prevalence: Annotated[list[str] | None, Several] = None,
+    taxonomy: Path | None = None,
     features: Path | None = None,
     copy_to: Path | None = None,
     link_to: Path | None = None,
@@ -56,6 +57,7 @@ def predict(
         unsure_below: answers less probable than this are marked as unsure (0.6)
         accept: say in a .csv or .parquet which answers may be accepted unseen, and which species each may be
         prevalence: for --accept: how common species are on these photos, such as deer=0.01, or estimate
+        taxonomy: a table class,species,genus,family,…: unsure answers become the lowest of these that is sure
         features: also write the model's features of each animal, to this .parquet
         copy_to: copy the photos into a folder per species below this one
         link_to: make links to them instead
@@ -67,8 +69,7 @@ def predict(
         workers: processes that read photos
         overwrite: replace what is there
     """
-    from fscl.prediction import Wanted, predict_photos
-    from fscl.prediction.run import UNSURE_BELOW
+    from fscl.prediction import UNSURE_BELOW, Wanted, predict_photos
     from fscl.progress import TerminalProgress
 
     wanted = Wanted(
@@ -84,6 +85,7 @@ def predict(
         scientific_names=None if scientific_names is None else str(scientific_names),
         accept=accept,
         prevalence=tuple(prevalence or ()),
+        taxonomy=None if taxonomy is None else str(taxonomy),
     )
     unfinished = kept("what is predicted so far is kept: the same command does the rest")
     with unfinished, TerminalProgress(f"{run} → {out}") as listener:

@@ -1,7 +1,7 @@
 """From logits to an answer: what was chosen for a model, saved with it and used wherever it decides."""
 
 from fscl.decisions.calibrating import CalibrationPhotos, CrossFitted, calibrated
-from fscl.decisions.deciding import Decisions, decisions_table, set_name, why_no_threshold
+from fscl.decisions.deciding import UNSURE_BELOW, Decisions, decisions_table, set_name, why_no_threshold
 from fscl.decisions.parts import (
     Accept,
     AcceptedSpecies,
@@ -14,6 +14,7 @@ from fscl.decisions.parts import (
 )
 
 __all__ = [
+    "UNSURE_BELOW",
     "Accept",
     "AcceptRung",
     "AcceptedSpecies",

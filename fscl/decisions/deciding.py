@@ -13,6 +13,8 @@ from fscl.scoring.conformal import prediction_sets
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS, choose_threshold
 from fscl.scoring.unknown import energy
 
+UNSURE_BELOW = 0.6  # the probability of an answer that is hardly more than a guess between two
+
 
 class Decisions(Section):
     """How the logits of a model become an answer; `decisions` of a bundle.

@@ -5,20 +5,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
 from fscl.bundle import Bundle, versions
+from fscl.decisions import Decisions
 from fscl.errors import BundleError, OutputError, PhotosError
 from fscl.evaluation.beside import Judged, Loading, beside, features_of
 from fscl.evaluation.evaluate import amounts, evaluate, photos_in
 from fscl.evaluation.known_photos import learnt, part_of, photos_of
 from fscl.evaluation.predictions import predictions, write_predictions
+from fscl.evaluation.rolling_up import rolled_up
 from fscl.evaluation.thumbnails import thumbnails
+from fscl.formats.taxonomy_file import read_taxonomy
 from fscl.lock import held
 from fscl.manifest.table import Manifest, counts_by_class
 from fscl.progress import Listener, Silent
-from fscl.records import Evaluation, Provenance, write_record
+from fscl.records import Evaluation, Provenance, RollUp, write_record
 from fscl.records.thumbnails import write_thumbnails
 from fscl.run_folder import RunFolder
 from fscl.runtime import commit, machine
+from fscl.scoring.taxonomy import Taxonomy
 
 
 def evaluate_run(
@@ -27,6 +33,7 @@ def evaluate_run(
     *,
     root: Path | None = None,
     out: Path | None = None,
+    taxonomy: Path | None = None,
     batch_size: int = 64,
     workers: int | None = None,
     listener: Listener | None = None,
@@ -43,24 +50,24 @@ def evaluate_run(
         root: the folder that the run's own photos are in now; where photos are given, if they are nowhere else.
         out: the folder to write into; by default the run, and of other photos the one that `results_folder` names
             for the folder of these.
+        taxonomy: a table of the genus, family and so on of each class, to roll unsure answers up along.
         batch_size: photos per forward pass.
         workers: processes that read photos; by default chosen by the machine.
         listener: hears how many photos are read.
 
     Raises:
-        PhotosError: nothing to evaluate on, or classes that the bundle does not know.
+        PhotosError: nothing to evaluate on, or classes that the bundle does not know; a taxonomy that is no table.
         BundleError: no bundle in the folder, or a damaged one.
         OutputError: the run is being trained, or evaluated by another process; `out` holds other files.
-        ConfigurationError: a negative number of workers.
+        ConfigurationError: a negative number of workers; a taxonomy that does not fit the classes.
     """
     folder = RunFolder(run)
     if not (folder.lock.exists() or folder.record.exists()):  # no run, whose folder is left alone
         Bundle.open(run)
     out = results_folder(run, None if photos is None else photos.root, out)
     with held(run, by="a training, or another evaluation,", fix="evaluate the run when that has ended"):
-        return _evaluated(
-            run, photos, root, out, batch_size=batch_size, workers=workers, listener=listener or Silent()
-        )
+        loading = Loading(batch_size, workers, listener or Silent())
+        return _evaluated(run, photos, root, out, taxonomy, loading)
 
 
 def results_folder(run: Path, source: Path | None, out: Path | None = None) -> Path:
@@ -106,16 +113,14 @@ def _evaluated(
     photos: Manifest | None,
     root: Path | None,
     out: Path,
-    *,
-    batch_size: int,
-    workers: int | None,
-    listener: Listener,
+    taxonomy: Path | None,
+    loading: Loading,
 ) -> Evaluation:
     bundle = Bundle.open(run)
+    named = None if taxonomy is None else read_taxonomy(taxonomy, bundle.classes)
     own, gone = photos_of(run, [root] if photos is None else list(dict.fromkeys([None, root])))
     test = _own_test(run, own, gone) if photos is None else _others_test(photos, own)
     validation = None if own is None or gone else part_of(own, "val")
-    loading = Loading(batch_size, workers, listener)
     store = features_of(bundle, test.photos, loading)
     evaluation, logits = evaluate(bundle, test.photos, validation, split=test.split, store=store, **loading._asdict())
     others = beside(Judged(bundle, test.photos, logits), None if gone else own, gone, root, loading)
@@ -125,6 +130,7 @@ def _evaluated(
         given=amounts((photos or test.photos).rows),
         train_photos=None if own is None else counts_by_class(part_of(own, "train").rows, bundle.classes)["photos"],
         beside=others,
+        rollup=None if named is None else _rolled_up(bundle, logits, named),
         note=_unknown_photos(gone, own, bundle) if gone else evaluation.note,
         provenance=Provenance(versions=versions(), machine=dict(machine()), commit=commit()),
     )
@@ -132,8 +138,14 @@ def _evaluated(
     written.thumbnails.unlink(missing_ok=True)  # of an earlier evaluation, whose photos may have the same names
     write_record(written.evaluation, evaluation)  # first: `results_folder` leaves predictions without one alone
     write_predictions(written.predictions, answers)
-    write_thumbnails(written.thumbnails, thumbnails(test.photos, answers, bundle, listener))
+    write_thumbnails(written.thumbnails, thumbnails(test.photos, answers, bundle, loading.listener))
     return evaluation
+
+
+def _rolled_up(bundle: Bundle, logits: pd.DataFrame, taxonomy: Taxonomy) -> RollUp:
+    scored = logits[[f"logit:{name}" for name in bundle.classes]].to_numpy()
+    labels = pd.Index(bundle.classes).get_indexer(pd.Index(logits["label"]))
+    return rolled_up(bundle.decisions or Decisions(), scored, labels, bundle.classes, taxonomy)
 
 
 def _unknown_photos(gone: str, own: Manifest | None, bundle: Bundle) -> str:

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from fscl.evaluation.tables import plain_table, rounded
-from fscl.records import Acceptance, Evaluation
+from fscl.records import Acceptance, Evaluation, RollUp
 
 
 def reliance_tables(record: Evaluation) -> Iterator[RenderableType]:
@@ -54,8 +54,24 @@ def _lines(record: Evaluation) -> Iterator[str]:
             yield f"in every set, for there are too few photos of them: {', '.join(sets.without_promise)}"
     if unknown is not None:
         yield f"like no species of training: {unknown.flagged:,} of {unknown.photos:,} photos"
+    if record.rollup is not None:
+        yield _rolled_up(record.rollup)
     if intervals is not None and intervals.balanced_accuracy is not None:
         low, high = intervals.balanced_accuracy
         yield f"balanced accuracy is {low:.3f} to {high:.3f}, were other {intervals.unit} drawn (95 %)"
     if intervals is not None and intervals.note:
         yield intervals.note
+
+
+def _rolled_up(found: RollUp) -> str:
+    """Say at which ranks the model answers, and what that is worth."""
+    named = [one for one in found.ranks if one.answered]
+    ranks = [f"{one.rank} {one.answered:,} ({one.right:,} right)" for one in named]
+    if found.unsure.answered:
+        ranks.append(f"unsure {found.unsure.answered:,} ({found.unsure.right:,} right)")
+    with_it, without = found.credit, found.without
+    return (
+        f"rolled up where less sure than {found.unsure_below:g}: {', '.join(ranks)}; without rolling up "
+        f"{without.wrong:,} are wrong, with it {with_it.wrong:,}; partial credit, all classes weighing the same, "
+        f"{rounded(without.balanced)} without, {rounded(with_it.balanced)} with it"
+    )

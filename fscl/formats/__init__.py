@@ -126,6 +126,7 @@ class AnswerFormat:
         scientific: it has scientific names.
         folder: it is a folder, or a zip where the name says so; tells whether one that is there may be replaced.
         times: it says when photos were taken: EXIF is asked where the source does not say it.
+        groups: it has a field for the genus or family that an unsure answer became.
     """
 
     title: str
@@ -134,10 +135,13 @@ class AnswerFormat:
     times: bool = False
     scientific: bool = False
     folder: Callable[[Path], bool] | None = None
+    groups: bool = True
 
 
 ANSWER_FORMATS = {
-    "megadetector": AnswerFormat(title="MegaDetector's format", suffix=".json", write=megadetector_writer.write),
+    "megadetector": AnswerFormat(
+        title="MegaDetector's format", suffix=".json", write=megadetector_writer.write, groups=False
+    ),
     "speciesnet": AnswerFormat(
         title="SpeciesNet's format", suffix=".json", write=speciesnet_writer.write, scientific=True
     ),

@@ -14,6 +14,7 @@ from fscl.formats.answers import About, Animal, PhotoAnswer
 from fscl.manifest.names import class_columns
 
 OWN = ("filepath", "x", "y", "w", "h", "detection_conf", "prediction", "probability", "abstained", "problem")
+ROLLED_UP = ("answer_rank",)  # where unsure answers were rolled up along a taxonomy
 ACCEPTING = ("accepted", "set", "unknown")  # where it was asked which answers may be accepted unseen
 ROWS = 20_000  # of a group in a Parquet file
 
@@ -32,7 +33,7 @@ def write_parquet(path: Path, answers: Iterable[PhotoAnswer], about: About) -> N
     """Write the same as Parquet."""
     own = _own(about)
     columns = class_columns(about.classes, own).values()
-    kinds = dict.fromkeys(("filepath", "prediction", "problem", "set"), pa.string())
+    kinds = dict.fromkeys(("filepath", "prediction", "problem", "answer_rank", "set"), pa.string())
     kinds |= dict.fromkeys(("abstained", "accepted", "unknown"), pa.bool_())
     schema = pa.schema(
         [(name, kinds.get(name, pa.float64())) for name in own] + [(name, pa.float64()) for name in columns]
@@ -45,23 +46,25 @@ def write_parquet(path: Path, answers: Iterable[PhotoAnswer], about: About) -> N
 
 
 def _own(about: About) -> tuple[str, ...]:
-    return (*OWN, *(ACCEPTING if about.accepting else ()))
+    return (*OWN, *(ROLLED_UP if about.taxonomy else ()), *(ACCEPTING if about.accepting else ()))
 
 
 def _rows(answers: Iterable[PhotoAnswer], about: About) -> Iterator[list[Any]]:
     nothing = [None] * len(about.classes)
-    no_answer = [None] * len(ACCEPTING) if about.accepting else []
+    no_answer = [None] * (len(_own(about)) - len(OWN))
     for photo in answers:
         if not photo.animals:
             yield [photo.file, *[None] * 5, photo.found, None, None, photo.failure, *no_answer, *nothing]
         for animal in photo.animals:
-            more = [animal.accepted, animal.species_set, animal.unknown] if about.accepting else []
+            said = about.said(animal)
+            more: list[Any] = [said and said.rank] if about.taxonomy else []
+            more += [animal.accepted, animal.species_set, animal.unknown] if about.accepting else []
             yield [photo.file, *_of(animal, about), photo.failure, *more, *(animal.scores or nothing)]
 
 
 def _of(animal: Animal, about: About) -> list[Any]:
     box = [None] * 4 if animal.box is None else [round(side, 6) for side in animal.box]
-    if animal.answer is None or animal.probability is None:
+    said = about.said(animal)
+    if said is None:
         return [*box, animal.confidence, None, None, None]
-    unsure = animal.probability < about.unsure_below
-    return [*box, animal.confidence, about.classes[animal.answer], animal.probability, unsure]
+    return [*box, animal.confidence, said.name, said.probability, said.unsure]

@@ -3,12 +3,39 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from fscl.formats.camtrap_dp.deployments import Packaging
 from fscl.images import Box
+from fscl.scoring.taxonomy import Taxonomy
 
 PLACES = 4  # of a probability that is written
+CLASS_RANK = "class"  # of an answer that is a class of the model
+
+
+class Group(NamedTuple):
+    """The genus, family and so on that an unsure answer became.
+
+    Attributes:
+        level: in the taxonomy, from 1.
+        rank: what the taxonomy calls that level.
+        name: of the group.
+        probability: that it is one of the classes in it, rounded to `PLACES`.
+    """
+
+    level: int
+    rank: str
+    name: str
+    probability: float
+
+
+class Said(NamedTuple):
+    """What is written of an animal: a name, its rank (`CLASS_RANK`, or one of the taxonomy), how probable it is."""
+
+    name: str
+    rank: str
+    probability: float
+    unsure: bool
 
 
 @dataclass(frozen=True)
@@ -24,6 +51,7 @@ class Animal:
         accepted: the answer may be accepted unseen; None where that was not asked.
         species_set: names of the classes that it may be, with `|` between them; None where the model has no sets.
         unknown: it is like none of the classes; None where the model cannot say.
+        group: what the answer became along a taxonomy, as it was unsure; None: it stays as it is.
     """
 
     box: Box | None = None
@@ -34,6 +62,7 @@ class Animal:
     accepted: bool | None = None
     species_set: str | None = None
     unknown: bool | None = None
+    group: Group | None = None
 
     @property
     def probability(self) -> float | None:
@@ -73,10 +102,6 @@ class PhotoAnswer:
         answered = [animal for animal in self.animals if animal.probability is not None]
         return max(answered, key=lambda animal: (animal.confidence or 0.0, animal.probability), default=None)
 
-    def unsure(self, below: float) -> bool:
-        """Tell whether any of its answers has a probability below this."""
-        return any(animal.probability is not None and animal.probability < below for animal in self.animals)
-
 
 @dataclass(frozen=True)
 class About:
@@ -91,6 +116,7 @@ class About:
         latin: class → scientific name, where it is known.
         packaging: the deployments of a Camtrap DP package; None: none are given.
         accepting: tables say which answers may be accepted unseen.
+        taxonomy: of the classes, along which unsure answers were rolled up; None: none were.
     """
 
     classes: Sequence[str]
@@ -101,3 +127,17 @@ class About:
     latin: Mapping[str, str] = field(default_factory=dict)
     packaging: Packaging | None = None
     accepting: bool = False
+    taxonomy: Taxonomy | None = None
+
+    def said(self, animal: Animal) -> Said | None:
+        """Return what is written of an animal; None where it has no answer."""
+        if animal.answer is None or animal.probability is None:
+            return None
+        if animal.group is not None:
+            return Said(animal.group.name, animal.group.rank, animal.group.probability, unsure=False)
+        unsure = animal.probability < self.unsure_below
+        return Said(self.classes[animal.answer], CLASS_RANK, animal.probability, unsure)
+
+    def all_said(self, photo: PhotoAnswer) -> list[Said]:
+        """Return what is written of the animals of a photo that have an answer."""
+        return [said for said in map(self.said, photo.animals) if said is not None]

@@ -18,17 +18,19 @@ FOUND = {
     "vehicle": "e2895ed5-780b-48f6-8a11-9e27cb594511;;;;;;vehicle",
 }
 """What a detector found → the label that SpeciesNet has for it."""
+RANKS = ("class_name", "order", "family", "genus")  # of a label, as a taxonomy calls them
 NUMBERS = {"person": "2", "vehicle": "3"}  # of `CATEGORIES`, of what is no animal
 
 
 def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     """Write answers, a photo a line. The prediction of a photo is that of its main animal, or what a detector found.
 
-    A photo that failed says in `failures` whether the detector or the classifier did, and in `failure_reason` why.
+    An answer that was rolled up is a label without the ranks below, and its source says the rank, as SpeciesNet has
+    it. A photo that failed says in `failures` whether the detector or the classifier did, in `failure_reason` why.
     """
     document = about.document
     given = {} if document is None else megadetector.results_of(dict(document), path).by_file
-    labels = [label(name, about.latin.get(name)) for name in about.classes]
+    labels = [label(name, about.latin.get(name), _lineage(about, place)) for place, name in enumerate(about.classes)]
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{"predictions": [')
         separator = "\n"
@@ -39,16 +41,30 @@ def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
         file.write("\n]}\n")
 
 
-def label(name: str, scientific: str | None) -> str:
+def label(name: str, scientific: str | None, lineage: Mapping[str, str] | None = None) -> str:
     """Return a class as SpeciesNet writes it: `uuid;class;order;family;genus;species;common name`.
 
     What is not known stays empty. A class has no `;` in its name there: it becomes a comma.
 
+    Args:
+        name: of the class, or of the group that it was rolled up to.
+        scientific: genus and species; None: not known.
+        lineage: rank → name of the groups that it is in.
+
     >>> label("roe_deer", "Capreolus pygargus"), label("fox", None)
     (';;;;capreolus;pygargus;roe_deer', ';;;;;;fox')
+    >>> label("Cervidae", None, {"family": "Cervidae", "order": "Artiodactyla"})
+    ';;artiodactyla;cervidae;;;Cervidae'
     """
-    genus, _, species = (scientific or "").lower().partition(" ")
-    return ";".join(["", "", "", "", *(part.replace(";", ",") for part in (genus, species, name))])
+    known = lineage or {}
+    *above, genus = [known.get(rank, "").lower() for rank in RANKS]
+    named, _, species = (scientific or "").lower().partition(" ")
+    return ";".join(["", *(part.replace(";", ",") for part in (*above, named or genus, species, name))])
+
+
+def _lineage(about: About, place: int, level: int = 0) -> dict[str, str]:
+    named = {} if about.taxonomy is None else about.taxonomy.lineage(place, level)
+    return {rank.lower(): name for rank, name in named.items()}
 
 
 def _record(
@@ -70,8 +86,13 @@ def _record(
     if detected is not None or boxes:
         record["detections"] = boxes
     if main is not None and main.answer is not None:
-        said = {"prediction": labels[main.answer], "prediction_score": main.probability}
-        record |= said | {"prediction_source": "classifier"}
+        record |= {"prediction": labels[main.answer], "prediction_score": main.probability}
+        record["prediction_source"] = "classifier"
+        if main.group is not None:
+            named = label(main.group.name, None, _lineage(about, main.answer, main.group.level))
+            rank = main.group.rank.lower().removesuffix("_name")
+            record |= {"prediction": named, "prediction_score": main.group.probability}
+            record["prediction_source"] = f"classifier+rollup_to_{rank}"
     elif photo.found is not None and photo.failure is None:
         record |= {"prediction": _of_found(photo.found), "prediction_source": "detector"}
     return record | {"model_version": about.model}

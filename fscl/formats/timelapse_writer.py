@@ -28,14 +28,14 @@ def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
 def _row(photo: PhotoAnswer, about: About) -> list[object]:
     folder, _, name = photo.file.rpartition("/")
     main = photo.main
-    species = photo.found or ""
-    others: list[str] = []
-    if main is not None and main.answer is not None:
-        species = about.classes[main.answer]
-        answers = {each.answer for each in photo.animals if each.answer is not None} - {main.answer}
-        others = [about.classes[answer] for answer in sorted(answers)]
+    said = None if main is None else about.said(main)
+    answered = sorted((each for each in photo.animals if each.answer is not None), key=lambda each: each.answer or 0)
+    names = dict.fromkeys(one.name for one in map(about.said, answered) if one is not None)
+    others = [name for name in names if said is not None and name != said.name]
+    unsure = any(one.unsure for one in about.all_said(photo))
     return [
         *(name, folder.replace("/", "\\"), "" if photo.time is None else f"{photo.time:%Y-%m-%d %H:%M:%S}", "false"),
-        *(species, "" if main is None else main.probability, str(photo.unsure(about.unsure_below)).lower()),
+        *((photo.found or "", "") if said is None else (said.name, said.probability)),
+        str(unsure).lower(),
         *(len(photo.animals), SEPARATOR.join(others), photo.failure or ""),
     ]

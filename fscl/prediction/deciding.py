@@ -4,19 +4,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from fscl.decisions import Decisions
-from fscl.formats.answers import PLACES, Animal, PhotoAnswer
+from fscl.formats.answers import PLACES, Animal, Group, PhotoAnswer
 from fscl.formats.boxes import read_headers
 from fscl.images import Box, Header
 from fscl.manifest.table import BOX
 from fscl.prediction.accepting import Accepting
 from fscl.prediction.parts import Parts
 from fscl.prediction.photos import OF_PHOTO, Listing
+from fscl.scoring.taxonomy import Taxonomy, lowest_sure, summed
 
 FloatMatrix = NDArray[np.float64]
 
@@ -33,6 +35,7 @@ class Deciding:
     def __init__(self, classes: Sequence[str], decisions: Decisions, species: Sequence[str] | None = None) -> None:
         self.classes, self.decisions = tuple(classes), decisions
         self.accepting: Accepting | None = None
+        self.rolling_up: RollingUp | None = None
         self.out = np.array([species is not None and name not in species for name in classes])
 
     def __call__(self, logits: NDArray[np.floating]) -> FloatMatrix:
@@ -40,6 +43,31 @@ class Deciding:
         allowed = logits.astype(np.float64)
         allowed[:, self.out] = -np.inf
         return self.decisions.probabilities(allowed, self.classes)
+
+
+class RollingUp(NamedTuple):
+    """Along which taxonomy answers are rolled up whose probability is below a bar."""
+
+    taxonomy: Taxonomy
+    bar: float
+
+    def groups(self, probabilities: FloatMatrix, answers: NDArray[np.intp]) -> list[Group | None]:
+        """Return the lowest group that is sure of each animal; None: its answer stays as it is.
+
+        Args:
+            probabilities: (animals, classes).
+            answers: (animals,), index of the class.
+        """
+        sums = summed(probabilities, answers, self.taxonomy).round(PLACES)
+        found: list[Group | None] = []
+        for answer, level, likely in zip(answers.tolist(), lowest_sure(sums, self.bar).tolist(), sums, strict=True):
+            if level < 1:
+                found.append(None)
+                continue
+            name = self.taxonomy.lineages[answer][level - 1]
+            assert name is not None, "a level without a name is as likely as the one below"
+            found.append(Group(level, self.taxonomy.ranks[level - 1], name, float(likely[level])))
+        return found
 
 
 def answers(
@@ -92,6 +120,9 @@ def _regions(
         exact = deciding(logits)
         scores, accepting = exact.round(PLACES), deciding.accepting
         more = None if accepting is None else accepting.of(logits, exact)
+        chosen = scores.argmax(axis=1)
+        rolling_up = deciding.rolling_up
+        groups = [None] * len(chosen) if rolling_up is None else rolling_up.groups(exact, chosen)
         boxes = _fractions(table, listing)
         columns = zip(table["photo"], boxes, table["confidence"], table["place"], strict=True)
         for row, (photo, box, confidence, place) in enumerate(columns):
@@ -99,8 +130,8 @@ def _regions(
             if row in part.problems:
                 yield photo, animal, part.problems[row]
             else:
-                answer = int(scores[row].argmax())
-                answered = replace(animal, scores=tuple(scores[row].tolist()), answer=answer)
+                scored = tuple(scores[row].tolist())
+                answered = replace(animal, scores=scored, answer=int(chosen[row]), group=groups[row])
                 yield photo, answered if more is None else replace(answered, **more[row]), None
 
 

@@ -12,15 +12,16 @@ from typing import Any, Literal
 from fscl.atomic import mend_folder, replacing, replacing_folder, write_text
 from fscl.bundle import Bundle, file_sha256
 from fscl.config import section
-from fscl.decisions import Decisions
+from fscl.decisions import UNSURE_BELOW, Decisions
 from fscl.errors import ConfigurationError, OutputError, PhotosError, did_you_mean
 from fscl.formats import ANSWER_FORMATS
 from fscl.formats.answers import About, PhotoAnswer
 from fscl.formats.reading import NOTHING_SAID, Reading
+from fscl.formats.taxonomy_file import read_taxonomy
 from fscl.lock import held
 from fscl.prediction.accepting import accepting_of, check_accepting
 from fscl.prediction.computing import BATCH_SIZE, compute
-from fscl.prediction.deciding import Deciding, answers
+from fscl.prediction.deciding import Deciding, RollingUp, answers
 from fscl.prediction.facts import latin_of, packaging_of, with_facts
 from fscl.prediction.features import write_features
 from fscl.prediction.parts import PART_REGIONS, SUFFIX, Parts
@@ -31,10 +32,10 @@ from fscl.progress import Listener, Silent
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime, cores
 from fscl.scanning.class_names import ClassNames
+from fscl.scoring.taxonomy import Taxonomy
 
 VERSION = 1
 WORTH_READERS = 128  # regions
-UNSURE_BELOW = 0.6  # an answer that is hardly more than a guess between two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ class Wanted:
         scientific_names: a table of classes and their scientific names.
         accept: say which answers may be accepted unseen.
         prevalence: class=share where the photos are from, or `estimate`, of these photos; empty: as in calibration.
+        taxonomy: a table of the genus, family and so on of each class: unsure answers become the lowest of these
+            that is sure.
     """
 
     format: str = "megadetector"
@@ -68,6 +71,7 @@ class Wanted:
     scientific_names: str | None = None
     accept: bool = False
     prevalence: Sequence[str] = ()
+    taxonomy: str | None = None
 
 
 def predict_photos(
@@ -113,7 +117,8 @@ def predict_photos(
     if sorting is not None:
         sorting.check(listing)
     runtime = Runtime.start(_readers(len(listing.regions)) if workers is None else workers)
-    deciding, about = _deciding(bundle, wanted), _about(bundle, run, wanted, listing)
+    taxonomy = None if wanted.taxonomy is None else read_taxonomy(Path(wanted.taxonomy), bundle.classes)
+    deciding, about = _deciding(bundle, wanted, taxonomy), _about(bundle, run, wanted, listing, taxonomy)
     plan = _plan(run, bundle, listing, features=features is not None)
     settings = _settings(plan, run, bundle, wanted, features, sorting)
     parts = Parts(out.with_name(f"{out.name}{SUFFIX}"), len(listing.regions), plan)
@@ -125,7 +130,7 @@ def predict_photos(
         listing, about = with_facts(listing, about, wanted.format, listener)
         with held(parts.folder, by="another prediction"):
             parts.claim(overwrite=overwrite)
-            for remark in listing.remarks:
+            for remark in (*listing.remarks, *_not_in_format(wanted)):
                 listener.note(remark)
             compute(bundle, listing, parts, runtime, listener)
             _set_bars(deciding, wanted, parts, listener)
@@ -220,7 +225,7 @@ def _settings(
 ) -> dict[str, Any]:
     """How a result is made: with the same of all, it is the same result."""
     also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
-    for name in ("deployments", "scientific_names", "package"):
+    for name in ("deployments", "scientific_names", "package", "taxonomy"):
         file = getattr(wanted, name)
         also[f"{name}_sha256"] = file and file_sha256(Path(file))
     return {"scores": dict(plan), "model": str(run), **asdict(wanted), **also, "classes": list(bundle.classes)}
@@ -233,22 +238,36 @@ def _set_bars(deciding: Deciding, wanted: Wanted, parts: Parts, listener: Listen
         listener.note(deciding.accepting.note)
 
 
-def _deciding(bundle: Bundle, wanted: Wanted) -> Deciding:
+def _not_in_format(wanted: Wanted) -> list[str]:
+    """Say what is wanted and the format has no field for."""
+    if wanted.taxonomy is None or ANSWER_FORMATS[wanted.format].groups:
+        return []
+    title = ANSWER_FORMATS[wanted.format].title
+    return [f"{title} has the classes alone: what unsure answers are rolled up to is in the summary, not in the file"]
+
+
+def _deciding(bundle: Bundle, wanted: Wanted, taxonomy: Taxonomy | None) -> Deciding:
     check_accepting(bundle.decisions, wanted)
     decisions = bundle.decisions or Decisions()
     if wanted.decision == "argmax":
         decisions = decisions.at_argmax()
-    if not wanted.species:
-        return Deciding(bundle.classes, decisions)
-    named = set(ClassNames(bundle.classes).labels(wanted.species))
+    species = _species(bundle, wanted.species) if wanted.species else None
+    deciding = Deciding(bundle.classes, decisions, species)
+    deciding.rolling_up = None if taxonomy is None else RollingUp(taxonomy, wanted.unsure_below)
+    return deciding
+
+
+def _species(bundle: Bundle, species: Sequence[str]) -> list[str]:
+    """Return the classes that can be there."""
+    named = set(ClassNames(bundle.classes).labels(species))
     if not named & set(bundle.classes):
         raise ConfigurationError(
             f"the species list has none of the model's classes, {', '.join(bundle.classes)}: give others"
         )
-    return Deciding(bundle.classes, decisions, sorted(named & set(bundle.classes)))
+    return sorted(named & set(bundle.classes))
 
 
-def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About:
+def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing, taxonomy: Taxonomy | None) -> About:
     method = bundle.config.get("method")
     name = method.get("name") if isinstance(method, Mapping) else None
     return About(
@@ -258,6 +277,7 @@ def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing) -> About
         document=listing.document,
         stamp=datetime.now(UTC) if wanted.stamp else None,
         accepting=wanted.accept,
+        taxonomy=taxonomy,
         packaging=packaging_of(wanted.format, wanted.deployments, wanted.timezone, wanted.package),
         latin=latin_of(bundle.classes, wanted.format, wanted.scientific_names),
     )

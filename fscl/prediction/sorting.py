@@ -84,10 +84,10 @@ def _folders(photo: PhotoAnswer, about: About) -> Iterator[str]:
         yield FAILED
     elif not photo.animals:
         yield _named(photo.found or FAILED)
-    elif photo.unsure(about.unsure_below):
+    elif any(said.unsure for said in about.all_said(photo)):
         yield UNSURE
     else:
-        yield from sorted({_named(about.classes[a.answer]) for a in photo.animals if a.answer is not None})
+        yield from sorted({_named(said.name) for said in about.all_said(photo)})
 
 
 def _named(species: str) -> str:

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from fscl.formats.answers import About, PhotoAnswer
+from fscl.formats.answers import CLASS_RANK, About, PhotoAnswer
 from fscl.printable import number_of
 
 LISTED = 5  # photos that could not be read
@@ -24,6 +24,7 @@ class Summary:
         animals: that were classified: photos, or boxes of a detector.
         species: class → photos that show it, the commonest first in the table.
         unsure: class → those of them whose answer is unsure.
+        rolled_up: `NAME (RANK)` → photos with an unsure answer that became this genus, family and so on.
         found: what a detector found that is no animal → photos: `blank`, `person`, `vehicle`.
         failed: name → why, of photos that could not be read.
     """
@@ -32,6 +33,7 @@ class Summary:
     animals: int = 0
     species: Counter[str] = field(default_factory=Counter)
     unsure: Counter[str] = field(default_factory=Counter)
+    rolled_up: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -43,17 +45,11 @@ class Summary:
                 self.failed[photo.file] = photo.failure
             if photo.found is not None and photo.failure is None:
                 self.found[photo.found] += 1
-            shown, unsure = set(), set()
-            for animal in photo.animals:
-                if animal.answer is None or animal.probability is None:
-                    continue
-                self.animals += 1
-                name = about.classes[animal.answer]
-                shown.add(name)
-                if animal.probability < about.unsure_below:
-                    unsure.add(name)
-            self.species.update(shown)
-            self.unsure.update(unsure)
+            said = about.all_said(photo)
+            self.animals += len(said)
+            self.species.update({one.name for one in said if one.rank == CLASS_RANK})
+            self.unsure.update({one.name for one in said if one.unsure})
+            self.rolled_up.update({f"{one.name} ({one.rank})" for one in said if one.rank != CLASS_RANK})
             yield photo
 
     def record(self) -> dict[str, Any]:
@@ -63,7 +59,7 @@ class Summary:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
         """Return what `record` gave."""
-        counters = {name: Counter(record[name]) for name in ("species", "unsure", "found")}
+        counters = {name: Counter(record[name]) for name in ("species", "unsure", "rolled_up", "found")}
         return cls(photos=record["photos"], animals=record["animals"], failed=dict(record["failed"]), **counters)
 
     def table(self, about: About) -> Group:
@@ -74,6 +70,8 @@ class Summary:
         shown.add_column(f"unsure (below {about.unsure_below:g})", justify="right")
         for name, count in self.species.most_common():
             shown.add_row(Text(name), f"{count:,}", f"{self.unsure[name]:,}")
+        for name, count in self.rolled_up.most_common():
+            shown.add_row(Text(f"rolled up to {name}"), f"{count:,}", "")
         for name, count in sorted(self.found.items()):
             shown.add_row(Text(f"no animal: {name}"), f"{count:,}", "")
         return Group(Text(self._first_line()), shown, *map(Text, self._failures()))

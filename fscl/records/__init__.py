@@ -33,11 +33,14 @@ from fscl.records.files import DamagedError, read_cell, read_evaluation, read_ex
 from fscl.records.reliance import (
     Acceptance,
     AcceptedAnswers,
+    AnsweredAt,
     Calibration,
     CalibrationErrors,
+    Credit,
     FigureIntervals,
     LikeNone,
     ReliabilityBin,
+    RollUp,
     SetCoverage,
 )
 from fscl.records.study import Axes, StudyHeader
@@ -50,6 +53,7 @@ __all__ = [
     "Acceptance",
     "AcceptedAnswers",
     "Amounts",
+    "AnsweredAt",
     "Axes",
     "Beside",
     "Bias",
@@ -58,6 +62,7 @@ __all__ = [
     "CellKey",
     "CellRecord",
     "CosineMatrices",
+    "Credit",
     "Curve",
     "CurvePoint",
     "DamagedError",
@@ -79,6 +84,7 @@ __all__ = [
     "Provenance",
     "Reason",
     "ReliabilityBin",
+    "RollUp",
     "SetCoverage",
     "StudyHeader",
     "Threshold",

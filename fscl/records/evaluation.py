@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fscl.records.reliance import Acceptance, Calibration, FigureIntervals, LikeNone, SetCoverage
+from fscl.records.reliance import Acceptance, Calibration, FigureIntervals, LikeNone, RollUp, SetCoverage
 from fscl.records.values import CHECKED, Amount, Count
 
 # Of predictions.csv, beside one for each class.
@@ -166,6 +166,7 @@ class Evaluation:
     sets: SetCoverage | None = None
     unknown: LikeNone | None = None
     intervals: FigureIntervals | None = None
+    rollup: RollUp | None = None
 
     def __post_init__(self) -> None:
         size = len(self.classes)

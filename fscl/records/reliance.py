@@ -84,6 +84,40 @@ class LikeNone:
     photos: Count
 
 
+@dataclass(frozen=True, config=CHECKED)
+class AnsweredAt:
+    """How many answers were given at a rank (`class`, or one of the taxonomy), and how many hold the true class."""
+
+    rank: str
+    answered: Count
+    right: Count
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Credit:
+    """Partial credit, the mean over the photos of each class, and over the classes; None without photos."""
+
+    by_class: dict[str, float | None]
+    balanced: float | None
+    wrong: Count  # answers without the true class
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class RollUp:
+    """Unsure answers rolled up along a taxonomy, and the same photos without that."""
+
+    unsure_below: float
+    ranks: list[AnsweredAt]  # sure answers, from `class` to the coarsest rank
+    unsure: AnsweredAt  # those that no rank makes sure; its rank is `class`
+    credit: Credit
+    without: Credit  # every answer a class, also the unsure ones
+
+    @property
+    def photos(self) -> int:
+        """How many answers there are."""
+        return sum(one.answered for one in (*self.ranks, self.unsure))
+
+
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class FigureIntervals:
     """95 % intervals of figures at argmax, were other groups drawn; None where undefined."""

@@ -43,8 +43,8 @@ def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     """Write answers into a folder that is there, or else as a zip.
 
     A photo is a medium, each of its animals an observation of it. The class of the model is a tag, `class:NAME`; the
-    scientific name is empty where it is not known. Photos without a time, which could not be read,
-    are in left_out.csv.
+    scientific name is empty where it is not known. An answer that was rolled up has the name of its genus or family
+    there, and the tag `rank:RANK`. Photos without a time, which could not be read, are in left_out.csv.
 
     Raises:
         ConfigurationError: no deployments.
@@ -162,20 +162,24 @@ def _of_animal(animal: Animal, photo: PhotoAnswer, about: About) -> dict[str, An
     row: dict[str, Any] = {}
     if animal.box is not None:
         row |= _box(animal)
-    if animal.answer is None or animal.probability is None:
+    said = about.said(animal)
+    if animal.answer is None or said is None:
         return {**row, "observationType": "unclassified", "observationComments": photo.failure or ""}
     name = about.classes[animal.answer]
     kind = "blank" if is_blank(name) else kind_of(name)[0].replace("person", "human")
-    tags = [f"{TAG}{name}", *(["unsure"] if animal.probability < about.unsure_below else [])]
+    tags = [f"{TAG}{name}", *(["unsure"] if said.unsure else [])]
+    scientific = about.latin.get(name, "")
+    if animal.group is not None:
+        tags, scientific = [*tags, f"rank:{said.rank}"], said.name
     return {
         **row,
         "observationType": kind,
-        "scientificName": about.latin.get(name, "") if kind == ANIMAL else "",
+        "scientificName": scientific if kind == ANIMAL else "",
         "count": 1 if animal.box is not None and kind == ANIMAL else "",
         "classificationMethod": "machine",
         "classifiedBy": about.model,
         "classificationTimestamp": "" if about.stamp is None else f"{about.stamp:%Y-%m-%dT%H:%M:%SZ}",
-        "classificationProbability": animal.probability,
+        "classificationProbability": said.probability,
         "observationTags": " | ".join(tags),
     }
 

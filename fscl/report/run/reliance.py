@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fscl.records import Acceptance, Calibration, SetCoverage
+from fscl.records import Acceptance, AnsweredAt, Calibration, RollUp, SetCoverage
 from fscl.report.run.charts import sure_bins
 from fscl.report.run.result import RunResult
 from fscl.report.run.species import ACCEPTED_AT, accepted, interval, list_of, percent
@@ -82,6 +82,8 @@ def sure_tables(result: RunResult) -> list[Table]:
         tables.append(_calibration(record.calibration))
     if record.sets is not None:
         tables.append(_sets(record.sets))
+    if record.rollup is not None:
+        tables += _rolled_up(record.rollup)
     return tables
 
 
@@ -114,6 +116,31 @@ def _sets(record: SetCoverage) -> Table:
         f"({record.origin}).{sizes}{alone}"
     )
     return Table(caption, "species", ("held in its set",), (Section("", rows),))
+
+
+def _rolled_up(record: RollUp) -> Iterator[Table]:
+    """Yield at which ranks answers are, and their partial credit."""
+    ranks = [*(_answered(one.rank, one) for one in record.ranks), _answered("unsure", record.unsure)]
+    caption = (
+        f"Unsure answers rolled up: a species less sure than {percent(record.unsure_below)} becomes the lowest rank "
+        "of the taxonomy that is that sure; unsure: none is. Right: the true species is in the group. "
+        f"{record.credit.wrong:,} answers are wrong; without rolling up, {record.without.wrong:,}."
+    )
+    yield Table(caption, "rank", ("answers", "right"), (Section("", tuple(ranks)),))
+    worth = [("all, each weighing the same", record.credit.balanced, record.without.balanced)]
+    worth += [(name, own, record.without.by_class[name]) for name, own in record.credit.by_class.items()]
+    rows = tuple(Row(name, "", (Entry(percent(own)), Entry(percent(alone)))) for name, own, alone in worth)
+    caption = (
+        "Partial credit: 100 % for the right species, 1 − log(species in the group) / log(all species) for a group "
+        "that has it, else 0. Without rolling up every answer is a species, also an unsure one, and a guess that is "
+        "right counts in full."
+    )
+    yield Table(caption, "species", ("rolled up", "without"), (Section("", rows),))
+
+
+def _answered(name: str, at: AnsweredAt) -> Row:
+    share = Entry(percent(at.right / at.answered), interval(at.right, at.answered)) if at.answered else Entry(DASH)
+    return Row(name, "", (Entry(f"{at.answered:,}"), share))
 
 
 def reliance_notes(result: RunResult) -> Iterator[str]:
