@@ -13,13 +13,12 @@ from fscl.atomic import replacing_folder
 from fscl.bundle import Bundle, versions
 from fscl.errors import OutputError, PhotosError
 from fscl.evaluation.known_photos import part_of, photos_of
-from fscl.explain.features import Directions, directions_of
+from fscl.explain.features import Directions, directions, directions_of
 from fscl.explain.labels import labels_to_check, write_labels
 from fscl.explain.layers import Layers, curve_of, layers_of
 from fscl.explain.nearest import nearest, records
 from fscl.explain.photos import Chosen, given_photos, worst_mistakes
 from fscl.explain.pictures import Pictures, as_seen, heated, thumbnail
-from fscl.explain.saliency import Looked, directions, enlarged, look, runner_up
 from fscl.inference import scores
 from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
@@ -28,6 +27,7 @@ from fscl.progress import Listener, Silent
 from fscl.records import VERSION, ExplainedPhoto, Explanation, Failed, write_record
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
+from fscl.saliency import Looked, enlarged, look
 
 BATCH = 16  # photos whose maps are kept at once
 EXPLANATION, LABELS, PAGE = "explain.json", "labels_to_check.csv", "explain.html"
@@ -233,7 +233,7 @@ def _explained(
 def _said(bundle: Bundle, looked: Looked, place: int) -> dict[str, Any]:
     logits = looked.logits[place].float().cpu().numpy()
     shares, answer = _probabilities(logits[None])[0], int(logits.argmax())
-    other = runner_up(logits.tolist(), answer)
+    other = max((place for place in range(len(logits)) if place != answer), key=logits.__getitem__)
     return {
         "answer": bundle.classes[answer],
         "probability": round(float(shares[answer]), 4),
