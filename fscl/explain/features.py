@@ -72,7 +72,7 @@ def _built(bundle: Bundle, regions: Regions, listener: Listener, workers: int, f
         bundle.preprocessing,
         folder=folder,
         workers=workers,
-        progress=lambda done, photos: listener.prepare(done, photos, "photos, their features kept"),
+        progress=lambda done, photos: listener.prepare(done, photos, "features computed"),
     )
     return store.view(regions)
 
