@@ -24,6 +24,8 @@ class Summary:
         animals: that were classified: photos, or boxes of a detector.
         species: class → photos that show it, the commonest first in the table.
         unsure: class → those of them whose answer is unsure.
+        accepted: class → those of them with an animal whose answer may be accepted unseen.
+        like_none: photos with an animal that is like none of the classes.
         found: what a detector found that is no animal → photos: `blank`, `person`, `vehicle`.
         failed: name → why, of photos that could not be read.
     """
@@ -32,6 +34,8 @@ class Summary:
     animals: int = 0
     species: Counter[str] = field(default_factory=Counter)
     unsure: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    like_none: int = 0
     found: Counter[str] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -43,7 +47,7 @@ class Summary:
                 self.failed[photo.file] = photo.failure
             if photo.found is not None and photo.failure is None:
                 self.found[photo.found] += 1
-            shown, unsure = set(), set()
+            shown, unsure, accepted = set(), set(), set()
             for animal in photo.animals:
                 if animal.answer is None or animal.probability is None:
                     continue
@@ -52,8 +56,12 @@ class Summary:
                 shown.add(name)
                 if animal.probability < about.unsure_below:
                     unsure.add(name)
+                if animal.accepted:
+                    accepted.add(name)
             self.species.update(shown)
             self.unsure.update(unsure)
+            self.accepted.update(accepted)
+            self.like_none += any(animal.unknown for animal in photo.animals)
             yield photo
 
     def record(self) -> dict[str, Any]:
@@ -63,8 +71,9 @@ class Summary:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
         """Return what `record` gave."""
-        counters = {name: Counter(record[name]) for name in ("species", "unsure", "found")}
-        return cls(photos=record["photos"], animals=record["animals"], failed=dict(record["failed"]), **counters)
+        counters = {name: Counter(record.get(name)) for name in ("species", "unsure", "accepted", "found")}
+        counts = {name: record.get(name, 0) for name in ("photos", "animals", "like_none")}
+        return cls(failed=dict(record["failed"]), **counts, **counters)
 
     def table(self, about: About) -> Group:
         """Return it for the terminal."""
@@ -72,11 +81,15 @@ class Summary:
         shown.add_column("species", overflow="fold")
         shown.add_column("photos", justify="right")
         shown.add_column(f"unsure (below {about.unsure_below:g})", justify="right")
+        if about.accepting:
+            shown.add_column("accepted", justify="right")
         for name, count in self.species.most_common():
-            shown.add_row(Text(name), f"{count:,}", f"{self.unsure[name]:,}")
+            accepted = [f"{self.accepted[name]:,}"] if about.accepting else []
+            shown.add_row(Text(name), f"{count:,}", f"{self.unsure[name]:,}", *accepted)
         for name, count in sorted(self.found.items()):
             shown.add_row(Text(f"no animal: {name}"), f"{count:,}", "")
-        return Group(Text(self._first_line()), shown, *map(Text, self._failures()))
+        like_none = [f"like no species of training: {number_of(self.like_none, 'photo')}"] if about.accepting else []
+        return Group(Text(self._first_line()), shown, *map(Text, [*like_none, *self._failures()]))
 
     def _first_line(self) -> str:
         boxes = f", {number_of(self.animals, 'animal')}" if self.animals + len(self.failed) != self.photos else ""
