@@ -88,7 +88,8 @@ def thumbnails(test: Manifest, predictions: pd.DataFrame, bundle: Bundle, listen
 
 def _heat(regions: Regions, bundle: Bundle, count: int) -> Heat:
     """Return what spoke for the answers on the first photos, by row; none where nothing in the maps does."""
-    classifier, found = bundle.classifier, {}
+    classifier = bundle.classifier
+    found: dict[int, NDArray[np.float32]] = {}
     device = next(classifier.parameters()).device
     some = Regions(regions.photos[:count], regions.boxes[:count], regions.labels[:count])
     for batch in inference_loader(some, bundle.preprocessing, batch_size=HEATED_AT_ONCE, workers=0):
