@@ -71,9 +71,9 @@ class Summary:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
         """Return what `record` gave."""
-        counters = {name: Counter(record.get(name)) for name in ("species", "unsure", "accepted", "found")}
+        counters = {name: Counter(record.get(name, {})) for name in ("species", "unsure", "accepted", "found")}
         counts = {name: record.get(name, 0) for name in ("photos", "animals", "like_none")}
-        return cls(failed=dict(record["failed"]), **counts, **counters)
+        return cls(**{"failed": dict(record["failed"]), **counts, **counters})
 
     def table(self, about: About) -> Group:
         """Return it for the terminal."""

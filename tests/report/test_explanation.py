@@ -102,6 +102,7 @@ def test_the_page_stands_alone_and_names_are_only_names(folder):
     assert "url(http" not in page
     assert page.count("data:image/jpeg;base64,") == 2 + 1 + 3 + 1
     for said in (
+        "2 photos: the photos that were given; 1 could not be explained.",
         "wrong: labelled",
         "no heat map",
         "can no longer be read",

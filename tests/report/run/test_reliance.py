@@ -35,7 +35,7 @@ PARTS = {
     "accept": Acceptance(
         target=0.95,
         confidence=0.9,
-        origin="on 300 validation photos",
+        origin="300 validation photos",
         species={
             "boar": AcceptedAnswers(score=0.834, reason=None, **COUNTS),
             "deer": AcceptedAnswers(score=None, reason="59 photos are needed", **COUNTS),
@@ -90,6 +90,8 @@ def test_what_the_evaluation_knows_is_shown_and_nothing_else(write_run):
         assert shown in text, shown
     assert "Fewer are right here of boar: by chance, or because species are not as common here" in text
     assert f"fscl predict {run} PHOTOS --out predictions.csv --accept" in text
+    card = (run / "model_card.md").read_text(encoding="utf-8")
+    assert "as common as in 300 validation photos: boar from 0.83." in card
     assert "0.834" in (run / "report.md").read_text(encoding="utf-8")
 
 
