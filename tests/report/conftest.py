@@ -1,9 +1,10 @@
-"""Study folders with made-up figures, as `fscl compare` writes them (docs/schema.md)."""
+"""Study folders with made-up figures, as `fscl compare` writes them (docs/schema.md); and a browser."""
 
 import json
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -196,3 +197,47 @@ def write_study(tmp_path_factory: pytest.TempPathFactory) -> WriteStudy:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return a headless Chromium; skip where none is installed."""
+    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright  # of the dev extra: where it is missing the test fails
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Return a function that opens a page offline; at the end it has had no error, message or request of its own."""
+    contexts, faults = [], []
+
+    def open_page(path: Path, **options):
+        options = {"viewport": {"width": 1200, "height": 900}, **options}
+        context = browser.new_context(offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(5000)
+        address = path.resolve().as_uri()
+        page.on("console", lambda message: faults.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: _note(request.url, address, faults))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def _note(url: str, address: str, faults: list[str]) -> None:
+    if not url.startswith("data:") and url.partition("#")[0] != address:
+        faults.append(f"request: {url}")
