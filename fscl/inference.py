@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fscl.bundle import Bundle
 from fscl.config import Preprocessing
-from fscl.decisions import CalibrationPhotos, CrossFitted, Decisions, calibrated, why_no_threshold
+from fscl.decisions import ENOUGH, CalibrationPhotos, CrossFitted, Decisions, calibrated, why_no_threshold
 from fscl.decisions.parts import Unit
 from fscl.errors import BundleError, first_line
 from fscl.loading.features import FeatureRegions
@@ -22,7 +22,6 @@ from fscl.manifest.groups import groups
 from fscl.manifest.table import counts_by_class
 from fscl.models import Classifier
 from fscl.printable import number_of
-from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 
 
 class Inferred(NamedTuple):
@@ -130,7 +129,7 @@ def fit_decisions(
     """Choose on validation how the logits of a bundle become an answer, and calibrate its probabilities.
 
     Where validation gives no threshold, a backbone that stayed as it was has a bias from cross-fitted training
-    photos; where validation has fewer than 20 photos of a class, these also calibrate it.
+    photos; where validation has fewer than 59 photos of a class, and these are more, they also calibrate it.
 
     Args:
         bundle: the model, whatever decisions it has.
@@ -161,7 +160,8 @@ def fit_decisions(
     elif cross_fitted is not None and decisions.threshold is None:
         why = "a class has too few training photos to leave some out, so that no bias could be chosen"
         decisions = decisions.model_copy(update={"note": "; ".join(filter(None, [decisions.note, why]))})
-    if decisions.bias is not None and crossed is not None and min(counts.values()) < MIN_VALIDATION_PHOTOS:
+    fewest = min(counts.values())
+    if decisions.bias is not None and crossed is not None and fewest < min(ENOUGH, crossed.fewest):
         return calibrated(decisions, crossed.calibration(decisions.bias), classes)
     number, unit = bursts(own)
     origin = f"{number_of(own['photo_id'].nunique(), 'validation photo')}"

@@ -152,7 +152,7 @@ class TerminalProgress:
         self._bar.update(self._task, completed=done, total=total, figures=shown)
         if not self.console.is_terminal and time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
-            self.note(f"{self.title}: {unit} {done} of {total}  {shown}")
+            self.note(f"{self.title}: {unit} {done:,} of {total:,}  {shown}")
 
     def _short_title(self) -> str:
         """Return as much of the title as leaves room for the rest."""

@@ -1,6 +1,7 @@
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,10 @@ import fscl
 from fscl import methods
 from fscl.bundle import Bundle
 from fscl.config import resolve, settings
-from fscl.decisions import Decisions, MinorityThreshold, why_no_threshold
+from fscl.decisions import CrossFitted, Decisions, MinorityThreshold, why_no_threshold
 from fscl.errors import ConfigurationError
 from fscl.evaluation import evaluate
-from fscl.inference import fit_decisions
+from fscl.inference import Scores, fit_decisions
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
 from fscl.predictor import Predictor
@@ -145,3 +146,25 @@ def test_a_run_that_has_ended_keeps_its_decisions_in_the_record(run):
     decisions = json.loads((run / "bundle.json").read_text())["decisions"]
     assert decisions["threshold"]["minority"] == "deer"
     assert decisions["no_threshold"] is decisions["note"] is None
+
+
+@pytest.mark.parametrize(
+    ("each", "origin"), [(200, "600 training photos, cross-fitted in 5 folds"), (25, "120 validation photos")]
+)
+def test_where_validation_is_too_thin_for_a_bar_more_cross_fitted_photos_calibrate(photos, monkeypatch, each, origin):
+    """Of 30 validation photos of a class none can be certified, which takes 59; of 200 cross-fitted ones it can."""
+    names = ["boar", "deer", "hare"]
+    regions = Regions.of(photos.rows, photos.root, names)
+    sure = 9 * np.eye(3)
+    said = Scores(np.arange(len(regions)), sure[regions.labels], [])
+    monkeypatch.setattr("fscl.inference.scores", lambda *_, **__: said)
+    labels = np.repeat(np.arange(3), each)
+    crossed = CrossFitted(sure[labels], labels, np.arange(3 * each), "photos", 3 * each, 5)
+    model = SimpleNamespace(classes=names, minority=[], classifier=None, preprocessing=None)
+    found = fit_decisions(model, photos.rows, regions, cross_fitted=lambda: crossed)
+    assert found.temperature.origin == found.sets.origin.split(", each")[0] == origin
+    assert {name: one.score is not None for name, one in found.accept.species.items()} == {
+        "boar": True,  # 60 photos were named so
+        "deer": each == 200,
+        "hare": each == 200,
+    }

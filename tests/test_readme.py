@@ -32,7 +32,7 @@ def photos_folder(tmp_path):
     for label, name in enumerate(("water_deer", "roe_deer", "wild_boar")):
         folder = tmp_path / "photos" / name
         folder.mkdir(parents=True)
-        for i in range(30):
+        for i in range(60):
             pixels = generator.integers(60 * label, 60 * label + 100, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{i:04}.jpg")
     return tmp_path
@@ -48,7 +48,7 @@ def test_commands_and_python_run(photos_folder, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [*words, *quick, *few])
         main()
         ran.append(words[1])
-    assert ran == ["scan", "train", "evaluate", "report", "predict", "compare"]
+    assert ran == ["scan", "train", "evaluate", "report", "predict", "predict", "explain", "compare"]
     prediction, loss_alone = blocks("python")
     exec(prediction, {})
     assert "roe_deer" in capsys.readouterr().out

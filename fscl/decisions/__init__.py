@@ -1,6 +1,6 @@
 """From logits to an answer: what was chosen for a model, saved with it and used wherever it decides."""
 
-from fscl.decisions.calibrating import CalibrationPhotos, CrossFitted, calibrated
+from fscl.decisions.calibrating import ENOUGH, CalibrationPhotos, CrossFitted, calibrated
 from fscl.decisions.deciding import UNSURE_BELOW, Decisions, decisions_table, set_name, why_no_threshold
 from fscl.decisions.parts import (
     Accept,
@@ -14,6 +14,7 @@ from fscl.decisions.parts import (
 )
 
 __all__ = [
+    "ENOUGH",
     "UNSURE_BELOW",
     "Accept",
     "AcceptRung",

@@ -32,6 +32,7 @@ from fscl.scoring.unknown import energy, unknown_threshold
 FOLDS = 5
 FEWEST = 20  # photos, or bursts, to calibrate on
 TARGET, CONFIDENCE = 0.95, 0.95  # of the precision of accepted answers, and that it is reached
+ENOUGH = enough_without_error(TARGET, CONFIDENCE)  # photos named so, below which no bar can be certified
 ALPHA = 0.05  # of the photos of a class, whose set may lack it
 RATE = 0.05  # of the photos of known classes, flagged as unknown
 Floats = NDArray[np.float64]
@@ -90,9 +91,16 @@ class CrossFitted(NamedTuple):
         chosen = {name: round(float(value), 6) for name, value in zip(classes, bias, strict=True)}
         return CrossFittedBias(bias=chosen, photos=self.photos, folds=self.folds)
 
+    @property
+    def fewest(self) -> int:
+        """How many regions of them the class has that has the fewest."""
+        return int(np.bincount(self.labels, minlength=self.logits.shape[1]).min())
+
     def calibration(self, bias: CrossFittedBias) -> CalibrationPhotos:
         """Return them as photos to calibrate on."""
-        return CalibrationPhotos(self.logits, self.labels, self.groups, self.unit, bias.origin, decided=True)
+        how = "each left out by itself" if bias.folds == bias.photos else f"cross-fitted in {bias.folds:,} folds"
+        origin = f"{self.photos:,} training photos, {how}"
+        return CalibrationPhotos(self.logits, self.labels, self.groups, self.unit, origin, decided=True)
 
 
 def calibrated(decisions: Decisions, photos: CalibrationPhotos, classes: Sequence[str]) -> Decisions:
@@ -179,17 +187,17 @@ def _one_of_each(groups: NDArray[np.integer]) -> Integers:
 
 def _accept(probabilities: Floats, labels: Integers, classes: Sequence[str], said: _Said) -> Accept:
     answers, scores = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    counts, enough = np.bincount(labels, minlength=len(classes)), enough_without_error(TARGET, CONFIDENCE)
+    counts = np.bincount(labels, minlength=len(classes))
     species = {}
     for place, name in enumerate(classes):
         own = answers == place
-        tried = rungs(scores[own], labels[own], len(classes), enough)
+        tried = rungs(scores[own], labels[own], len(classes), ENOUGH)
         bar = certify(tried, place, counts, target=TARGET, confidence=CONFIDENCE)
         kept = tuple(AcceptRung(score=rung.score, counts=_named(rung.counts, classes)) for rung in tried)
         if bar is not None:
             species[name] = AcceptedSpecies(**bar._asdict(), rungs=kept)
             continue
-        reason = f"{int(own.sum())} {said.unit} were named so, and it takes {enough} without an error"
+        reason = f"{int(own.sum())} {said.unit} were named so, and it takes {ENOUGH} without an error"
         if kept:
             reason = f"the surest of the {int(own.sum())} {said.unit} that were named so have too many errors"
         species[name] = AcceptedSpecies(score=None, missed=int(counts[place]), reason=reason, rungs=kept)

@@ -43,7 +43,7 @@ def _class_table(record: Evaluation) -> Table:
     shown = plain_table(f"{record.split}: {number_of(photos, 'photo')}{boxes}")
     shown.caption = (
         "recall: of the photos of a class, how many were found; precision: of those called it, how many were right; "
-        f"each with its {100 * CONFIDENCE:.0f} % interval"
+        f"each with its {100 * CONFIDENCE:.0f} % interval{_without(record)}"
     )
     shown.add_column("class", overflow="fold")
     for column in (f"training {trained.unit}", scored.unit):
@@ -61,6 +61,12 @@ def _class_table(record: Evaluation) -> Table:
             _share(hits, called[place]) or "none called so",
         )
     return shown
+
+
+def _without(record: Evaluation) -> str:
+    """Say that the answers that are counted are not those that fscl predict gives, where they differ."""
+    part = "bias" if record.bias else "threshold" if record.threshold else ""
+    return f"; here and below without the {part} that fscl predict uses, unless it is named" if part else ""
 
 
 def _confusion_table(record: Evaluation) -> Table:

@@ -8,6 +8,12 @@ from rich.text import Text
 from fscl.evaluation.tables import plain_table, rounded
 from fscl.records import Acceptance, Evaluation, RollUp
 
+FEWER_RIGHT = (
+    "{}: fewer than {:g} % of the accepted answers are right here, by chance, or because species are not as common "
+    "here; fscl predict --accept --prevalence sets the score anew"
+)
+MORE_CERTIFIED = "to certify more species, label more photos of them and train again"
+
 
 def reliance_tables(record: Evaluation) -> Iterator[RenderableType]:
     """Yield the table of answers that may be accepted unseen, then a line each on calibration, sets and intervals."""
@@ -21,7 +27,8 @@ def _accept_table(accept: Acceptance) -> Iterator[RenderableType]:
     shown = plain_table(f"auto-accept at {100 * accept.target:g} %")
     shown.caption = (
         f"score: from which on the precision is at least {100 * accept.target:g} %, certified at "
-        f"{100 * accept.confidence:g} % where species are as common as in {accept.origin}; the others are counts here"
+        f"{100 * accept.confidence:g} % where species are as common as in {accept.origin}; accepted, wrong, missed: "
+        "counted on these test photos, among the answers that fscl predict gives"
     )
     shown.add_column("species", overflow="fold")
     for column in ("score", "accepted", "wrong", "missed"):
@@ -36,6 +43,10 @@ def _accept_table(accept: Acceptance) -> Iterator[RenderableType]:
     for name, one in accept.species.items():
         if one.score is None:
             yield Text(f"{name} cannot be certified: {one.reason}")
+    if below := accept.below_target():
+        yield Text(FEWER_RIGHT.format(", ".join(below), 100 * accept.target))
+    if any(one.score is None for one in accept.species.values()):
+        yield Text(MORE_CERTIFIED)
 
 
 def _lines(record: Evaluation) -> Iterator[str]:
@@ -48,12 +59,13 @@ def _lines(record: Evaluation) -> Iterator[str]:
     if sets is not None:
         lowest = min((share for share in sets.coverage.values() if share is not None), default=None)
         promised = f"the true one of {100 * (1 - sets.alpha):g} % of each class"
-        here = f"{rounded(lowest)} at least here, {rounded(sets.mean_size)} species in a set"
-        yield f"sets of species that hold {promised}: {here}"
+        here = f"{rounded(lowest)} of the class that is held least here, {rounded(sets.mean_size)} species in a set"
+        yield f"sets of species that promise to hold {promised}: {here}"
         if sets.without_promise:
             yield f"in every set, for there are too few photos of them: {', '.join(sets.without_promise)}"
     if unknown is not None:
-        yield f"like no species of training: {unknown.flagged:,} of {unknown.photos:,} photos"
+        known_ones = f"of known species, up to {100 * unknown.rate:g} % are expected"
+        yield f"like no species of training: {unknown.flagged:,} of {unknown.photos:,} photos; {known_ones}"
     if record.rollup is not None:
         yield _rolled_up(record.rollup)
     if intervals is not None and intervals.balanced_accuracy is not None:

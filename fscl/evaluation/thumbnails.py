@@ -1,27 +1,33 @@
 """Which photos of an evaluation a report shows, and small pictures of them, made while the photos are at hand."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
 from fscl.bundle import Bundle
 from fscl.config import Preprocessing
 from fscl.images import UnreadableError
+from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
 from fscl.progress import Listener
 from fscl.records.thumbnails import Thumbnail
+from fscl.saliency import drawn, enlarged, look
 
 RIGHT_SHOWN = 50  # of each class
 SIDE_PX, LONGEST_PX = 104, 208  # of the short side; of the long one, of panoramas
 QUALITY = 72
 MOST_BYTES = 6_000_000  # of all pictures: a page holds them as text, a third larger, and is to stay below 10 MB
 AT_ONCE = 64  # photos that are read before the bytes are counted
+MOST_HEATED, HEATED_AT_ONCE = 60, 16  # errors with a heat map, of all; photos whose maps are kept at once
+
+Heat = Mapping[int, NDArray[np.float32]]  # (SIDE_PX, SIDE_PX) in [0, 1], of rows
 
 
 def chosen(predictions: pd.DataFrame) -> list[int]:
@@ -50,7 +56,8 @@ def chosen(predictions: pd.DataFrame) -> list[int]:
 def thumbnails(test: Manifest, predictions: pd.DataFrame, bundle: Bundle, listener: Listener) -> Iterator[Thumbnail]:
     """Yield the pictures of the chosen rows, in that order, until they take `MOST_BYTES`.
 
-    A photo that can no longer be read has none.
+    The first `MOST_HEATED` errors have a heat map, where something in the maps of the backbone says why. A photo that
+    can no longer be read has no picture.
 
     Args:
         test: the photos, in the rows of `predictions`.
@@ -61,35 +68,68 @@ def thumbnails(test: Manifest, predictions: pd.DataFrame, bundle: Bundle, listen
     places = chosen(predictions)
     rows = test.rows.reset_index(drop=True).iloc[places]
     regions = Regions.of(rows, test.root, bundle.classes)
-    pictures = _Pictures(regions, bundle.preprocessing.model_copy(update={"image_size": SIDE_PX}))
+    named = predictions.reset_index(drop=True).iloc[places]
+    errors = int((named["label"] != named["prediction"]).sum())
+    heat = _heat(regions, bundle, min(errors, MOST_HEATED))
+    pictures = _Pictures(regions, bundle.preprocessing.model_copy(update={"image_size": SIDE_PX}), heat)
     left, names = MOST_BYTES, rows["region_id"].tolist()
     with ThreadPoolExecutor() as threads:
         for first in range(0, len(rows), AT_ONCE):
             some = range(first, min(first + AT_ONCE, len(rows)))
-            for row, jpeg in zip(some, threads.map(pictures.jpeg, some), strict=True):
-                left -= len(jpeg)
+            for row, made in zip(some, threads.map(pictures.of, some), strict=True):
+                if made is None:
+                    continue
+                left -= len(made.jpeg) + len(made.heat or b"")
                 if left < 0:
                     return
-                if jpeg:
-                    yield Thumbnail(names[row], jpeg)
+                yield Thumbnail(names[row], *made)
             listener.prepare(some[-1] + 1, len(rows), "photos made small for the report")
 
 
+def _heat(regions: Regions, bundle: Bundle, count: int) -> Heat:
+    """Return what spoke for the answers on the first photos, by row; none where nothing in the maps does."""
+    classifier = bundle.classifier
+    found: dict[int, NDArray[np.float32]] = {}
+    device = next(classifier.parameters()).device
+    some = Regions(regions.photos[:count], regions.boxes[:count], regions.labels[:count])
+    for batch in inference_loader(some, bundle.preprocessing, batch_size=HEATED_AT_ONCE, workers=0):
+        if not batch.rows:
+            continue
+        heat = look(classifier, batch.photos.to(device)).heat
+        if heat is None:  # the backbone has no maps
+            break
+        large = enlarged(heat, SIDE_PX).cpu().numpy()
+        found |= {row: own for row, own in zip(batch.rows, large, strict=True) if own.max() > 0}
+    return found
+
+
+class _Made(NamedTuple):
+    """JPEGs of a region."""
+
+    jpeg: bytes
+    heat: bytes | None
+
+
 class _Pictures(NamedTuple):
-    """Regions, and how they are cropped."""
+    """Regions, how they are cropped, and the heat of some."""
 
     regions: Regions
     preprocessing: Preprocessing
+    heat: Heat
 
-    def jpeg(self, row: int) -> bytes:
-        """Return the region as the model sees it, with its own proportions; nothing where it cannot be read."""
+    def of(self, row: int) -> _Made | None:
+        """Return the region as the model sees it, with its own proportions; None where it cannot be read."""
         try:
             image = self.regions.read(row, self.preprocessing)
         except UnreadableError:
-            return b""
+            return None
         scale = min(1.0, SIDE_PX / min(image.size), LONGEST_PX / max(image.size))
         size = [max(1, round(scale * side)) for side in image.size]
-        written = io.BytesIO()
         small = image.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=2.0)
-        small.save(written, "JPEG", quality=QUALITY, comment=b"")  # a comment of the photo would be copied
-        return written.getvalue()
+        return _Made(_jpeg(small), _jpeg(drawn(small, self.heat[row])) if row in self.heat else None)
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    written = io.BytesIO()
+    image.save(written, "JPEG", quality=QUALITY, comment=b"")  # a comment of the photo would be copied
+    return written.getvalue()

@@ -7,14 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from fscl.bundle import Bundle
 from fscl.errors import OutputError, of_system
-from fscl.explain.saliency import directions
 from fscl.loading.feature_files import disk_note
 from fscl.loading.features import FeatureRegions, FeatureStore
 from fscl.loading.regions import Regions
+from fscl.models import Classifier
 from fscl.progress import Listener
 from fscl.scoring.some_of_each import some_of_each
 
@@ -69,7 +72,7 @@ def _built(bundle: Bundle, regions: Regions, listener: Listener, workers: int, f
         bundle.preprocessing,
         folder=folder,
         workers=workers,
-        progress=lambda done, photos: listener.prepare(done, photos, "photos, their features kept"),
+        progress=lambda done, photos: listener.prepare(done, photos, "features computed"),
     )
     return store.view(regions)
 
@@ -83,3 +86,9 @@ def _from(known: FeatureRegions, regions: Regions, rows: pd.DataFrame, bundle: B
     photos = [regions.photos[row] for row in read.tolist()]
     kept = Regions(photos, regions.boxes[read], regions.labels[read])
     return Directions(rows.iloc[read].reset_index(drop=True), kept, pooled.numpy(), len(rows) - len(read))
+
+
+def directions(classifier: Classifier, pooled: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+    """Return unit vectors of the features by which photos are compared: before the head, after its adapter if any."""
+    with torch.no_grad():
+        return functional.normalize(classifier.head.adapt(pooled) if classifier.adapts else pooled)

@@ -110,12 +110,19 @@ def labels_to_check(bundle: Bundle, own: Manifest, pictures: Pictures, told: Lis
             )
         )
     if len(checked) > MANY * len(known):
-        told.note(
-            f"{len(checked):,} of {len(known):,} labels are doubted, for the features of this model tell the classes "
-            "badly: most of these are its own errors; a run on pretrained features, as fscl train makes without "
-            "--method, doubts fewer"
-        )
+        told.note(own_errors(len(checked), len(known), from_scratch=bundle.start is None))
     return Checked(checked, len(known))
+
+
+def own_errors(doubted: int, checked: int, *, from_scratch: bool) -> str:
+    """Say that most of the labels that are doubted will be right, and what doubts fewer where it is known."""
+    fewer = (
+        "; a run on pretrained features, as fscl train makes without --method, doubts fewer" if from_scratch else ""
+    )
+    return (
+        f"{doubted:,} of {checked:,} labels are doubted, for the features of this model tell the classes badly: most "
+        f"of these are its own errors{fewer}"
+    )
 
 
 def fold_by(rows: pd.DataFrame) -> By:

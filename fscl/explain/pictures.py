@@ -5,17 +5,15 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
 from fscl.config import Preprocessing
 from fscl.errors import UnreadableError
 from fscl.loading.regions import Pixels, Regions
+from fscl.saliency import drawn
 
 SIDE, THUMBNAIL = 224, 112  # px
-HEAT = colormaps["inferno"]  # from dark to light without a turn, so that it reads in grey print, too
-STRONGEST = 0.65  # opacity of the hottest place, so that the photo is seen beneath it
 QUALITY = 85
 
 
@@ -31,10 +29,7 @@ def heated(pixels: Pixels, heat: NDArray[np.float32]) -> bytes:
         pixels: (side, side, 3) uint8.
         heat: (side, side), in [0, 1].
     """
-    grey = np.asarray(Image.fromarray(pixels).convert("L"), dtype=np.float64)[..., None] / 255
-    opacity = STRONGEST * heat[..., None].astype(np.float64)
-    drawn = (1 - opacity) * grey + opacity * HEAT(heat)[..., :3]
-    return _jpeg(_small(Image.fromarray((255 * drawn).round().astype(np.uint8))))
+    return _jpeg(_small(drawn(Image.fromarray(pixels), heat)))
 
 
 def thumbnail(regions: Regions, row: int, preprocessing: Preprocessing) -> bytes:

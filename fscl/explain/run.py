@@ -7,19 +7,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from fscl.atomic import replacing_folder
 from fscl.bundle import Bundle, versions
+from fscl.decisions import Decisions
 from fscl.errors import OutputError, PhotosError
 from fscl.evaluation.known_photos import part_of, photos_of
-from fscl.explain.features import Directions, directions_of
+from fscl.explain.features import Directions, directions, directions_of
 from fscl.explain.labels import labels_to_check, write_labels
 from fscl.explain.layers import Layers, curve_of, layers_of
 from fscl.explain.nearest import nearest, records
 from fscl.explain.photos import Chosen, given_photos, worst_mistakes
 from fscl.explain.pictures import Pictures, as_seen, heated, thumbnail
-from fscl.explain.saliency import Looked, directions, enlarged, look, runner_up
 from fscl.inference import scores
 from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
@@ -28,10 +27,13 @@ from fscl.progress import Listener, Silent
 from fscl.records import VERSION, ExplainedPhoto, Explanation, Failed, write_record
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
+from fscl.saliency import Looked, enlarged, look
 
 BATCH = 16  # photos whose maps are kept at once
 EXPLANATION, LABELS, PAGE = "explain.json", "labels_to_check.csv", "explain.html"
 NO_MAPS = "the backbone '{}' has no maps that say where, for photos of {} px, so there are no heat maps"
+
+AT_ARGMAX = "answers here are those of the highest probability, without the {} that fscl predict uses"
 
 
 class _Noting:
@@ -78,6 +80,8 @@ def explain_run(
     out = results_folder(run, out)
     bundle, runtime, told = Bundle.open(run), Runtime.start(workers), _Noting(listener or Silent())
     bundle.classifier.to(runtime.device)
+    if bundle.decisions is not None and (bundle.decisions.threshold or bundle.decisions.bias):
+        told.note(AT_ARGMAX.format("threshold" if bundle.decisions.threshold else "bias"))
     own, gone = photos_of(run, [root])
     if own is None or gone:
         moved = "" if own is None else f"say where they are now: fscl explain {run} --root FOLDER, or "
@@ -175,7 +179,7 @@ def _mistakes(run: Path, bundle: Bundle, own: Manifest | None, told: Listener, w
         progress=lambda done, photos: told.prepare(done, photos, "test photos scored"),
     )
     said = rows.iloc[read.rows][["region_id", "label"]].rename(columns={"region_id": "region"})
-    shares = _probabilities(read.logits)
+    shares = _probabilities(bundle, read.logits)
     answers = [bundle.classes[place] for place in read.logits.argmax(axis=1)]
     said = said.assign(prediction=answers, probability=shares.max(axis=1))
     return worst_mistakes(test, said, bundle.train_counts)
@@ -232,8 +236,8 @@ def _explained(
 
 def _said(bundle: Bundle, looked: Looked, place: int) -> dict[str, Any]:
     logits = looked.logits[place].float().cpu().numpy()
-    shares, answer = _probabilities(logits[None])[0], int(logits.argmax())
-    other = runner_up(logits.tolist(), answer)
+    shares, answer = _probabilities(bundle, logits[None])[0], int(logits.argmax())
+    other = max((place for place in range(len(logits)) if place != answer), key=logits.__getitem__)
     return {
         "answer": bundle.classes[answer],
         "probability": round(float(shares[answer]), 4),
@@ -246,9 +250,9 @@ def _near_picture(pictures: Pictures, training: Directions, place: int, bundle: 
     return pictures.write(f"near-{place:05}", partial(thumbnail, training.regions, place, bundle.preprocessing))
 
 
-def _probabilities(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    shares: np.ndarray[Any, Any] = softmax(logits.astype(np.float64), axis=1)
-    return shares
+def _probabilities(bundle: Bundle, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return what predictions.csv has: calibrated, without threshold and bias, as the heat maps are."""
+    return (bundle.decisions or Decisions()).at_argmax().probabilities(logits, bundle.classes)
 
 
 def _text(value: object) -> str | None:

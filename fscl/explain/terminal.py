@@ -1,5 +1,6 @@
 """What the terminal shows of an explanation."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -14,13 +15,13 @@ MOST_PHOTOS, MOST_LABELS, MOST_FAILED = 24, 10, 5
 
 
 def table(explanation: Explanation) -> Group:
-    """Return a line per photo: the answer, its probability, and the training photos most like it."""
+    """Return a line per photo: the answer, its probability, and what the training photos most like it show."""
     return Group(*_parts(explanation))
 
 
 def _parts(explanation: Explanation) -> Iterator[RenderableType]:
     shown = plain_table(explanation.chosen)
-    columns = ("photo", "label", "answer", "probability", "nearest training photos")
+    columns = ("photo", "label", "answer", "probability", "most alike in training")
     for column in columns:
         shown.add_column(column, justify="right" if column == "probability" else "left", overflow="fold")
     for photo in explanation.photos[:MOST_PHOTOS]:
@@ -38,7 +39,9 @@ def _parts(explanation: Explanation) -> Iterator[RenderableType]:
 
 
 def _nearest(photo: ExplainedPhoto) -> str:
-    return ", ".join(f"{near.label} {near.similarity:.2f}" for near in photo.nearest) or "–"
+    """Return how many of the nearest training photos show which species: which these are is on the page."""
+    counts = Counter(near.label for near in photo.nearest)
+    return ", ".join(f"{count:,} {label}" for label, count in counts.most_common()) or "–"
 
 
 def _labels(explanation: Explanation) -> Iterator[RenderableType]:

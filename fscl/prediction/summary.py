@@ -15,6 +15,9 @@ from fscl.printable import number_of
 LISTED = 5  # photos that could not be read
 
 
+COUNTED = ("species", "unsure", "rolled_up", "accepted", "found")
+
+
 @dataclass
 class Summary:
     """Counts of answers; `counted` fills it while they are written.
@@ -25,6 +28,8 @@ class Summary:
         species: class → photos that show it, the commonest first in the table.
         unsure: class → those of them whose answer is unsure.
         rolled_up: `NAME (RANK)` → photos with an unsure answer that became this genus, family and so on.
+        accepted: class → those of them with an animal whose answer may be accepted unseen.
+        like_none: photos with an animal that is like none of the classes.
         found: what a detector found that is no animal → photos: `blank`, `person`, `vehicle`.
         failed: name → why, of photos that could not be read.
     """
@@ -34,6 +39,8 @@ class Summary:
     species: Counter[str] = field(default_factory=Counter)
     unsure: Counter[str] = field(default_factory=Counter)
     rolled_up: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    like_none: int = 0
     found: Counter[str] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -50,6 +57,10 @@ class Summary:
             self.species.update({one.name for one in said if one.rank == CLASS_RANK})
             self.unsure.update({one.name for one in said if one.unsure})
             self.rolled_up.update({f"{one.name} ({one.rank})" for one in said if one.rank != CLASS_RANK})
+            self.accepted.update(
+                {about.classes[a.answer] for a in photo.animals if a.accepted and a.answer is not None}
+            )
+            self.like_none += any(animal.unknown for animal in photo.animals)
             yield photo
 
     def record(self) -> dict[str, Any]:
@@ -59,8 +70,9 @@ class Summary:
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Self:
         """Return what `record` gave."""
-        counters = {name: Counter(record[name]) for name in ("species", "unsure", "rolled_up", "found")}
-        return cls(photos=record["photos"], animals=record["animals"], failed=dict(record["failed"]), **counters)
+        counters = {name: Counter(record.get(name, {})) for name in COUNTED}
+        counts = {name: record.get(name, 0) for name in ("photos", "animals", "like_none")}
+        return cls(**{"failed": dict(record["failed"]), **counts, **counters})
 
     def table(self, about: About) -> Group:
         """Return it for the terminal."""
@@ -68,13 +80,17 @@ class Summary:
         shown.add_column("species", overflow="fold")
         shown.add_column("photos", justify="right")
         shown.add_column(f"unsure (below {about.unsure_below:g})", justify="right")
+        if about.accepting:
+            shown.add_column("accepted", justify="right")
         for name, count in self.species.most_common():
-            shown.add_row(Text(name), f"{count:,}", f"{self.unsure[name]:,}")
+            accepted = [f"{self.accepted[name]:,}"] if about.accepting else []
+            shown.add_row(Text(name), f"{count:,}", f"{self.unsure[name]:,}", *accepted)
         for name, count in self.rolled_up.most_common():
             shown.add_row(Text(f"rolled up to {name}"), f"{count:,}", "")
         for name, count in sorted(self.found.items()):
             shown.add_row(Text(f"no animal: {name}"), f"{count:,}", "")
-        return Group(Text(self._first_line()), shown, *map(Text, self._failures()))
+        like_none = [f"like no species of training: {number_of(self.like_none, 'photo')}"] if about.accepting else []
+        return Group(Text(self._first_line()), shown, *map(Text, [*like_none, *self._failures()]))
 
     def _first_line(self) -> str:
         boxes = f", {number_of(self.animals, 'animal')}" if self.animals + len(self.failed) != self.photos else ""

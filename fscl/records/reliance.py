@@ -61,6 +61,11 @@ class Acceptance:
     origin: str
     species: dict[str, AcceptedAnswers]
 
+    def below_target(self) -> list[str]:
+        """Return the certified species of whose accepted answers fewer than promised are right here."""
+        certified = ((name, one) for name, one in self.species.items() if one.score is not None)
+        return [name for name, one in certified if one.wrong > (1 - self.target) * one.accepted]
+
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class SetCoverage:

@@ -71,7 +71,8 @@ def _pictures(folder: Path) -> Callable[[str | None], Markup | None]:
 def _summary(explanation: Explanation) -> list[str]:
     """Return what the page says first."""
     shown = number_of(len(explanation.photos), "photo")
-    sentences = [f"{shown}: {explanation.chosen}."]
+    failed = f"; {len(explanation.failed):,} could not be explained" if explanation.failed else ""
+    sentences = [f"{shown}: {explanation.chosen}{failed}."]
     known = [photo for photo in explanation.photos if photo.nearest and photo.label is not None]
     if known:
         alike = sum(photo.nearest[0].label == photo.label for photo in known)

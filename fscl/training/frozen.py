@@ -57,7 +57,7 @@ def feature_store(
     views = None
     if augmentation is not None and augmentation.feature_views is not None:
         views = Views(augmentation, np.flatnonzero(rows["split"] == "train"))
-    what = "photos, their features kept" if views is None else "photos and views, their features kept"
+    what = "features computed" if views is None else "features of photos and views computed"
     wanted = len(rows) + (0 if views is None else len(views.rows) * (views.settings.feature_views or 0))
     for note in filter(None, [disk_note(wanted, bundle.classifier.pooled_dim)]):
         listener.note(note)

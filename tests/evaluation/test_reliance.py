@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,8 @@ from sklearn.metrics import brier_score_loss
 
 from fscl.decisions import CalibrationPhotos, Decisions, MinorityThreshold, calibrated
 from fscl.evaluation.reliance import reliance
-from fscl.records import Evaluation, Metrics, write_record
+from fscl.evaluation.terminal_reliance import reliance_tables
+from fscl.records import Acceptance, AcceptedAnswers, Evaluation, Metrics, write_record
 from fscl.scoring.auto_accept import precision_bound
 
 CLASSES = ("boar", "deer", "hare")
@@ -158,3 +160,20 @@ def test_without_a_photo_that_can_be_read_nothing_breaks(decisions):
     found = reliance(decisions, np.zeros((0, 3)), np.zeros(0, int), table(0), CLASSES)
     assert found["intervals"].balanced_accuracy is None
     assert found["calibration"].after.ece is None
+
+
+def test_fewer_right_ones_than_promised_are_named_and_so_is_what_certifies_more():
+    kept = {"reason": None, "photos": 83, "missed": 15}
+    species = {
+        "boar": AcceptedAnswers(score=0.53, accepted=81, wrong=13, **kept),
+        "deer": AcceptedAnswers(score=0.8, accepted=100, wrong=5, **kept),
+        "hare": AcceptedAnswers(**kept | {"score": None, "accepted": 0, "wrong": 0, "reason": "too few"}),
+    }
+    accept = Acceptance(target=0.95, confidence=0.95, origin="99 validation photos", species=species)
+    assert accept.below_target() == ["boar"]
+    said = [str(line) for line in reliance_tables(SimpleNamespace(**RELIED | {"accept": accept}))]
+    assert any(line.startswith("boar: fewer than 95 % of the accepted answers are right here") for line in said)
+    assert "to certify more species, label more photos of them and train again" in said
+
+
+RELIED = dict.fromkeys(("calibration", "sets", "unknown", "intervals"))

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from fscl.errors import OutputError
@@ -96,7 +97,7 @@ def test_pictures_end_where_the_page_would_be_too_large(run, monkeypatch, tmp_pa
     monkeypatch.setattr(module, "MOST_BYTES", 4000)
     evaluate_run(run)
     pictures = read_thumbnails(run / "thumbnails.parquet")
-    assert 0 < sum(len(picture.jpeg) for picture in pictures) <= 4000
+    assert 0 < sum(len(picture.jpeg) + len(picture.heat or b"") for picture in pictures) <= 4000
     table = pd.read_csv(run / "predictions.csv")
     order = [table["region"][place] for place in chosen(table)]
     assert [picture.region for picture in pictures] == order[: len(pictures)]
@@ -114,6 +115,65 @@ def test_a_photo_that_is_gone_by_then_has_no_picture(run, tmp_path, draw):
 
     made = list(module.thumbnails(photos, table, Bundle.open(run), Silent()))
     assert [one.region for one in made] == ["boar/1.png#0", "deer/3.png#0"]
+
+
+def heat_of(picture):
+    with Image.open(io.BytesIO(picture)) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def test_the_surest_errors_have_a_heat_map_over_the_same_picture(run, monkeypatch):
+    monkeypatch.setattr(module, "MOST_HEATED", 2)
+    evaluate_run(run)
+    pictures = read_thumbnails(run / "thumbnails.parquet")
+    table = pd.read_csv(run / "predictions.csv").set_index("region")
+    wrong = (table["label"] != table["prediction"]).to_dict()
+    assert sum(wrong.values()) > 2
+    assert [picture.heat is not None for picture in pictures] == [True, True] + [False] * (len(pictures) - 2)
+    for picture in pictures[:2]:
+        photo, heat = heat_of(picture.jpeg), heat_of(picture.heat)
+        assert wrong[picture.region]
+        assert photo.shape == heat.shape
+        assert np.ptp(heat, axis=2).max() > 40, "the heat has a colour"
+        assert np.ptp(photo, axis=2).max() > 40 > np.ptp(heat, axis=2).min(), "the photo under it is grey"
+
+
+def test_heat_is_where_the_evidence_is_also_of_wide_photos(run, tmp_path, monkeypatch):
+    from fscl.bundle import Bundle
+    from fscl.progress import Silent
+    from fscl.saliency import look
+
+    def to_the_right(classifier, photos):
+        heat = torch.zeros(len(photos), 4, 4)
+        heat[:, :, 3] = 1
+        return look(classifier, photos)._replace(heat=heat)
+
+    monkeypatch.setattr(module, "look", to_the_right)
+    Image.new("RGB", (400, 200), (90, 90, 90)).save(tmp_path / "wide.png")
+    photos = Manifest.build(pd.DataFrame({"path": ["wide.png"], "label": ["boar"]}), tmp_path)
+    [made] = module.thumbnails(photos, answers(("boar", "deer", 0.9)), Bundle.open(run), Silent())
+    heat = np.ptp(heat_of(made.heat), axis=2).mean(axis=0)
+    assert heat.shape == (208,)
+    assert heat[:100].max() < 8 < 40 < heat[190:].min()
+
+
+def test_a_backbone_without_maps_gives_pictures_without_heat(run, draw):
+    from dataclasses import replace
+
+    from fscl.bundle import Bundle
+    from fscl.models import Classifier
+    from fscl.progress import Silent
+    from fscl.scanning.scan import scan
+
+    bundle = Bundle.open(run)
+    without = replace(
+        bundle,
+        classifier=Classifier("test_vit", len(bundle.classes), image_size=160).eval(),
+        preprocessing=bundle.preprocessing.model_copy(update={"image_size": 160}),
+    )
+    photos = scan(draw("in/boar/1.png", "in/boar/2.png") / "in")
+    table = answers(("boar", "deer", 0.9), ("boar", "deer", 0.8))
+    assert [made.heat for made in module.thumbnails(photos, table, without, Silent())] == [None, None]
 
 
 def test_heat_maps_are_kept_where_there_are_any(tmp_path):

@@ -16,11 +16,13 @@ from fscl.explain import explain_run, results_folder
 from fscl.explain.features import directions_of
 from fscl.explain.photos import worst_mistakes
 from fscl.explain.run import BATCH
+from fscl.explain.terminal import _nearest
 from fscl.inference import scores
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
 from fscl.progress import Silent
-from fscl.records import read_explanation
+from fscl.records import ExplainedPhoto, read_explanation
+from fscl.records.explanation import Near
 from fscl.run_folder import RunFolder
 from fscl.training.loop import fit
 
@@ -58,6 +60,30 @@ def test_given_photos_get_the_models_answer_a_heat_map_and_five_training_photos(
             assert max(size(tmp_path / "out" / near.picture)) <= 112
     assert any(photo.heat_map for photo in explained.photos)
     assert read_explanation(tmp_path / "out" / "explain.json") == explained
+
+
+def test_probabilities_are_those_of_the_evaluation_and_that_the_bias_is_left_out_is_said(run):
+    record = json.loads((run / "bundle.json").read_text())
+    classes = record["classes"]
+    temperature = {"value": 0.25, "photos": 99, "origin": "99 validation photos"}
+    bias = {"bias": {name: float(place) for place, name in enumerate(classes)}, "photos": 99, "folds": 5}
+    record["decisions"] = (record["decisions"] or {}) | {"temperature": temperature, "bias": bias, "threshold": None}
+    (run / "bundle.json").write_text(json.dumps(record))
+    evaluate_run(run)
+    table = pd.read_csv(run / "predictions.csv").set_index("region")
+    explained = explain_run(run, workers=0)
+    assert explained.photos
+    for photo in explained.photos:
+        assert photo.probability == pytest.approx(table["probability"][photo.region], abs=2e-4)
+        assert photo.answer == table["prediction"][photo.region]
+    assert any("without the bias that fscl predict uses" in note for note in explained.notes)
+
+
+def test_the_terminal_says_of_a_photo_in_a_line_what_is_most_like_it():
+    near = [Near(f"{place}.jpg", f"{place}.jpg#0", label, 0.9) for place, label in enumerate("abaaa")]
+    said = {"answer": "b", "probability": 0.9, "runner_up": "a", "runner_up_probability": 0.1}
+    photo = ExplainedPhoto(path="c.jpg", picture="photo-001.jpg", nearest=near, **said)
+    assert _nearest(photo) == "4 a, 1 b"
 
 
 def test_the_nearest_photos_are_those_of_the_highest_cosine_and_never_the_photo_itself(run, tmp_path):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fscl.explain import explain_run
-from fscl.explain.labels import doubtful, fold_by
+from fscl.explain.labels import doubtful, fold_by, own_errors
 from fscl.manifest.table import Manifest
 from fscl.run_folder import RunFolder
 
@@ -94,3 +94,8 @@ def test_a_run_lists_its_wrong_labels_with_thumbnails(run):
     listed = explained.labels_to_check
     assert [photo.region for photo in listed] == table["region"].tolist()
     assert all((run / "explain" / photo.picture).is_file() for photo in listed)
+
+
+def test_pretrained_features_are_advised_to_those_who_have_none():
+    assert "without --method" in own_errors(321, 2128, from_scratch=True)
+    assert own_errors(321, 2128, from_scratch=False).endswith("most of these are its own errors")

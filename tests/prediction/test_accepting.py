@@ -36,7 +36,7 @@ def model(tmp_path_factory, photos):
 
 
 def test_answers_above_the_bar_of_their_species_are_accepted(fscl, model, class_folders):
-    code, _, err = fscl("predict", model, class_folders, "--out", "a.csv", "--accept")
+    code, out, err = fscl("predict", model, class_folders, "--out", "a.csv", "--accept")
     assert code == 0, err
     assert "none of hare, which cannot be certified" in err
     table = pd.read_csv("a.csv")
@@ -49,6 +49,11 @@ def test_answers_above_the_bar_of_their_species_are_accepted(fscl, model, class_
     assert not table["accepted"][table["prediction"] == "hare"].any()
     assert kept.sets.quantiles["hare"] is not None or all("hare" in names for names in table["set"])
     assert table["unknown"].isin([True, False]).all()
+    shown = {words[0]: words[-1] for line in out.splitlines() if len(words := line.split()) == 4}
+    counted = table.groupby("prediction")["accepted"].sum()
+    assert {name: int(shown[name]) for name in counted.index} == counted.to_dict()
+    assert f"like no species of training: {table['unknown'].sum()} photo" in out
+    assert fscl("predict", model, class_folders, "--out", "a.csv", "--accept")[1] == out  # of the finished file
     assert fscl("predict", model, class_folders, "--out", "a.parquet", "--accept")[0] == 0
     parquet = pd.read_parquet("a.parquet")
     assert parquet[["accepted", "unknown"]].dtypes.astype(str).tolist() == ["bool", "bool"]
@@ -56,7 +61,9 @@ def test_answers_above_the_bar_of_their_species_are_accepted(fscl, model, class_
 
 
 def test_without_it_a_table_is_as_it_was(fscl, model, class_folders):
-    assert fscl("predict", model, class_folders, "--out", "a.csv")[0] == 0
+    code, out, _ = fscl("predict", model, class_folders, "--out", "a.csv")
+    assert code == 0
+    assert "accepted" not in out
     assert not {"accepted", "set", "unknown"} & set(pd.read_csv("a.csv"))
 
 

@@ -1,4 +1,4 @@
-"""Study folders with made-up figures, as `fscl compare` writes them (docs/schema.md)."""
+"""Study folders with made-up figures, as `fscl compare` writes them (docs/schema.md); and a browser."""
 
 import json
 from collections.abc import Callable

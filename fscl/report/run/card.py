@@ -105,6 +105,12 @@ def _limits(result: RunResult) -> Iterator[str]:
         yield f"Trained on fewer than {FEW_TRAINED} {result.unit}s: {list_of(few, 20)}."
     if few := [f"{one.name} ({one.tested})" for one in everyone if one.tested < FEW_TESTED]:
         yield f"Tested on fewer than {FEW_TESTED} {result.unit}s, which says little: {list_of(few, 20)}."
+    if (accept := result.evaluation.accept) is not None:
+        certified = [f"{name} from {own.score:.2f}" for name, own in accept.species.items() if own.score is not None]
+        yield (
+            f"Answers that need no second look, where species are as common as in {accept.origin}: "
+            f"{list_of(certified, 20) if certified else 'of no species'}."
+        )
     yield from _limits_of_sites(result, trained)
     others = result.run / "evaluations"
     elsewhere = sorted(path.parent.name for path in others.glob("*/evaluation.json"))

@@ -13,6 +13,7 @@ WEAK = 0.8  # recall below which a species is called weak
 FEW_TESTED = 10  # test photos below which a share says little: with 10 of 10, the true one may be 70 %
 FEW_TRAINED = 100  # training photos below which more of them are the first thing to try
 CHANCE = 0.05  # p-values from here on are called chance
+DEFAULT = "frozen_logistic"  # the method of fscl train where none is given
 OTHERS = {"start": "its start", "earlier": "the earlier model"}
 
 
@@ -119,11 +120,23 @@ def next_steps(result: RunResult) -> list[Step]:
     few = [one.name for one in species_of(record) if one.tested < FEW_TESTED]
     if few:
         steps.append(Step(f"Label more test {result.unit}s of {list_of(few)}: few say little.", section="species"))
-    if any(other.difference and other.difference.value <= 0 for other in record.beside if other.kind == "start"):
+    no_better = any(
+        other.difference and other.difference.value <= 0 for other in record.beside if other.kind == "start"
+    )
+    if no_better and result.bundle.setting("method", "name") != DEFAULT:
         steps.append(Step("Train without --method: the default does well with few photos.", section="training"))
     if record.failed:
         steps.append(Step(f"Mend {number_of(len(record.failed), 'photo')} that cannot be read.", section="photos"))
+    if pairs:
+        why = shlex.join(["fscl", "explain", str(result.run), "--labels"])
+        steps.append(Step("See why it was wrong, and which labels to check:", command=why))
     if result.answers is not None:
         steps.append(Step("Choose from which score on you accept a species unseen.", section="scores"))
-    use = shlex.join(["fscl", "predict", str(result.run), "PHOTOS", "--out", "predictions.json"])
-    return [*steps, Step("Name photos that nobody has sorted:", command=use)]
+    use = ["fscl", "predict", str(result.run), "PHOTOS", "--out"]
+    certified = [
+        name for name, own in (record.accept.species if record.accept else {}).items() if own.score is not None
+    ]
+    if certified:
+        marked = shlex.join([*use, "predictions.csv", "--accept"])
+        steps.append(Step(f"Have the answers marked that need no second look, of {list_of(certified)}:", marked))
+    return [*steps, Step("Name photos that nobody has sorted:", command=shlex.join([*use, "predictions.json"]))]

@@ -1,6 +1,6 @@
 """How far answers can be relied on: those to accept unseen, how sure and how right, sets with the true species."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fscl.records import Acceptance, AnsweredAt, Calibration, RollUp, SetCoverage
 from fscl.report.run.charts import sure_bins
@@ -9,6 +9,9 @@ from fscl.report.run.species import ACCEPTED_AT, accepted, interval, list_of, pe
 from fscl.report.tables import DASH, Entry, Row, Section, Table
 
 PARTS = ("threshold", "bias")  # of decisions, that change scores
+WHY_FEWER = (
+    "by chance, or because species are not as common here; fscl predict --accept --prevalence sets the score anew"
+)
 COLUMNS = ("accepted", "wrong", "missed", "right of accepted")
 
 
@@ -42,9 +45,11 @@ def _certified(record: Acceptance, unit: str) -> Table:
         rows.append(Row(name, "", (score, *_counts(own.accepted, own.wrong, own.missed))))
     caption = (
         f"Certified: from this score on, at least {percent(record.target)} of the accepted answers are right, with a "
-        f"confidence of {percent(record.confidence)} ({record.origin}). Counted on these test {unit}s. Missed: those "
-        "of the species that were named otherwise, or less surely."
+        f"confidence of {percent(record.confidence)}, where species are as common as there ({record.origin}). "
+        f"Counted on these test {unit}s. Missed: those of the species that were named otherwise, or less surely."
     )
+    if below := record.below_target():
+        caption += f" Fewer are right here of {list_of(below)}: {WHY_FEWER}."
     return Table(caption, "species", ("accept from", *COLUMNS), (Section("", tuple(rows)),))
 
 
@@ -81,7 +86,7 @@ def sure_tables(result: RunResult) -> list[Table]:
     if record.calibration is not None:
         tables.append(_calibration(record.calibration))
     if record.sets is not None:
-        tables.append(_sets(record.sets))
+        tables.append(_sets(record.sets, record.counts))
     if record.rollup is not None:
         tables += _rolled_up(record.rollup)
     return tables
@@ -104,18 +109,21 @@ def _calibration(record: Calibration) -> Table:
     return Table(caption, "error", ("before", "after"), (Section("", rows),))
 
 
-def _sets(record: SetCoverage) -> Table:
-    rows = tuple(
-        Row(name, "no promise" if name in record.without_promise else "", (Entry(percent(coverage)),))
-        for name, coverage in record.coverage.items()
-    )
+def _sets(record: SetCoverage, counts: Mapping[str, int]) -> Table:
+    rows = []
+    for name, share in record.coverage.items():
+        photos = counts.get(name, 0)
+        held = DASH if share is None else f"{share * photos:,.0f} of {photos:,}"
+        rows.append(Row(name, "no promise" if name in record.without_promise else "", (Entry(percent(share), held),)))
     sizes = "" if record.mean_size is None else f" On average a set has {record.mean_size:.2f} species."
     alone = "" if record.single is None else f" {percent(record.single)} of the sets hold one species."
     caption = (
         f"Sets that shall hold the true species of {percent(1 - record.alpha)} of the photos of each "
         f"({record.origin}).{sizes}{alone}"
     )
-    return Table(caption, "species", ("held in its set",), (Section("", rows),))
+    if record.without_promise:
+        caption += " A species without a promise has too few photos there, and is in every set."
+    return Table(caption, "species", ("held in its set",), (Section("", tuple(rows)),))
 
 
 def _rolled_up(record: RollUp) -> Iterator[Table]:

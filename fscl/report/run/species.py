@@ -219,11 +219,16 @@ def list_of(names: Sequence[str], most: int = 5) -> str:
 
 
 def _counted(hits: int, trials: int, span: tuple[float, float] | None) -> str:
-    """Return a share as it was counted, and its interval: the given one, else that of independent photos."""
+    """Return a share as it was counted, and its interval: the given one, at least that of independent photos.
+
+    Drawn anew, a share of 100 % is always 100 %, however few photos it is of.
+    """
     if not trials:
         return "none"
-    shares = interval(hits, trials) if span is None else f"{100 * span[0]:.0f}–{100 * span[1]:.0f} %"
-    return f"{hits:,} of {trials:,}, {shares}"
+    low, high = clopper_pearson(hits, trials, CONFIDENCE)
+    if span is not None:
+        low, high = min(low, span[0]), max(high, span[1])
+    return f"{hits:,} of {trials:,}, {100 * low:.0f}–{100 * high:.0f} %"
 
 
 def _named(one: Species) -> str:

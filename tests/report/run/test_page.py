@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fscl.errors import OutputError
-from fscl.records import Failed, read_evaluation, write_record
+from fscl.records import Difference, Failed, read_evaluation, write_record
 from fscl.report import write_report
 from fscl.report.run.headline import headline, next_steps
 from fscl.report.run.result import read_run
@@ -61,10 +61,21 @@ def test_what_to_do_next_follows_from_the_figures(run, write_run):
     assert any("taken for" in text for text in texts)
     assert "Mend 1 photo that cannot be read." in texts
     assert next_steps(read_run(run))[-1].command == f"fscl predict {run} PHOTOS --out predictions.json"
+    assert f"fscl explain {run} --labels" in [step.command for step in next_steps(read_run(run))]
     perfect = read_run(write_run(skill=60.0, counts=(20, 20, 20)))
     assert "No species is weak" in " ".join(headline(perfect))
     assert not any("taken for" in step.text for step in next_steps(perfect))
     assert "No photo was taken for another species." in html(perfect.run)
+
+
+@pytest.mark.parametrize(("method", "advised"), [("frozen_logistic", False), ("baseline", True)])
+def test_the_default_is_advised_to_those_who_have_not_taken_it(write_run, method, advised):
+    run = write_run(beside=[replace(STARTED, difference=Difference(-0.01, 2, 0.5))])
+    bundle = json.loads((run / "bundle.json").read_text())
+    bundle["config"]["method"]["name"] = method
+    (run / "bundle.json").write_text(json.dumps(bundle))
+    steps = [step.text for step in next_steps(read_run(run))]
+    assert any("Train without --method" in text for text in steps) == advised
 
 
 def test_the_page_shows_curves_failed_photos_and_where_it_is_from(run):

@@ -35,7 +35,7 @@ PARTS = {
     "accept": Acceptance(
         target=0.95,
         confidence=0.9,
-        origin="on 300 validation photos",
+        origin="300 validation photos",
         species={
             "boar": AcceptedAnswers(score=0.834, reason=None, **COUNTS),
             "deer": AcceptedAnswers(score=None, reason="59 photos are needed", **COUNTS),
@@ -79,14 +79,36 @@ def test_what_the_evaluation_knows_is_shown_and_nothing_else(write_run):
         *(
             "true species of 90 % of the photos of each",
             "1.25 species",
+            "37 of 40",  # of the boars that were tested, in their set
             "Too few photos for a promise of sets: 고라니.",
+            "A species without a promise has too few photos there, and is in every set.",
         ),
         "3 of 72 test photos are said to be like none of the species",
         *("Were other sites drawn, balanced accuracy would lie between 41 % and 88 %", "There are too few sites"),
         "12–99 %",
     ):
         assert shown in text, shown
+    assert "Fewer are right here of boar: by chance, or because species are not as common here" in text
+    assert f"fscl predict {run} PHOTOS --out predictions.csv --accept" in text
+    card = (run / "model_card.md").read_text(encoding="utf-8")
+    assert "as common as in 300 validation photos: boar from 0.83." in card
     assert "0.834" in (run / "report.md").read_text(encoding="utf-8")
+
+
+def test_an_interval_is_not_narrower_than_that_of_independent_photos(write_run):
+    run = write_run(skill=60.0)
+    drawn = FigureIntervals(
+        unit="photos",
+        groups=dict(zip(NAMES, (40, 24, 8), strict=True)),
+        balanced_accuracy=(1.0, 1.0),
+        auroc=None,
+        recall=dict.fromkeys(NAMES, (1.0, 1.0)),
+        precision=dict.fromkeys(NAMES, (1.0, 1.0)),
+    )
+    write_record(run / "evaluation.json", replace(read_evaluation(run / "evaluation.json"), intervals=drawn))
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "8 of 8, 63–100 %" in text
+    assert "100–100 %" not in text.replace("between 100 % and 100 %", "")
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fscl.config import Component
-from fscl.explain.saliency import enlarged, look
 from fscl.models import Classifier
+from fscl.saliency import enlarged, look
 
 SWIN = "swin_tiny_patch4_window7_224"  # maps with channels last
 

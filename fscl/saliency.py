@@ -1,10 +1,13 @@
 """Where in a photo is what speaks for the answer: Grad-CAM on the classifier's last map."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -12,6 +15,8 @@ from fscl.models import Classifier
 from fscl.models.classifier import Maps
 
 FINE = 4  # places to a side: of fewer a heat map says little of where
+HEAT = colormaps["inferno"]  # from dark to light without a turn, so that it reads in grey print, too
+STRONGEST = 0.65  # opacity of the hottest place, so that the photo is seen beneath it
 CHANNELS_LAST = "NHWC"  # what timm's Swin and its like call the order of their maps
 
 
@@ -87,12 +92,18 @@ def enlarged(heat: Float[Tensor, "batch height width"], side: int) -> Float[Tens
     return torch.where(hottest > 0, large / hottest.clamp_min(torch.finfo(torch.float32).tiny), 0)[:, 0]
 
 
-def directions(classifier: Classifier, pooled: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
-    """Return unit vectors of the features by which photos are compared: before the head, after its adapter if any."""
-    with torch.no_grad():
-        return functional.normalize(classifier.head.adapt(pooled) if classifier.adapts else pooled)
+def drawn(photo: Image.Image, heat: NDArray[np.float32]) -> Image.Image:
+    """Return a photo in grey with heat over it, as large as the photo.
 
+    Args:
+        photo: RGB, what the heat was found in, squeezed or not.
+        heat: (height, width) of any size, in [0, 1].
 
-def runner_up(logits: Sequence[float], answer: int) -> int:
-    """Return the class with the highest logit besides the answer."""
-    return max((place for place in range(len(logits)) if place != answer), key=lambda place: logits[place])
+    >>> drawn(Image.new("RGB", (30, 20)), np.eye(4, dtype=np.float32)).size
+    (30, 20)
+    """
+    grey = np.asarray(photo.convert("L"), dtype=np.float64)[..., None] / 255
+    large = np.asarray(Image.fromarray(heat).resize(photo.size, Image.Resampling.BILINEAR), dtype=np.float64)
+    opacity = STRONGEST * large[..., None]
+    mixed = (1 - opacity) * grey + opacity * HEAT(large)[..., :3]
+    return Image.fromarray((255 * mixed).round().astype(np.uint8))
