@@ -176,4 +176,4 @@ def test_fewer_right_ones_than_promised_are_named_and_so_is_what_certifies_more(
     assert "to certify more species, label more photos of them and train again" in said
 
 
-RELIED = dict.fromkeys(("calibration", "sets", "unknown", "intervals"))
+RELIED = dict.fromkeys(("calibration", "sets", "unknown", "intervals", "rollup"))
