@@ -395,9 +395,10 @@ class TestUnreadable:
         def refuse(*_, **__):
             raise PermissionError
 
+        photo = saved(four_quarters(), tmp_path / "a.jpg")
         monkeypatch.setattr(Path, "open", refuse)
         with pytest.raises(UnreadableError, match=r"^permission denied$"):
-            read_size(tmp_path / "a.jpg")
+            read_size(photo)
 
     def test_our_own_mistakes_are_no_damaged_files(self, tmp_path):
         photo = saved(four_quarters(), tmp_path / "a.png")

@@ -113,7 +113,7 @@ class Manifest:
             PhotosError: no manifest, one of another version, a column that is missing or of another type, or photos
                 that are nowhere.
         """
-        table = _read_parquet(path)
+        table = read_parquet(path)
         metadata = table.schema.metadata or {}
         if VERSION_KEY not in metadata:
             raise PhotosError(
@@ -204,10 +204,15 @@ def is_manifest(path: Path) -> bool:
     Raises:
         PhotosError: missing, or not parquet.
     """
-    return VERSION_KEY in (_read_parquet(path, columns=[]).schema.metadata or {})
+    return VERSION_KEY in (read_parquet(path, columns=[]).schema.metadata or {})
 
 
-def _read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or some columns of it, and check that it holds what it says: text is UTF-8.
+
+    Raises:
+        PhotosError: missing, not Parquet, or damaged.
+    """
     try:
         with path.open("rb") as file:  # a path with a colon would be taken for the address of a store
             table = pq.ParquetFile(file).read(columns=columns)

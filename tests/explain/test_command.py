@@ -12,7 +12,8 @@ def test_the_command_prints_a_line_per_photo_and_leaves_a_page(fscl, run, class_
     lines = out.splitlines()
     assert "the 2 photos that were given" in out
     line = next(line for line in lines if "003.jpg" in line)
-    assert len(re.findall(r"\d\.\d\d", line)) == 6
+    assert len(re.findall(r"\d\.\d\d", line)) == 1
+    assert sum(int(count) for count in re.findall(r"(\d+) (?:boar|deer|hare)", line)) == 5, "nearest training photos"
     assert (tmp_path / "out" / "explain.html").is_file()
     assert str(tmp_path / "out" / "explain.html") in lines[-1]
 

@@ -23,7 +23,7 @@ from fscl.formats.tables.times import read_times
 from fscl.formats.walk import PHOTO_SUFFIXES
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
-from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest
+from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest, read_parquet
 from fscl.printable import number_of
 
 NAMES = {
@@ -113,9 +113,10 @@ def _headings(source: pd.DataFrame) -> dict[str, str]:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    table = read_parquet(path)
     try:
-        rows = pd.read_parquet(path)
-    except Exception as error:  # of Arrow; of pandas, whose damaged description in a file raises almost anything
+        rows: pd.DataFrame = table.to_pandas()
+    except Exception as error:  # the damaged description by pandas in a file raises almost anything
         raise PhotosError(f"{path} cannot be read as parquet: {first_line(error)}") from error
     rows = rows.reset_index(drop=rows.index.name is None)  # pandas may have kept the paths as its index
     rows = rows.set_axis(rows.columns.map(str), axis="columns")
