@@ -420,7 +420,7 @@ def test_several_at_once_gives_the_cells_of_one_after_the_other(tmp_path, photos
 def test_the_cell_of_a_killed_process_is_run_again(tmp_path, photos):
     photos.write(tmp_path / "photos.parquet")
     words = "compare photos.parquet --fine boar:deer --ratios 1 --methods baseline fscl --jobs 2 --out study "
-    words += "--workers 0 --batch-size 16 --backbone test_resnet --image-size 32 --steps 300"
+    words += "--workers 0 --batch-size 16 --backbone test_resnet --image-size 32 --steps 150"
     command = [sys.executable, "-m", "fscl", *words.split()]
     comparison = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     lines = tmp_path / "study/runs/fine-fscl-r1-s0/metrics.jsonl"

@@ -18,7 +18,7 @@ from tests.formats import test_camtrap_dp, test_coco, test_megadetector, test_sp
 from tests.formats.damage import damaged, rows_or_one_error, written
 from tests.fuzz.valid import AIHUB_NAME, LABEL_FILE
 
-SAME = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+SAME = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
 JSON = {
     "coco": test_coco.WHOLE,
     "megadetector": test_megadetector.WHOLE,
