@@ -98,7 +98,7 @@ def _adapter(photos: Path, folder: Path) -> None:
     whole = _fscl("compare", photos, *grid, "adapter", *AS_MEASURED, "--out", folder / "adapter")
     [cell] = (folder / "adapter" / "cells").glob("*.json")
     seconds = json.loads(cell.read_bytes())["provenance"]["seconds"]
-    print(f"a cell with an adapter: {seconds:.1f} s (bound 20); all of fscl compare, which finds the photos: {whole:.1f} s")
+    print(f"a cell with an adapter: {seconds:.1f} s (bound 20); fscl compare, which finds the photos: {whole:.1f} s")
 
 
 def _recipe(folder: Path, name: str) -> Path:
