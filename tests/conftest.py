@@ -18,7 +18,7 @@ from fscl.manifest.table import Manifest
 
 # A busy machine is no failure, and the same commit passes or fails everywhere alike; `--hypothesis-profile explore`
 # looks for new counterexamples.
-hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("steady")
 

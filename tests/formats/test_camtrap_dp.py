@@ -13,7 +13,7 @@ from fscl.manifest import Manifest
 from fscl.scanning.scan import scan
 from tests.formats.damage import damaged, rows_or_one_error, written
 
-SAME = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+SAME = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 PROFILE = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2/camtrap-dp-profile.json"
 DEPLOYMENTS = "deploymentID,locationID\nd1,C1\nd2,C1\nd3,\n"
 MEDIA = "mediaID,deploymentID,timestamp,filePath,fileMediatype\n"

@@ -13,7 +13,7 @@ from fscl.formats.answers import Animal, PhotoAnswer
 from tests.formats.damage import damaged, written
 from tests.formats.writing import about, animal, answered
 
-SAME = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+SAME = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 CLASSES = ["deer", "person", "멧돼지"]
 BOX = (0.25, 0.25, 0.5, 0.5)
 

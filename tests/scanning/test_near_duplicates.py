@@ -57,7 +57,7 @@ hashes = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8)
 flips = st.lists(st.lists(st.integers(0, 63), max_size=7, unique=True), min_size=1, max_size=30)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(hashes, flips, st.integers(0, 6))
 def test_no_pair_within_the_distance_is_missed(ours, flipped, most):
     others = [ours[k % len(ours)] ^ sum(1 << bit for bit in bits) for k, bits in enumerate(flipped)]

@@ -201,7 +201,7 @@ NAMES = [
 
 
 @pytest.mark.slow
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.lists(st.lists(st.sampled_from(NAMES), max_size=4).map("/".join), min_size=1, max_size=12, unique=True),
     st.sampled_from([None, "class", "site/class", "-/class"]),

@@ -126,7 +126,7 @@ TABLES = (
 
 
 @given(table=st.sampled_from(TABLES), place=st.integers(0, 60), cell=CELLS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_any_cell_gives_rows_or_one_error(read, tmp_path, table, place, cell):
     lines = [line.split(",") for line in table.splitlines()]
     line = lines[place % len(lines)]
