@@ -19,24 +19,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
+from frozen_features import features_of, logits_of
 from scipy import stats
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 
-from fscl import methods
-from fscl.config import resolve, settings
 from fscl.decisions import CalibrationPhotos, Decisions, calibrated
-from fscl.loading.features import FeatureStore
-from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
-from fscl.models.fitted_heads import LogisticHead
-from fscl.runtime import Runtime
 from fscl.scanning.scan import scan
 from fscl.scoring.calibration import expected_calibration_error
 from fscl.scoring.conformal import coverage_band
-from fscl.training.start import untrained
-from fscl.training.subset import Subset
 
 CLASSES = ("deer", "horse")
 TRAINING, CALIBRATION = 1000, 2000
@@ -63,7 +55,9 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--resplits", type=int, default=100)
     arguments = parser.parse_args()
-    features, labels = features_of(arguments.photos)
+    scanned = scan(arguments.photos)
+    rows = scanned.rows[scanned.rows["label"].isin(CLASSES)].reset_index(drop=True)
+    features, labels = features_of(Manifest(rows, scanned.root), CLASSES, image_size=128)
     results = [resplit(features, labels, seed) for seed in range(arguments.resplits)]
     certified, broken = sum(one.certified for one in results), sum(one.broken for one in results)
     bars = len(CLASSES) * len(results)
@@ -91,19 +85,6 @@ def main() -> None:
     sys.exit(0 if kept else 1)
 
 
-def features_of(photos: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of deer and horse, and which is which."""
-    scanned = scan(photos)
-    rows = scanned.rows[scanned.rows["label"].isin(CLASSES)].reset_index(drop=True)
-    flags = settings({"image_size": 128, "classes": CLASSES})
-    config = resolve([("recipe", methods.read("frozen_logistic")), ("benchmark", flags)])
-    bundle = untrained(config, Subset(Manifest(rows, scanned.root), CLASSES, ()), Runtime.start(0))
-    regions = Regions.of(rows, scanned.root, CLASSES)
-    store = FeatureStore.build(bundle.classifier, regions, bundle.preprocessing)
-    known = store.view(regions)
-    return store.features(known.places[known.known]), regions.labels[known.known]
-
-
 def of_new_kinds(features: np.ndarray, labels: np.ndarray) -> list[list[float]]:
     """Return the coverage of each class on each kind of photos that neither head nor calibration had any of."""
     kinds = np.zeros(len(labels), dtype=int)
@@ -125,10 +106,7 @@ def fitted(
     features: np.ndarray, labels: np.ndarray, training: np.ndarray, calibration: np.ndarray, new: np.ndarray
 ) -> tuple[Decisions, np.ndarray]:
     """Fit a head and calibrate it; return its decisions, and the logits of the new photos."""
-    head = LogisticHead(features.shape[1], len(CLASSES))
-    head.fit(torch.from_numpy(features[training]), torch.from_numpy(labels[training]))
-    with torch.inference_mode():
-        logits, new_logits = (head(torch.from_numpy(features[rows])).numpy() for rows in (calibration, new))
+    logits, new_logits = logits_of(features[training], labels[training], features[calibration], features[new])
     photos = CalibrationPhotos(
         logits, labels[calibration], np.arange(len(calibration)), "photos", "calibration photos", decided=False
     )

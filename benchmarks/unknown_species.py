@@ -15,23 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
+from frozen_features import features_of, logits_of
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from fscl import methods
-from fscl.config import resolve, settings
 from fscl.decisions import CalibrationPhotos, Decisions, calibrated
-from fscl.loading.features import FeatureStore
-from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
-from fscl.models.fitted_heads import LogisticHead
-from fscl.runtime import Runtime
 from fscl.scanning.scan import scan
 from fscl.scoring.bias import choose_bias
 from fscl.scoring.unknown import class_mean_distance, energy
-from fscl.training.start import untrained
-from fscl.training.subset import Subset
 
 CLASSES = ("bison", "brown_bear", "chimpanzee", "cougar", "hog", "lion")
 PHOTOS, TRAINING = 100, 60  # of each class
@@ -54,7 +46,9 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--resplits", type=int, default=5)
     arguments = parser.parse_args()
-    features, labels = features_of(arguments.photos)
+    scanned = scan(arguments.photos)
+    rows = scanned.rows[scanned.rows["label"].isin(CLASSES)].sort_values("path").groupby("label").head(PHOTOS)
+    features, labels = features_of(Manifest(rows.reset_index(drop=True), scanned.root), CLASSES)
     print("left out     energy        distance      1 − p         flagged: known, unknown")
     everything = []
     for place, name in enumerate(CLASSES):
@@ -62,20 +56,6 @@ def main() -> None:
         everything += results
         print(f"{name:12} {_in_words(results)}", flush=True)
     print(f"{'mean':12} {_in_words(everything)}")
-
-
-def features_of(photos: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of the first photos of each class by name, and which class it is."""
-    scanned = scan(photos)
-    rows = scanned.rows[scanned.rows["label"].isin(CLASSES)].sort_values("path").groupby("label").head(PHOTOS)
-    rows = rows.reset_index(drop=True)
-    flags = settings({"classes": CLASSES})
-    config = resolve([("recipe", methods.read("frozen_logistic")), ("benchmark", flags)])
-    bundle = untrained(config, Subset(Manifest(rows, scanned.root), CLASSES, ()), Runtime.start(0))
-    regions = Regions.of(rows, scanned.root, CLASSES)
-    store = FeatureStore.build(bundle.classifier, regions, bundle.preprocessing)
-    known = store.view(regions)
-    return store.features(known.places[known.known]), regions.labels[known.known]
 
 
 def resplit(features: np.ndarray, labels: np.ndarray, left_out: int, seed: int) -> Result:
@@ -89,7 +69,7 @@ def resplit(features: np.ndarray, labels: np.ndarray, left_out: int, seed: int) 
     decisions = _decisions(features[training], number, classes, seed)
     judged = np.r_[known, np.flatnonzero(labels == left_out)]
     new = np.arange(len(judged)) >= len(known)
-    logits = _logits(features[training], number, features[judged])
+    [logits] = logits_of(features[training], number, features[judged])
     by = 1.0 if decisions.temperature is None else decisions.temperature.value
     flagged = decisions.like_none(logits)
     return Result(
@@ -105,18 +85,11 @@ def _decisions(features: np.ndarray, labels: np.ndarray, classes: list[str], see
     """Return the decisions that photos give, each scored by a head that had not seen it."""
     logits = np.empty((len(labels), len(classes)), dtype=np.float32)
     for kept, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, labels):
-        logits[held_out] = _logits(features[kept], labels[kept], features[held_out])
+        logits[held_out] = logits_of(features[kept], labels[kept], features[held_out])[0]
     photos = CalibrationPhotos(logits, labels, np.arange(len(labels)), "photos", "training photos", decided=True)
     bias = dict(zip(classes, choose_bias(logits, labels).tolist(), strict=True))
     chosen = Decisions.model_validate({"bias": {"bias": bias, "photos": len(labels), "folds": FOLDS}})
     return calibrated(chosen, photos, classes)
-
-
-def _logits(features: np.ndarray, labels: np.ndarray, judged: np.ndarray) -> np.ndarray:
-    head = LogisticHead(features.shape[1], int(labels.max()) + 1)
-    head.fit(torch.from_numpy(features), torch.from_numpy(labels))
-    with torch.inference_mode():
-        return head(torch.from_numpy(judged)).numpy()
 
 
 def _in_words(results: list[Result]) -> str:

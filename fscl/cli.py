@@ -11,7 +11,6 @@ from fscl import __version__
 from fscl.ending import again, going_on, kept, run
 from fscl.errors import PhotosError
 from fscl.flags import (
-    METHOD,
     NO_SETTINGS,
     NOTHING_SAID,
     By,
@@ -23,6 +22,7 @@ from fscl.flags import (
     Whole,
     default_of,
 )
+from fscl.methods import DEFAULT
 from fscl.model_commands import explain, predict
 from fscl.printable import PlainConsole, number_of, show
 from fscl.study_commands import compare, demo, report
@@ -151,7 +151,7 @@ def split(
 def train(
     source: Path | None = None,
     *,
-    method: Annotated[str | None, Parameter(show_default=lambda _: METHOD)] = None,
+    method: Annotated[str | None, Parameter(show_default=lambda _: DEFAULT)] = None,
     out: Path | None = None,
     classes: Annotated[list[str] | None, Several] = None,
     minority: Annotated[list[str] | None, Several] = None,

@@ -27,7 +27,6 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> Any:
 Whole = Parameter(converter=_whole)
 Jobs = Annotated[int | None, Whole, Parameter(validator=Number(gte=1))]
 Seed = Annotated[int, Whole, Parameter(validator=Number(gte=0, lt=2**63))]
-METHOD = "frozen_logistic"  # where none is given: the best that a laptop makes of photos in minutes
 OF_TRAINING = ("epochs", "steps", "batch_size", "learning_rate", "weight_decay", "layers", "weight", "keep")
 By = Literal["photo", "sequence", "site", "time"]
 Gap = Annotated[float | None, Parameter(show_default=lambda _: _usual_gap())]

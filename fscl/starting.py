@@ -11,10 +11,11 @@ from fscl.config import Config
 from fscl.errors import ConfigurationError
 from fscl.experiments.grid import STUDY_RATIOS
 from fscl.experiments.run import compare, pairs_of
-from fscl.flags import METHOD, Flags
+from fscl.flags import Flags
 from fscl.formats import check_there
 from fscl.formats.reading import Reading
 from fscl.manifest.table import Manifest
+from fscl.methods import DEFAULT
 from fscl.printable import printable
 from fscl.run_folder import RunFolder
 from fscl.scanning.class_names import ClassNames
@@ -95,10 +96,10 @@ def check_root_alone(reading: Reading, run: Path) -> None:
 
 
 def _of_new_run(flags: Flags, method: str | None, **more: Any) -> Config:
-    """Return the configuration of a run; where nothing names its method, that is `METHOD`, and stderr says why."""
+    """Return the configuration of a run; where nothing names its method, that is `DEFAULT`, and stderr says why."""
     if method is None and flags.names_method:
         return flags.laid_over("", {}, **more)
-    config, given = flags.resolve(method or METHOD, **more), flags.of_training()
+    config, given = flags.resolve(method or DEFAULT, **more), flags.of_training()
     if not config.stage and given:
         usual = "" if method else "without --method, "
         raise ConfigurationError(

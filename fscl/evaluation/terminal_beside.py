@@ -8,11 +8,11 @@ from rich.text import Text
 from fscl.evaluation.tables import plain_table, rounded
 from fscl.printable import number_of
 from fscl.records import Beside, Evaluation, Metrics
+from fscl.scoring.statistics import CHANCE
 
 NAMES = {"start": "start + class means", "earlier": "earlier model"}
 IN_WORDS = {"start": "its start", "earlier": "the earlier model"}
 FIGURES = ("balanced_accuracy", "minority_recall", "auroc")
-CHANCE = 0.05  # p-values from here on are called chance
 
 
 def beside_table(record: Evaluation) -> Iterator[RenderableType]:

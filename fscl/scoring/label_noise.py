@@ -19,26 +19,6 @@ class Suspect(NamedTuple):
     rather: int
 
 
-def neighbour_share(
-    features: Float[np.ndarray, "photos dim"], labels: Int[np.ndarray, "photos"], neighbours: int = 10
-) -> Float[np.ndarray, "photos classes"]:
-    """Return the share of each class among the nearest other photos, by cosine about the mean.
-
-    A neighbour of class c weighs 1/√n_c: weighed alike, common classes win by their number, and with 1/n_c a stray
-    rare photo outweighs all others.
-
-    Args:
-        features: of the photos.
-        labels: index of the class by the source.
-        neighbours: how many are looked at; all others where there are fewer.
-
-    >>> features = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [-1.0, 0.0], [-1.0, 0.1]])
-    >>> neighbour_share(features, np.array([0, 0, 1, 1, 1]), neighbours=2)[2].tolist()
-    [1.0, 0.0]
-    """
-    return share_of(nearest_others(features, neighbours), labels)
-
-
 def nearest_others(
     features: Float[np.ndarray, "photos dim"], neighbours: int = 10, groups: Int[np.ndarray, "photos"] | None = None
 ) -> Int[np.ndarray, "photos neighbours"]:
@@ -71,9 +51,18 @@ def nearest_others(
 def share_of(
     nearest: Int[np.ndarray, "photos neighbours"], labels: Int[np.ndarray, "photos"]
 ) -> Float[np.ndarray, "photos classes"]:
-    """Return the share of each class among the nearest photos, weighed as in `neighbour_share`.
+    """Return the share of each class among the nearest photos; a photo without neighbours is left its own class.
 
-    A photo without neighbours is left its own class.
+    A neighbour of class c weighs 1/√n_c: weighed alike, common classes win by their number, and with 1/n_c a stray
+    rare photo outweighs all others.
+
+    Args:
+        nearest: of `nearest_others`.
+        labels: index of the class by the source.
+
+    >>> features = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [-1.0, 0.0], [-1.0, 0.1]])
+    >>> share_of(nearest_others(features, 2), np.array([0, 0, 1, 1, 1]))[2].tolist()
+    [1.0, 0.0]
     """
     counts = np.bincount(labels)
     weights = np.eye(len(counts))[labels] / np.sqrt(counts[labels])[:, None]
@@ -99,7 +88,7 @@ def suspects(
     with suspects nor, being judged among themselves, passed over.
 
     Args:
-        shares: of `neighbour_share`.
+        shares: of `share_of`.
         probabilities: of a model that was not trained on the photo (out of fold).
         labels: index of the class by the source.
         most: of the photos of a class, in (0, 1]; at least one.

@@ -10,6 +10,8 @@ from scipy import stats
 
 from fscl.errors import ConfigurationError
 
+CHANCE = 0.05  # p-values from here on are called chance
+
 DRAWS = 99_999  # by chance, of a test: p-values are then known to within 0.003
 
 

@@ -10,14 +10,13 @@ from matplotlib.ticker import MaxNLocator
 
 from fscl.report.charts.drawing import CARD, GRID, INK, MUTED, Drawing, render, styled
 from fscl.report.run.result import Answers, RunResult
-from fscl.report.run.species import CONFIDENCE, species_of
+from fscl.report.run.species import species_of
 from fscl.scoring.curves import curve, validation_curve
 from fscl.scoring.statistics import clopper_pearson
 
 BLUE, ORANGE = "#1f83c4", "#d55e00"  # Okabe & Ito 2008
 SURE_BINS = 10
 SIZE_IN = (5.2, 3.5)
-MOST_NAMED = 12  # species that the recall chart names
 
 
 class SureBin(NamedTuple):
@@ -52,7 +51,7 @@ def _reliability(result: RunResult) -> Iterator[Drawing]:
     axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (4, 3)))
     bins = sure_bins(result.answers)
     shares = [own.right / own.answers for own in bins]
-    ends = [clopper_pearson(own.right, own.answers, CONFIDENCE) for own in bins]
+    ends = [clopper_pearson(own.right, own.answers) for own in bins]
     sure = [own.probability for own in bins]
     axes.vlines(sure, [end.low for end in ends], [end.high for end in ends], color=BLUE, alpha=0.45, lw=2)
     sizes = [18 + 130 * own.answers / max(other.answers for other in bins) for own in bins]
@@ -74,7 +73,7 @@ def _recall(result: RunResult) -> Iterator[Drawing]:
         return  # nothing to compare
     figure, axes = _axes()
     for one in everyone:
-        low, high = clopper_pearson(one.found, one.tested, CONFIDENCE)
+        low, high = clopper_pearson(one.found, one.tested)
         colour, marker = (ORANGE, "D") if one.rare else (BLUE, "o")
         axes.vlines(one.trained, low, high, color=colour, alpha=0.35, lw=2)
         axes.plot(one.trained, one.found / one.tested, color=colour, marker=marker, ms=6, mec=CARD, mew=0.8, ls="")

@@ -4,16 +4,16 @@ import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fscl.methods import DEFAULT
 from fscl.printable import number_of
 from fscl.records import Beside
 from fscl.report.run.result import RunResult
 from fscl.report.run.species import Species, confused_pairs, interval, list_of, percent, species_of
+from fscl.scoring.statistics import CHANCE
 
 WEAK = 0.8  # recall below which a species is called weak
 FEW_TESTED = 10  # test photos below which a share says little: with 10 of 10, the true one may be 70 %
 FEW_TRAINED = 100  # training photos below which more of them are the first thing to try
-CHANCE = 0.05  # p-values from here on are called chance
-DEFAULT = "frozen_logistic"  # the method of fscl train where none is given
 OTHERS = {"start": "its start", "earlier": "the earlier model"}
 
 

@@ -11,7 +11,6 @@ from fscl.report.run.result import Answers, RunResult
 from fscl.report.tables import BINS, DASH, Entry, Row, Section, Table
 from fscl.scoring.statistics import clopper_pearson
 
-CONFIDENCE = 0.95
 LEVELS = 10_000  # scores on the page are whole numbers up to this
 ACCEPTED_AT = 0.9
 MOST_IN_MATRIX = 40  # species; of more the matrix would be larger than any screen
@@ -97,7 +96,7 @@ def interval(hits: int, trials: int) -> str:
     """
     if not trials:
         return ""
-    low, high = clopper_pearson(hits, trials, CONFIDENCE)
+    low, high = clopper_pearson(hits, trials)
     return f"{100 * low:.0f}–{100 * high:.0f} %"
 
 
@@ -225,7 +224,7 @@ def _counted(hits: int, trials: int, span: tuple[float, float] | None) -> str:
     """
     if not trials:
         return "none"
-    low, high = clopper_pearson(hits, trials, CONFIDENCE)
+    low, high = clopper_pearson(hits, trials)
     if span is not None:
         low, high = min(low, span[0]), max(high, span[1])
     return f"{hits:,} of {trials:,}, {100 * low:.0f}–{100 * high:.0f} %"
