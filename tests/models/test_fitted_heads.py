@@ -120,6 +120,31 @@ def test_class_means_follow_the_residual_map_without_a_look_at_the_photos():
     assert means.mean(dim=0).detach().numpy() == pytest.approx(np.zeros(12), abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("counts", "prior", "share"), [((8, 8), 8.0, 1 / 2), ((4, 36), 40.0, 9 / 59), ((4, 36), 0.0, 1.0)]
+)
+@pytest.mark.parametrize("views", [1, 3])
+def test_the_fewer_photos_the_less_the_map_is_listened_to(counts, prior, share, views):
+    features, labels = photos(counts=counts)
+    adapter, plain = AdapterHead(12, 2, prior=prior), AdapterHead(12, 2)
+    for fitted in (adapter, plain):
+        fitted.fit(features.repeat_interleave(views, dim=0), labels.repeat_interleave(views), views=views)
+        torch.nn.init.constant_(fitted.residual.weight, 0.2)
+    assert adapter.share.item() == pytest.approx(share)
+    with torch.no_grad():
+        plain.residual.weight *= share
+    assert adapter(features).detach().numpy() == pytest.approx(plain(features).detach().numpy(), abs=1e-4)
+
+
+def test_a_prior_is_kept_with_the_weights_and_its_absence_needs_none():
+    features, labels = photos(counts=(4, 36))
+    adapter, again = AdapterHead(12, 2, prior=40.0), AdapterHead(12, 2, prior=40.0)
+    adapter.fit(features, labels)
+    again.load_state_dict(adapter.state_dict())
+    assert again.share.item() == adapter.share.item() < 0.2
+    assert "share" not in AdapterHead(12, 2).state_dict()
+
+
 @pytest.mark.parametrize("name", FITTED)
 @given(seed=st.integers(0, 2**16), scale=st.floats(0.01, 100))
 def test_a_head_does_not_care_for_the_order_of_photos(name, seed, scale):
@@ -159,6 +184,7 @@ def test_a_feature_that_is_the_same_in_all_photos_does_no_harm(name):
         ("lda", {"shrinkage": 0.0}, "shrinkage must be > 0 and at most 1"),
         ("ridge", {"alpha": -1}, "alpha must be > 0"),
         ("adapter", {"scale": 0}, "scale must be > 0"),
+        ("adapter", {"prior": -1.0}, "prior must be >= 0 photos"),
         ("class_means", {"scale": float("inf")}, "scale must be > 0"),
     ],
 )
