@@ -1,9 +1,10 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer; everything else goes into .venv.
 PYTHON ?= python3
+PYTHONS ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test check lint format clean
+.PHONY: setup demo test check lint format docs wheel clean
 
 setup: $(VENV)/installed-dev
 
@@ -24,6 +25,14 @@ lint: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/installed-dev  ## the documentation as a site, in site/
+	$(BIN)/zensical build --clean --strict
+
+wheel: $(VENV)/installed-dev  ## wheel and source archive, in dist/; the wheel tried in a clean environment of each of PYTHONS
+	rm -rf dist
+	$(BIN)/python -m build
+	bash .ci/try_wheel dist/*.whl $(PYTHONS)
 
 clean:
 	rm -rf $(VENV)

@@ -54,7 +54,7 @@ def usable(rows):
 
 def drawn(listed, by, seed=0):
     rows = table(**pd.DataFrame(listed).to_dict("list"))
-    if usable(rows).empty or (by == "site" and usable(rows)["site"].isna().all()):
+    if usable(rows).empty or (by in ("site", "sequence") and usable(rows)[by].isna().all()):
         return None
     return rows, assign_splits(rows, by=by, seed=seed)
 

@@ -21,10 +21,10 @@ def test_a_row_per_cell_epoch_and_decision_survives_csv(write_study):
             at = {"argmax": evaluation["figures"], "threshold": evaluation["threshold"]["figures"]}
             for decision, figures in at.items():
                 row = rows.loc[decision]
-                assert row["auroc"] == figures["auroc"]
-                assert row["minority_recall"] == figures["minority_recall"]
-                assert row["recall:water_deer"] == figures["recall_by_class"]["water_deer"]
-                assert row["recall:>=1000"] == figures["recall_by_bin"][">=1000"]
+                assert row["auroc"] == pytest.approx(figures["auroc"], rel=1e-14)
+                assert row["minority_recall"] == pytest.approx(figures["minority_recall"], rel=1e-14)
+                assert row["recall:water_deer"] == pytest.approx(figures["recall_by_class"]["water_deer"], rel=1e-14)
+                assert row["recall:>=1000"] == pytest.approx(figures["recall_by_bin"][">=1000"], rel=1e-14)
                 assert bool(row["kept"]) == (epoch == "last")
             assert rows.loc["threshold", "threshold"] == pytest.approx(0.31)
             assert np.isnan(rows.loc["argmax", "threshold"])

@@ -150,7 +150,7 @@ def incomplete_box(headings: Mapping[str, str]) -> list[str]:
             parts = _of_layout(headings, prefix, layout)
             if len(parts) == 3:
                 named = prefix if headings.get(prefix + layout[0]) == parts[0] else ""
-                lacking = next(named + part for part in layout if not {prefix + part, part} & set(headings))
+                lacking = next(named + part for part in layout if _of_part(headings, prefix, part) is None)
                 return [f"no boxes were read: beside {', '.join(parts)} there is no {lacking}"]
     like = _like_a_box(headings)
     if like:
@@ -197,9 +197,14 @@ def _swapped(plain: str, word: str, other: str) -> list[str]:
 
 
 def _of_layout(headings: Mapping[str, str], prefix: str, layout: Iterable[str]) -> list[str]:
-    """The headings of the parts that are there, each with the prefix or, beside others, without."""
-    names = (headings.get(prefix + part, headings.get(part) if part.isalpha() else None) for part in layout)
+    """The headings of the parts that are there."""
+    names = (_of_part(headings, prefix, part) for part in layout)
     return [name for name in names if name is not None]
+
+
+def _of_part(headings: Mapping[str, str], prefix: str, part: str) -> str | None:
+    """The heading of a part with the prefix or, where it is a word and no mere number, without."""
+    return headings.get(prefix + part, headings.get(part) if part.isalpha() else None)
 
 
 class BoxNumbers(NamedTuple):

@@ -210,6 +210,7 @@ def test_the_whole_photo_is_a_box(csv, draw):
     [
         ("xmin,ymin,xmax", "no boxes were read: beside xmin, ymin, xmax there is no ymax"),
         ("x,y,w", "no boxes were read: beside x, y, w there is no h"),
+        ("1,bbox2,bbox3,bbox4", "no boxes were read: beside bbox2, bbox3, bbox4 there is no 1"),
         (
             "bbox_a,bbox_b",
             "no boxes were read from bbox_a, bbox_b: expected x, y, w, h or xmin, ymin, xmax, ymax",
