@@ -172,16 +172,14 @@ class OnnxModel:
     @classmethod
     def of(cls, content: bytes, name: str) -> "OnnxModel":
         """Return the model that a file's content is; messages call it by `name`. Raises as `open`."""
-        onnx = installed("onnx")
+        onnx, _ = (installed(module) for module in ("onnx", "onnxruntime"))
         try:
             graph = onnx.load_model_from_string(content)
         except Exception as error:  # of protobuf, and of whatever it finds
             raise BundleError(f"{name}: not ONNX, cut short? ({first_line(error)}); {EXPORT_AGAIN}") from None
         record = _record({entry.key: entry.value for entry in graph.metadata_props}, name)
         if any(onnx.external_data_helper.uses_external_data(tensor) for tensor in _tensors(graph)):
-            raise BundleError(
-                f"{name}: expected a file that is whole, got one with data in other files; {EXPORT_AGAIN}"
-            )
+            raise BundleError(f"{name}: expected all data in one file, got some in other files; {EXPORT_AGAIN}")
         try:
             onnx.checker.check_model(graph)
             session = session_of(content)
@@ -210,9 +208,7 @@ def open_model(run: Path, engine: Engine | None = None) -> Model:
     """
     if run.suffix.lower() == ONNX and not run.is_dir():
         if engine == "torch":
-            raise ConfigurationError(
-                f"{run}: is for ONNX Runtime; leave --engine torch out, or give the run's folder"
-            )
+            raise ConfigurationError(f"{run}: is for ONNX Runtime; leave --engine out, or give the run's folder")
         return OnnxModel.open(run)
     if engine != "onnx":
         return Bundle.open(run)
