@@ -1,7 +1,7 @@
 """The commands that use a trained model: predict, explain, export."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -12,7 +12,7 @@ from fscl.flags import NOTHING_SAID, On, Several, Source, Whole
 from fscl.printable import show
 
 if TYPE_CHECKING:
-    from fscl.prediction import Sorting
+    from fscl.prediction import Sorting, Wanted
 
 Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))]
 
@@ -71,8 +71,7 @@ def predict(
         workers: processes that read photos
         overwrite: replace what is there
     """
-    from fscl.prediction import UNSURE_BELOW, Wanted, predict_photos
-    from fscl.progress import TerminalProgress
+    from fscl.prediction import UNSURE_BELOW, Wanted
 
     wanted = Wanted(
         format=format or _by_suffix(out),
@@ -89,21 +88,28 @@ def predict(
         prevalence=tuple(prevalence or ()),
         taxonomy=None if taxonomy is None else str(taxonomy),
     )
+    _predict(
+        run,
+        source,
+        out,
+        wanted,
+        reading=reading.reading(),
+        features=features,
+        sorting=_sorting(copy_to, link_to),
+        engine=engine,
+        overwrite=overwrite,
+        workers=workers,
+    )
+
+
+def _predict(run: Path, source: Path, out: Path, wanted: "Wanted", **how: Any) -> None:
+    """Predict with a bar, and say what came of it; `how` is of `predict_photos`."""
+    from fscl.prediction import predict_photos
+    from fscl.progress import TerminalProgress
+
     unfinished = kept("what is predicted so far is kept: the same command does the rest")
     with unfinished, TerminalProgress(f"{run} → {out}") as listener:
-        summary, about = predict_photos(
-            run,
-            source,
-            out,
-            wanted,
-            reading=reading.reading(),
-            features=features,
-            sorting=_sorting(copy_to, link_to),
-            engine=engine,
-            overwrite=overwrite,
-            workers=workers,
-            listener=listener,
-        )
+        summary, about = predict_photos(run, source, out, wanted, listener=listener, **how)
     show(summary.table(about))
     show(f"written to {out}")
 

@@ -126,9 +126,7 @@ def predict_photos(
     parts = Parts(out.with_name(f"{out.name}{SUFFIX}"), len(listing.regions), plan)
     summary = _finished(out, settings)
     if summary is None:
-        _check_out(out, parts, wanted.format, overwrite=overwrite)
-        if features is not None and features.exists() and not overwrite and not parts.begun:
-            raise OutputError(f"{features}: exists; replace it with --overwrite, or choose another --features")
+        _check_out(out, features, parts, wanted.format, overwrite=overwrite)
         listing, about = with_facts(listing, about, wanted.format, listener)
         with held(parts.folder, by="another prediction"):
             parts.claim(overwrite=overwrite)
@@ -200,13 +198,15 @@ def _replacing(out: Path, format: str) -> AbstractContextManager[Path]:
     return replacing_folder(out) if in_folder else replacing(out)
 
 
-def _check_out(out: Path, parts: Parts, format: str, *, overwrite: bool) -> None:
+def _check_out(out: Path, features: Path | None, parts: Parts, format: str, *, overwrite: bool) -> None:
     """What is there is kept, unless this very prediction was about to end; other files of a folder always are."""
     ours = ANSWER_FORMATS[format].folder
     if out.is_dir() and (ours is None or not ours(out)):
         raise OutputError(f"{out}: is a folder that holds other files; choose another --out")
     if out.exists() and not overwrite and not parts.begun:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+    if features is not None and features.exists() and not overwrite and not parts.begun:
+        raise OutputError(f"{features}: exists; replace it with --overwrite, or choose another --features")
 
 
 def _plan(bundle: Model, listing: Listing, *, features: bool) -> dict[str, Any]:
