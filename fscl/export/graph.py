@@ -67,8 +67,9 @@ def graph_of(classifier: Classifier, image_size: int) -> Any:
             assert program is not None, "the exporter that records models returns a program"
             model = program.model_proto
     except Exception as error:  # whatever the code of the model raises when it is recorded
+        why = error.__cause__ if isinstance(error.__cause__, Exception) else error  # else which of its steps it was
         raise ConfigurationError(
-            f"PyTorch's exporter cannot make ONNX of backbone '{classifier.architecture}': {first_line(error)}; "
+            f"PyTorch's exporter cannot make ONNX of backbone '{classifier.architecture}': {first_line(why)}; "
             "train with another backbone, such as resnet18, or predict with the run itself"
         ) from None
     return _without_origins(model)

@@ -25,32 +25,34 @@ def trained(tmp_path_factory, photos):
 
 
 @pytest.fixture(scope="session")
-def exported(trained):
-    """Return what was exported of it, in float32."""
-    return export_run(trained)
-
-
-@pytest.fixture(scope="session")
-def exported_int8(trained):
-    """Return what was exported of it, in 8 bits."""
-    return export_run(trained, int8=True)
-
-
-@pytest.fixture(scope="session")
-def _graph(trained):
+def again(trained):
+    """Return what gives the run's graph like `graph_of`: it is recorded once, for recording takes seconds."""
     bundle = Bundle.open(trained)
-    return graph_of(bundle.classifier, bundle.preprocessing.image_size)
+    graph = graph_of(bundle.classifier, bundle.preprocessing.image_size)
+    return lambda classifier, image_size: onnx.load_model_from_string(graph.SerializeToString())
 
 
 @pytest.fixture
-def recorded(_graph, monkeypatch):
-    """Let the run's graph be recorded once for several tests: it takes seconds; return what gives it."""
-
-    def again(classifier, image_size):
-        return onnx.load_model_from_string(_graph.SerializeToString())
-
+def recorded(again, monkeypatch):
+    """Let exports of the run take the graph that is recorded already."""
     monkeypatch.setattr(export_module, "graph_of", again)
     return again
+
+
+@pytest.fixture(scope="session")
+def exported(trained, again):
+    """Return what was exported of it, in float32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_module, "graph_of", again)
+        return export_run(trained)
+
+
+@pytest.fixture(scope="session")
+def exported_int8(trained, again):
+    """Return what was exported of it, in 8 bits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_module, "graph_of", again)
+        return export_run(trained, int8=True)
 
 
 @pytest.fixture
