@@ -15,6 +15,7 @@ from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
 from fscl.onnx_model import PHOTOS, installed
 
+WEIGHTED, NORMALISED = ("Conv", "Gemm", "MatMul"), "LayerNormalization"
 BATCH = 8  # photos at once: the calibration keeps what every layer makes of them
 
 
@@ -68,7 +69,7 @@ def int8_of(model: Any, regions: Regions, preprocessing: Preprocessing) -> tuple
                 # Batch normalisation goes into the weights before it; shapes are those that the exporter wrote.
                 shapes.quant_pre_process(whole, prepared, skip_symbolic_shape=True)
                 graph = onnx.load_model(prepared)
-                head = after(graph, POOLED)
+                kinds, exact = in_int8(graph)
                 onnx.save_model(without_pooled(graph), prepared)
                 quantization.quantize_static(
                     prepared,
@@ -79,7 +80,8 @@ def int8_of(model: Any, regions: Regions, preprocessing: Preprocessing) -> tuple
                     reduce_range=True,
                     activation_type=quantization.QuantType.QUInt8,
                     weight_type=quantization.QuantType.QInt8,
-                    nodes_to_exclude=head,
+                    op_types_to_quantize=kinds,
+                    nodes_to_exclude=exact,
                 )
                 return onnx.load_model(made), photos.photos
         except Exception as error:  # of any kind: its calibration raises what NumPy and the operators do
@@ -88,6 +90,21 @@ def int8_of(model: Any, regions: Regions, preprocessing: Preprocessing) -> tuple
             raise ConfigurationError(
                 f"ONNX Runtime cannot make int8 of this model: {first_line(error)}; export it without --int8"
             ) from None
+
+
+def in_int8(model: Any) -> tuple[list[str] | None, list[str]]:
+    """Return the kinds of nodes that become int8 (None: all that can), and the names of those that stay as they are.
+
+    The head stays. Where layers are normalised as in transformers, only products with weights become int8: what
+    attention multiplies and softmax makes does not fit into 8 bits.
+    """
+    head = after(model, POOLED)
+    if all(node.op_type != NORMALISED for node in model.graph.node):
+        return None, head
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return list(WEIGHTED), head + [
+        node.name for node in model.graph.node if node.op_type in WEIGHTED and not weights & set(node.input)
+    ]
 
 
 def after(model: Any, tensor: str) -> list[str]:

@@ -20,8 +20,9 @@ from fscl.export import Limits, export_run
 from fscl.export import run as run_module
 from fscl.export.checking import Judge, Said
 from fscl.export.graph import graph_of, without_pooled
-from fscl.export.int8 import after
+from fscl.export.int8 import after, in_int8, int8_of
 from fscl.export.photos import Chosen, to_calibrate, to_check
+from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
@@ -33,13 +34,12 @@ CLASSES = ("boar", "deer", "hare")
 SIDE = {"test_vit": 160}  # px, of backbones of a fixed size
 
 
-def in_session(classifier, side):
-    graph = without_pooled(graph_of(classifier, side))
-    return OnnxClassifier(session_of(graph.SerializeToString()), classifier.num_classes)
+def in_session(graph):
+    return OnnxClassifier(session_of(graph.SerializeToString()), len(CLASSES))
 
 
 KINDS = [  # `exported` is a ResNet with a linear head
-    ("test_efficientnet", "cosine"),
+    ("test_resnet", "cosine"),
     ("cifar_resnet32", "branches"),
     ("test_vit", "class_means"),
     ("test_resnet", "adapter"),
@@ -61,7 +61,8 @@ def test_every_kind_of_model_gives_the_same_in_any_batch(backbone, head):
             weight.copy_(torch.randn_like(weight))
     if head == "branches":
         classifier.head.is_common[0] = True
-    exported = in_session(classifier.eval(), side)
+    graph = graph_of(classifier.eval(), side)
+    exported = in_session(without_pooled(graph))
     for batch in (1, 3, 64):
         photos = torch.randn(batch, 3, side, side)
         with torch.inference_mode():
@@ -69,6 +70,21 @@ def test_every_kind_of_model_gives_the_same_in_any_batch(backbone, head):
         found = exported(photos)
         torch.testing.assert_close(found.logits, logits, rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(found.features[0], features[-1], rtol=1e-3, atol=1e-3)
+
+    if backbone == "test_vit":
+        attention_outlives_8_bits(graph, exported, side)
+
+
+def attention_outlives_8_bits(graph, exported, side):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 9, 9, 3), dtype=np.uint8)
+    regions = Regions([Image.fromarray(photo) for photo in pixels], np.full((8, 4), np.nan), np.full(8, -1))
+    preprocessing = Preprocessing(image_size=side)
+    photos = next(iter(inference_loader(regions, preprocessing, batch_size=8, workers=0))).photos
+    whole, few = (
+        exported(photos).features[0],
+        in_session(int8_of(graph, regions, preprocessing)[0])(photos).features[0],
+    )
+    assert np.corrcoef(whole.ravel(), few.ravel())[0, 1] > 0.99
 
 
 def test_the_file_alone_predicts_as_the_run_does(exported, trained, class_folders, tmp_path):
@@ -197,6 +213,20 @@ def test_the_head_is_found_behind_a_copy():
     ]
     graph = onnx.helper.make_graph(nodes, "g", [], [])
     assert after(onnx.helper.make_model(graph), "pooled") == ["copy", "head"]
+
+
+def test_of_a_transformer_only_products_with_weights_become_int8():
+    node = onnx.helper.make_node
+    nodes = [
+        node("LayerNormalization", ["photos", "scale"], ["x"], name="norm"),
+        node("MatMul", ["x", "w"], ["q"], name="weighted"),
+        node("MatMul", ["q", "x"], ["pooled"], name="attention"),
+        node("Gemm", ["pooled", "w"], ["logits"], name="head"),
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", [], [], [onnx.numpy_helper.from_array(np.eye(2), "w")])
+    assert in_int8(onnx.helper.make_model(graph)) == (["Conv", "Gemm", "MatMul"], ["head", "attention"])
+    del graph.node[0]
+    assert in_int8(onnx.helper.make_model(graph)) == (None, ["head"])
 
 
 def judge(labels):
