@@ -29,10 +29,11 @@ class Calibration:
 
     def __init__(self, regions: Regions, preprocessing: Preprocessing) -> None:
         self._batches = self._read(regions, preprocessing)
-        self.photos = 0
+        self.photos, self.asked = 0, False
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next batch as the input of the graph; None after the last."""
+        self.asked = True
         batch = next(self._batches, None)
         return None if batch is None else {PHOTOS: batch}
 
@@ -85,7 +86,7 @@ def int8_of(model: Any, regions: Regions, preprocessing: Preprocessing) -> tuple
                 )
                 return onnx.load_model(made), photos.photos
         except Exception as error:  # of any kind: its calibration raises what NumPy and the operators do
-            if not photos.photos:
+            if photos.asked and not photos.photos:
                 raise PhotosError("expected photos to calibrate int8 on, got none that can be read") from None
             raise ConfigurationError(
                 f"ONNX Runtime cannot make int8 of this model: {first_line(error)}; export it without --int8"
