@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from fscl.errors import BundleError, FsclError, first_line, in_words, shown
 from fscl.models import Classifier
 from fscl.models.classifier import NOT_BUILT
 from fscl.models.weights import read_weights
-from fscl.run_folder import RECORD, WEIGHTS, RunFolder
+from fscl.run_folder import ONNX, RECORD, WEIGHTS, RunFolder
 
 VERSION: Literal[2] = 2
 AGAIN = "copy the whole folder again"
@@ -68,19 +68,7 @@ class Record(Section):
 
     @model_validator(mode="after")
     def _agrees(self) -> "Record":
-        names = set(self.classes)
-        if len(names) < len(self.classes):
-            raise ValueError("classes: expected each class once")
-        if not set(self.minority) < names:
-            raise ValueError("minority: expected some of the classes, and not all of them")
-        if set(self.train_counts) != names:
-            raise ValueError("train_counts: expected a count for each of the classes")
-        threshold = self.decisions and self.decisions.threshold
-        if threshold and (len(self.classes) != 2 or threshold.minority not in names):
-            raise ValueError("decisions.threshold: expected two classes, and the rare one of them")
-        for part, given in (self.decisions.by_class() if self.decisions else {}).items():
-            if set(given) != names:
-                raise ValueError(f"decisions.{part}: expected one for each of the classes")
+        check_classes(self.classes, self.minority, self.train_counts, self.decisions)
         if (self.version == 1) != ("decisions" not in self.model_fields_set):
             raise ValueError("decisions: expected in version 2, and not in version 1")
         if (self.version == 1) != ("head" not in self.model.model_fields_set):
@@ -95,6 +83,33 @@ class Record(Section):
         model = self.config.get("model")
         head = model.get("head") if isinstance(model, dict) else None
         return None if head is None else Component.model_validate(head)
+
+
+def check_classes(
+    classes: Sequence[str], minority: Sequence[str], train_counts: Mapping[str, int], decisions: Decisions | None
+) -> None:
+    """Make sure that all that is said of classes is said of these.
+
+    Raises:
+        ValueError: something that is not.
+
+    >>> check_classes(["boar", "deer"], ["hare"], {"boar": 9, "deer": 3}, None)
+    Traceback (most recent call last):
+    ValueError: minority: expected some of the classes, and not all of them
+    """
+    names = set(classes)
+    if len(names) < len(classes):
+        raise ValueError("classes: expected each class once")
+    if not set(minority) < names:
+        raise ValueError("minority: expected some of the classes, and not all of them")
+    if set(train_counts) != names:
+        raise ValueError("train_counts: expected a count for each of the classes")
+    threshold = decisions and decisions.threshold
+    if threshold and (len(classes) != 2 or threshold.minority not in names):
+        raise ValueError("decisions.threshold: expected two classes, and the rare one of them")
+    for part, given in (decisions.by_class() if decisions else {}).items():
+        if set(given) != names:
+            raise ValueError(f"decisions.{part}: expected one for each of the classes")
 
 
 @dataclass(frozen=True)
@@ -116,10 +131,18 @@ class Bundle:
     step: int
     decisions: Decisions | None = None
     start: Start | None = None  # None: from scratch, or not known
+    weights_sha256: str = ""  # of the file that it was opened from
 
     def at(self, epoch: int, step: int) -> "Bundle":
         """Return the same bundle, taken at another moment of training."""
         return replace(self, epoch=epoch, step=step)
+
+    @property
+    def method(self) -> str | None:
+        """The name of the method that it was trained by."""
+        method = self.config.get("method")
+        name = method.get("name") if isinstance(method, Mapping) else None
+        return name if isinstance(name, str) else None
 
     def save(self, folder: Path) -> None:
         """Write the bundle into `folder`: the record last, so that a folder with a record has its weights.
@@ -205,6 +228,7 @@ class Bundle:
             step=record.step,
             decisions=record.decisions,
             start=record.start,
+            weights_sha256=record.weights_sha256,
         )
 
 
@@ -224,6 +248,10 @@ def backbone_of(folder: Path) -> str:
 
 def _record(folder: Path) -> Record:
     path = folder / RECORD
+    if folder.suffix.lower() == ONNX and folder.is_file():
+        raise BundleError(
+            f"{folder}: is an exported model, which fscl predict and fscl.load take; expected the folder of its run"
+        )
     if not path.is_file() and RunFolder(folder).settings.is_file():
         again = shlex.join(["fscl", "train", "--resume", str(folder)])
         raise BundleError(f"{folder}: its training has not ended, so there is no model yet; go on with it: {again}")

@@ -20,7 +20,7 @@ from fscl.loading.loader import Batch, inference_loader
 from fscl.loading.regions import Failure, Regions
 from fscl.manifest.groups import groups
 from fscl.manifest.table import counts_by_class
-from fscl.models import Classifier
+from fscl.onnx_model import AnyClassifier
 from fscl.printable import number_of
 
 
@@ -34,7 +34,7 @@ class Inferred(NamedTuple):
 
 
 def infer(
-    classifier: Classifier,
+    classifier: AnyClassifier,
     regions: Regions,
     preprocessing: Preprocessing,
     *,
@@ -52,7 +52,7 @@ def infer(
     Raises:
         BundleError: the classifier cannot take photos of this size.
     """
-    device = next(classifier.parameters()).device
+    device = classifier.device
     was_training = classifier.training
     classifier.eval()
     try:
@@ -90,7 +90,7 @@ class Scores(NamedTuple):
 
 
 def scores(
-    classifier: Classifier,
+    classifier: AnyClassifier,
     regions: Regions,
     preprocessing: Preprocessing,
     *,

@@ -1,7 +1,7 @@
-"""The commands that use a trained model: predict, explain."""
+"""The commands that use a trained model: predict, explain, export."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -12,7 +12,7 @@ from fscl.flags import NOTHING_SAID, On, Several, Source, Whole
 from fscl.printable import show
 
 if TYPE_CHECKING:
-    from fscl.prediction import Sorting
+    from fscl.prediction import Sorting, Wanted
 
 Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))]
 
@@ -39,6 +39,7 @@ def predict(
     package: Path | None = None,
     scientific_names: Path | None = None,
     stamp: Annotated[bool, On] = False,
+    engine: Annotated[Literal["torch", "onnx"] | None, Parameter(show_default=lambda _: "by the model")] = None,
     workers: Annotated[int | None, Whole] = None,
     overwrite: Annotated[bool, On] = False,
     reading: Source = NOTHING_SAID,
@@ -46,7 +47,7 @@ def predict(
     """Say which species are on photos, any number of them. Interrupted, the same command does the rest.
 
     Args:
-        run: folder of a trained model
+        run: folder of a trained model, or a file that fscl export has written
         source: photos: a folder or zip, a .txt with a path per line, a table, a manifest, results of MegaDetector
         out: the file to write: .json, .csv or .parquet; for camtrap-dp a folder or a .zip
         format: megadetector, which Timelapse and AddaxAI read, speciesnet, timelapse, camtrap-dp, csv or parquet
@@ -66,11 +67,11 @@ def predict(
         package: for camtrap-dp: JSON with contributors, project and more of datapackage.json
         scientific_names: for camtrap-dp and speciesnet: a table class,scientificName
         stamp: write the time into the file, which then differs from call to call
+        engine: torch, or onnx: the model.onnx that fscl export has put into the folder
         workers: processes that read photos
         overwrite: replace what is there
     """
-    from fscl.prediction import UNSURE_BELOW, Wanted, predict_photos
-    from fscl.progress import TerminalProgress
+    from fscl.prediction import UNSURE_BELOW, Wanted
 
     wanted = Wanted(
         format=format or _by_suffix(out),
@@ -87,20 +88,28 @@ def predict(
         prevalence=tuple(prevalence or ()),
         taxonomy=None if taxonomy is None else str(taxonomy),
     )
+    _predict(
+        run,
+        source,
+        out,
+        wanted,
+        reading=reading.reading(),
+        features=features,
+        sorting=_sorting(copy_to, link_to),
+        engine=engine,
+        overwrite=overwrite,
+        workers=workers,
+    )
+
+
+def _predict(run: Path, source: Path, out: Path, wanted: "Wanted", **how: Any) -> None:
+    """Predict with a bar, and say what came of it; `how` is of `predict_photos`."""
+    from fscl.prediction import predict_photos
+    from fscl.progress import TerminalProgress
+
     unfinished = kept("what is predicted so far is kept: the same command does the rest")
     with unfinished, TerminalProgress(f"{run} → {out}") as listener:
-        summary, about = predict_photos(
-            run,
-            source,
-            out,
-            wanted,
-            reading=reading.reading(),
-            features=features,
-            sorting=_sorting(copy_to, link_to),
-            overwrite=overwrite,
-            workers=workers,
-            listener=listener,
-        )
+        summary, about = predict_photos(run, source, out, wanted, listener=listener, **how)
     show(summary.table(about))
     show(f"written to {out}")
 
@@ -138,6 +147,60 @@ def explain(
         page = write_explanation(place)
     show(table(told))
     show(f"written to {page}")
+
+
+def export(
+    run: Path,
+    *,
+    out: Path | None = None,
+    int8: Annotated[bool, On] = False,
+    photos: str | None = None,
+    max_difference: Share = None,
+    max_loss: Share = None,
+    root: Path | None = None,
+    overwrite: Annotated[bool, On] = False,
+) -> None:
+    """Write a model as one ONNX file that is enough to predict, once it answers as PyTorch does on real photos.
+
+    Args:
+        run: folder of a trained model
+        out: the .onnx file to write (model.onnx in the run; with --int8 model-int8.onnx)
+        int8: in 8 bits, a quarter of the size, calibrated on validation photos of the run
+        photos: those to check it on, with or without labels, or how many of the run's test photos (256)
+        max_difference: of a probability from PyTorch's, beyond which nothing is written (0.001)
+        max_loss: of the recall of a species by int8, beyond which nothing is written (0.05)
+        root: folder that the photos of the run are in now, if they have moved
+        overwrite: replace the file
+    """
+    from fscl.export import Limits, export_run
+    from fscl.export.terminal import table
+    from fscl.progress import TerminalProgress
+
+    usual = Limits()
+    limits = Limits(
+        usual.difference if max_difference is None else max_difference, usual.loss if max_loss is None else max_loss
+    )
+    with kept("nothing was written: the same command starts again"), TerminalProgress(f"{run} → ONNX") as listener:
+        result = export_run(
+            run,
+            out,
+            int8=int8,
+            limits=limits,
+            photos=_number_or_source(photos),
+            root=root,
+            overwrite=overwrite,
+            listener=listener,
+        )
+    show(table(result))
+    show(f"written to {result.path}")
+
+
+def _number_or_source(photos: str | None) -> int | Path | None:
+    if photos is None or not photos.isdecimal():
+        return None if photos is None else Path(photos)
+    if int(photos) < 1:
+        raise ConfigurationError(f"--photos: expected 1 or more, or where photos are, got {photos}")
+    return int(photos)
 
 
 def _sorting(copy_to: Path | None, link_to: Path | None) -> "Sorting | None":

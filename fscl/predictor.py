@@ -13,13 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from fscl import archives
-from fscl.bundle import Bundle
 from fscl.decisions import Decisions
 from fscl.errors import ConfigurationError, DivergenceError, PhotosError, first_line, shown
 from fscl.formats.walk import escaped, walk
 from fscl.inference import scores
 from fscl.loading.regions import AnyPhoto, Regions
 from fscl.manifest.names import class_columns
+from fscl.onnx_model import Model, OnnxModel, open_model
 from fscl.printable import number_of
 
 OWN_COLUMNS = ("filepath", "prediction", "probability", "problem")  # of `Predictor.predict`, beside the classes'
@@ -31,10 +31,10 @@ class Predictor:
     """A trained model that predicts: what `fscl.load` returns.
 
     Args:
-        bundle: the model folder's contents.
+        bundle: the model folder's contents, or an exported model.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Model) -> None:
         self.bundle = bundle
 
     @property
@@ -91,7 +91,7 @@ class Predictor:
             DivergenceError: the model's scores of a photo are not finite.
             ConfigurationError: the model has no threshold.
 
-        >>> from fscl.bundle import Architecture
+        >>> from fscl.bundle import Architecture, Bundle
         >>> from fscl.config import Preprocessing
         >>> from fscl.models import Classifier
         >>> model = Predictor(Bundle(
@@ -157,17 +157,19 @@ def answers_table(
 
 
 def load(path: Path | str, device: str | torch.device = "cpu") -> Predictor:
-    """Open a run folder or bundle.
+    """Open a run folder or bundle, or a file that `fscl export` has written.
 
     Args:
-        path: the folder.
-        device: where it computes, such as `cuda`.
+        path: the folder, or the `.onnx` file, for which ONNX Runtime computes.
+        device: where it computes, such as `cuda`; an exported model computes on the CPU.
 
     Raises:
-        BundleError: no bundle, or a damaged one.
-        ConfigurationError: a device that is not there.
+        BundleError: no model, or a damaged one.
+        ConfigurationError: a device that is not there; the extra [export] is not installed.
     """
-    bundle = Bundle.open(Path(path))
+    bundle = open_model(Path(path))
+    if isinstance(bundle, OnnxModel) and torch.device(device).type != "cpu":
+        raise ConfigurationError(f"device '{device}': an exported model computes on the CPU; open its run's folder")
     try:
         bundle.classifier.to(device)
     except (RuntimeError, AssertionError) as error:

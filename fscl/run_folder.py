@@ -7,6 +7,7 @@ from fscl.lock import LOCK
 
 RECORD, WEIGHTS = "bundle.json", "weights.safetensors"  # of a bundle, in a run's folder or elsewhere
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"  # in a run's folder, or one for other photos
+ONNX = ".onnx"  # the ending of an exported model
 THUMBNAILS = "thumbnails.parquet"  # beside them
 STORE = "store"  # decoded photos, in the folder of a run or of a study until it is finished
 
@@ -41,6 +42,7 @@ class RunFolder:
         self.store = path / STORE
         self.evaluations = path / "evaluations"  # on other photos, a folder for each source
         self.explanation = path / "explain"
+        self.exported, self.exported_int8 = path / f"model{ONNX}", path / f"model-int8{ONNX}"
         self.best = path / "best"
         self.last = path / "last"
 
@@ -48,7 +50,7 @@ class RunFolder:
     def files(self) -> list[Path]:
         """What a run writes into the folder and a new one replaces; the lock is not among them."""
         outcome = [self.record, self.weights, self.metrics, self.evaluation, self.predictions, self.checkpoint]
-        shown = [self.thumbnails, self.page, self.markdown, self.card]
+        shown = [self.thumbnails, self.page, self.markdown, self.card, self.exported, self.exported_int8]
         return [*outcome, *shown, self.settings, self.photos, self.source, self.fault]
 
     @property

@@ -12,15 +12,8 @@ from fscl.config import Stage, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 KOREAN, REPRODUCE = "README.ko.md", "docs/reproduce.md"
-DOCUMENTS = [
-    KOREAN,
-    REPRODUCE,
-    "docs/index.md",
-    "docs/recipes.md",
-    "docs/tables.md",
-    "docs/formats.md",
-    "docs/explain.md",
-]
+GUIDES = [f"docs/{name}.md" for name in ("index", "recipes", "tables", "formats", "explain", "export")]
+DOCUMENTS = [KOREAN, REPRODUCE, *GUIDES]
 
 
 def text_of(document):
@@ -70,7 +63,7 @@ def test_commands_parse(words):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_flags_exist(document):
-    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text_of(document)))
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text_of(document)))
     assert flags <= known_flags() | {"--help"}
 
 

@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any, NamedTuple, Self
 
 import timm
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
@@ -112,6 +113,11 @@ class Classifier(nn.Module):
             return Outputs(head(pooled), [])
         adapted = head.adapt(pooled)
         return Outputs(head.classify(adapted), [adapted])
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.parameters()).device
 
     @property
     def adapts(self) -> bool:

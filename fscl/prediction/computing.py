@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fscl.bundle import Bundle
 from fscl.errors import DivergenceError
 from fscl.inference import Inferred, infer
 from fscl.loading.regions import Regions
 from fscl.manifest.table import BOX
+from fscl.onnx_model import Model
 from fscl.prediction.parts import Part, Parts
 from fscl.prediction.photos import Listing
 from fscl.progress import Listener
@@ -19,7 +19,7 @@ from fscl.runtime import Runtime
 BATCH_SIZE = 64  # a part is whole batches, so that a call that goes on has the same ones
 
 
-def compute(bundle: Bundle, listing: Listing, parts: Parts, runtime: Runtime, listener: Listener) -> None:
+def compute(bundle: Model, listing: Listing, parts: Parts, runtime: Runtime, listener: Listener) -> None:
     """Compute the parts that are missing; each is written as soon as it is whole.
 
     Args:

@@ -19,6 +19,7 @@ from fscl.formats.answers import About, PhotoAnswer
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.taxonomy_file import read_taxonomy
 from fscl.lock import held
+from fscl.onnx_model import Engine, Model, open_model
 from fscl.prediction.accepting import accepting_of, check_accepting
 from fscl.prediction.computing import BATCH_SIZE, compute
 from fscl.prediction.deciding import Deciding, RollingUp, answers
@@ -29,7 +30,6 @@ from fscl.prediction.photos import Listing, list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.prediction.summary import Summary
 from fscl.progress import Listener, Silent
-from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime, cores
 from fscl.scanning.class_names import ClassNames
 from fscl.scoring.taxonomy import Taxonomy
@@ -83,6 +83,7 @@ def predict_photos(
     reading: Reading = NOTHING_SAID,
     features: Path | None = None,
     sorting: Sorting | None = None,
+    engine: Engine | None = None,
     overwrite: bool = False,
     workers: int | None = None,
     listener: Listener | None = None,
@@ -93,13 +94,14 @@ def predict_photos(
     any moment, it computes only the others, and `out` has the same bytes, on one machine.
 
     Args:
-        run: folder of a run or bundle.
+        run: folder of a run or bundle, or an exported model.
         source: photos, see `list_photos`.
         out: the file to write; its settings are written beside it.
         wanted: what to make of the scores.
         reading: what the user says of the source; `detections` are boxes of MegaDetector for these photos.
         features: a Parquet file for what the model's last layer makes of each region.
         sorting: copies or links photos into folders of species.
+        engine: as of `open_model`.
         overwrite: replace `out` and what an interrupted prediction has left.
         workers: processes that read photos; by default chosen by the machine.
         listener: hears how far it is.
@@ -112,21 +114,19 @@ def predict_photos(
     if not 0 <= wanted.unsure_below <= 1:
         raise ConfigurationError(f"--unsure-below must be between 0 and 1, got {wanted.unsure_below:g}")
     _check_names(wanted.format, out, features)
-    bundle = Bundle.open(run)
+    bundle = open_model(run, engine)
     listing = list_photos(source, reading)
     if sorting is not None:
         sorting.check(listing)
     runtime = Runtime.start(_readers(len(listing.regions)) if workers is None else workers)
     taxonomy = None if wanted.taxonomy is None else read_taxonomy(Path(wanted.taxonomy), bundle.classes)
-    deciding, about = _deciding(bundle, wanted, taxonomy), _about(bundle, run, wanted, listing, taxonomy)
-    plan = _plan(run, bundle, listing, features=features is not None)
+    deciding, about = _deciding(bundle, wanted, taxonomy), _about(bundle, wanted, listing, taxonomy)
+    plan = _plan(bundle, listing, features=features is not None)
     settings = _settings(plan, run, bundle, wanted, features, sorting)
     parts = Parts(out.with_name(f"{out.name}{SUFFIX}"), len(listing.regions), plan)
     summary = _finished(out, settings)
     if summary is None:
-        _check_out(out, parts, wanted.format, overwrite=overwrite)
-        if features is not None and features.exists() and not overwrite and not parts.begun:
-            raise OutputError(f"{features}: exists; replace it with --overwrite, or choose another --features")
+        _check_out(out, features, parts, wanted.format, overwrite=overwrite)
         listing, about = with_facts(listing, about, wanted.format, listener)
         with held(parts.folder, by="another prediction"):
             parts.claim(overwrite=overwrite)
@@ -198,21 +198,24 @@ def _replacing(out: Path, format: str) -> AbstractContextManager[Path]:
     return replacing_folder(out) if in_folder else replacing(out)
 
 
-def _check_out(out: Path, parts: Parts, format: str, *, overwrite: bool) -> None:
+def _check_out(out: Path, features: Path | None, parts: Parts, format: str, *, overwrite: bool) -> None:
     """What is there is kept, unless this very prediction was about to end; other files of a folder always are."""
     ours = ANSWER_FORMATS[format].folder
     if out.is_dir() and (ours is None or not ours(out)):
         raise OutputError(f"{out}: is a folder that holds other files; choose another --out")
     if out.exists() and not overwrite and not parts.begun:
         raise OutputError(f"{out}: exists; replace it with --overwrite, or choose another --out")
+    if features is not None and features.exists() and not overwrite and not parts.begun:
+        raise OutputError(f"{features}: exists; replace it with --overwrite, or choose another --features")
 
 
-def _plan(run: Path, bundle: Bundle, listing: Listing, *, features: bool) -> dict[str, Any]:
+def _plan(bundle: Model, listing: Listing, *, features: bool) -> dict[str, Any]:
     """What decides the scores."""
     return {
         "version": VERSION,
         "photos": hashlib.sha256(listing.fingerprint()).hexdigest(),
-        "weights": file_sha256(RunFolder(run).weights),
+        "engine": "torch" if isinstance(bundle, Bundle) else "onnx",
+        "weights": bundle.weights_sha256 if isinstance(bundle, Bundle) else bundle.sha256,
         "preprocessing": bundle.preprocessing.model_dump(mode="json"),
         "batch_size": BATCH_SIZE,
         "part": PART_REGIONS,
@@ -221,7 +224,7 @@ def _plan(run: Path, bundle: Bundle, listing: Listing, *, features: bool) -> dic
 
 
 def _settings(
-    plan: Mapping[str, Any], run: Path, bundle: Bundle, wanted: Wanted, features: Path | None, sorting: Sorting | None
+    plan: Mapping[str, Any], run: Path, bundle: Model, wanted: Wanted, features: Path | None, sorting: Sorting | None
 ) -> dict[str, Any]:
     """How a result is made: with the same of all, it is the same result."""
     also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
@@ -246,7 +249,7 @@ def _not_in_format(wanted: Wanted) -> list[str]:
     return [f"{title} has the classes alone: what unsure answers are rolled up to is in the summary, not in the file"]
 
 
-def _deciding(bundle: Bundle, wanted: Wanted, taxonomy: Taxonomy | None) -> Deciding:
+def _deciding(bundle: Model, wanted: Wanted, taxonomy: Taxonomy | None) -> Deciding:
     check_accepting(bundle.decisions, wanted)
     decisions = bundle.decisions or Decisions()
     if wanted.decision == "argmax":
@@ -257,7 +260,7 @@ def _deciding(bundle: Bundle, wanted: Wanted, taxonomy: Taxonomy | None) -> Deci
     return deciding
 
 
-def _species(bundle: Bundle, species: Sequence[str]) -> list[str]:
+def _species(bundle: Model, species: Sequence[str]) -> list[str]:
     """Return the classes that can be there."""
     named = set(ClassNames(bundle.classes).labels(species))
     if not named & set(bundle.classes):
@@ -267,12 +270,11 @@ def _species(bundle: Bundle, species: Sequence[str]) -> list[str]:
     return sorted(named & set(bundle.classes))
 
 
-def _about(bundle: Bundle, run: Path, wanted: Wanted, listing: Listing, taxonomy: Taxonomy | None) -> About:
-    method = bundle.config.get("method")
-    name = method.get("name") if isinstance(method, Mapping) else None
+def _about(bundle: Model, wanted: Wanted, listing: Listing, taxonomy: Taxonomy | None) -> About:
+    exact = isinstance(bundle, Bundle) or bundle.record.precision == "float32"
     return About(
         classes=bundle.classes,
-        model=f"fscl {name or 'model'} {file_sha256(RunFolder(run).weights)[:8]}",
+        model=f"fscl {bundle.method or 'model'} {bundle.weights_sha256[:8]}{'' if exact else ' int8'}",
         unsure_below=wanted.unsure_below,
         document=listing.document,
         stamp=datetime.now(UTC) if wanted.stamp else None,

@@ -1,0 +1,308 @@
+"""An exported model: one ONNX file that has all that predicting takes; ONNX Runtime computes."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field, ValidationError, model_validator
+from torch import Tensor, nn
+
+from fscl.bundle import Architecture, Bundle, Count, check_classes
+from fscl.config import Preprocessing, Section
+from fscl.decisions import Decisions
+from fscl.errors import BundleError, ConfigurationError, first_line, in_words, shown
+from fscl.models import Classifier, Outputs
+from fscl.run_folder import ONNX, RunFolder
+from fscl.runtime import cores
+
+VERSION: Literal[1] = 1
+KEY = "fscl"  # of the metadata
+PHOTOS, LOGITS, FEATURES = "photos", "logits", "features"  # input and outputs of the graph
+EXPORT_AGAIN = "export the run again with fscl export"
+Engine = Literal["torch", "onnx"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Checked(Section):
+    """What came of checking the exported model against PyTorch."""
+
+    photos: Annotated[int, Field(ge=1)]
+    origin: str  # which these are, in words
+    largest_difference: Share  # of a probability
+    changed: Count  # answers
+
+
+class SpeciesLoss(Section):
+    """How many photos of a species are named so by float32 and by int8."""
+
+    photos: Annotated[int, Field(ge=1)]
+    before: Count
+    after: Count
+
+    @property
+    def loss(self) -> float:
+        """How much of the recall is lost; below 0 where int8 finds more."""
+        return (self.before - self.after) / self.photos
+
+
+class Loss(Section):
+    """What int8 loses against float32."""
+
+    photos: Annotated[int, Field(ge=1)]
+    origin: str
+    calibrated_on: str
+    largest_difference: Share
+    mean_difference: Share
+    changed: Count
+    labelled: bool  # else the classes of photos are those that float32 names
+    species: dict[str, SpeciesLoss]
+
+
+class OnnxRecord(Section):
+    """The metadata of an exported model, as it is written and read; docs/schema.md has every key."""
+
+    format: Literal["fscl-onnx"]
+    version: Literal[1]
+    classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)]
+    minority: tuple[str, ...]
+    train_counts: dict[str, Count]
+    preprocessing: Preprocessing
+    model: Architecture
+    decisions: Decisions | None
+    method: str | None
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    precision: Literal["float32", "int8"]
+    checked: Checked
+    loss: Loss | None
+    created: str
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "OnnxRecord":
+        check_classes(self.classes, self.minority, self.train_counts, self.decisions)
+        if (self.precision == "int8") != (self.loss is not None):
+            raise ValueError("loss: expected of int8, and of nothing else")
+        if self.loss is not None and not set(self.loss.species) <= set(self.classes):
+            raise ValueError("loss.species: expected some of the classes")
+        return self
+
+
+class OnnxClassifier(nn.Module):
+    """A graph in place of a classifier: photos in, logits and features out, on the CPU.
+
+    Args:
+        session: of ONNX Runtime.
+        num_classes: K.
+    """
+
+    def __init__(self, session: Any, num_classes: int) -> None:
+        super().__init__()
+        self._session = session
+        self.num_classes = num_classes
+        self.device = torch.device("cpu")
+
+    def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
+        """Return the logits and the features of the last tap.
+
+        Raises:
+            BundleError: ONNX Runtime cannot compute it.
+        """
+        given = {PHOTOS: np.ascontiguousarray(photos.cpu().numpy())}
+        try:
+            logits, features = self._session.run([LOGITS, FEATURES], given)
+        except Exception as error:  # its errors have no class in common but this one
+            raise BundleError(f"ONNX Runtime cannot compute the model: {first_line(error)}; {EXPORT_AGAIN}") from None
+        return Outputs(torch.from_numpy(logits), [torch.from_numpy(features)])
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """An exported model with all that is needed to use it: classes, preprocessing, decisions.
+
+    `sha256` is of the file, 64 hexadecimal digits.
+    """
+
+    classifier: OnnxClassifier
+    record: OnnxRecord
+    sha256: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """In the order of the logits."""
+        return self.record.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What turns photos into the input."""
+        return self.record.preprocessing
+
+    @property
+    def decisions(self) -> Decisions | None:
+        """How logits become an answer."""
+        return self.record.decisions
+
+    @property
+    def method(self) -> str | None:
+        """The name of the method that it was trained by."""
+        return self.record.method
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of the weights that it was made of."""
+        return self.record.weights_sha256
+
+    @classmethod
+    def open(cls, path: Path) -> "OnnxModel":
+        """Read an exported model.
+
+        Raises:
+            BundleError: no such file, none that `fscl export` has written, or a damaged one.
+            ConfigurationError: the extra [export] is not installed.
+        """
+        if not path.is_file():
+            raise BundleError(f"{path}: expected a file that fscl export has written, found none")
+        return cls.of(path.read_bytes(), str(path))
+
+    @classmethod
+    def of(cls, content: bytes, name: str) -> "OnnxModel":
+        """Return the model that a file's content is; messages call it by `name`. Raises as `open`."""
+        onnx, _ = (installed(module) for module in ("onnx", "onnxruntime"))
+        try:
+            graph = onnx.load_model_from_string(content)
+        except Exception as error:  # of protobuf, and of whatever it finds
+            raise BundleError(f"{name}: not ONNX, cut short? ({first_line(error)}); {EXPORT_AGAIN}") from None
+        record = _record({entry.key: entry.value for entry in graph.metadata_props}, name)
+        if any(onnx.external_data_helper.uses_external_data(tensor) for tensor in _tensors(graph)):
+            raise BundleError(f"{name}: expected all data in one file, got some in other files; {EXPORT_AGAIN}")
+        try:
+            onnx.checker.check_model(graph)
+            session = session_of(content)
+        except Exception as error:  # as above
+            raise BundleError(f"{name}: damaged: {first_line(error)}; {EXPORT_AGAIN}") from None
+        _check_shapes(session, record, name)
+        return cls(OnnxClassifier(session, len(record.classes)), record, hashlib.sha256(content).hexdigest())
+
+
+AnyClassifier = Classifier | OnnxClassifier
+Model = Bundle | OnnxModel
+"""What predicts: a bundle by PyTorch, an exported model by ONNX Runtime."""
+
+
+def open_model(run: Path, engine: Engine | None = None) -> Model:
+    """Open what is to predict.
+
+    Args:
+        run: folder of a run or bundle, or an exported model.
+        engine: `torch` takes the folder's bundle, `onnx` its `model.onnx`, which must be of the same weights; None:
+            ONNX Runtime for an exported model, else PyTorch.
+
+    Raises:
+        BundleError: no such model, a damaged one, or an exported one that is of other weights than the folder's.
+        ConfigurationError: PyTorch for an exported model; the extra [export] is not installed.
+    """
+    if run.suffix.lower() == ONNX and not run.is_dir():
+        if engine == "torch":
+            raise ConfigurationError(f"{run}: is for ONNX Runtime; leave --engine out, or give the run's folder")
+        return OnnxModel.open(run)
+    if engine != "onnx":
+        return Bundle.open(run)
+    folder = RunFolder(run)
+    if not folder.exported.is_file():
+        raise BundleError(f"{folder.exported}: not there yet; make it with: fscl export {run}")
+    model = OnnxModel.open(folder.exported)
+    with folder.weights.open("rb") as file:
+        now = hashlib.file_digest(file, "sha256").hexdigest()
+    if now != model.record.weights_sha256:
+        raise BundleError(
+            f"{folder.exported}: of other weights than {folder.weights}, which are newer: export it again with "
+            f"fscl export {run} --overwrite"
+        )
+    return model
+
+
+def session_of(content: bytes) -> Any:
+    """Return ONNX Runtime's session of a file's content, on all cores that this process may use.
+
+    Raises:
+        ConfigurationError: the extra [export] is not installed.
+        Exception: ONNX Runtime cannot compute it; its errors have no class of their own.
+    """
+    runtime = installed("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = cores()
+    options.log_severity_level = 4  # what goes wrong is raised, too
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # readers need the cores in between
+    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def installed(module: str) -> Any:
+    """Return a module of the extra [export].
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"exported models need {module}, which cannot be imported ({first_line(error)}): "
+            "pip install 'fscl[export]'"
+        ) from None
+
+
+def _record(metadata: dict[str, str], name: str) -> OnnxRecord:
+    if KEY not in metadata:
+        raise BundleError(f"{name}: ONNX, but not a model of ours: expected metadata '{KEY}', as fscl export writes")
+    try:
+        return OnnxRecord.model_validate_json(metadata[KEY], strict=True)
+    except ValidationError as error:
+        problems = {problem["loc"]: problem for problem in reversed(error.errors())}
+        if unknown := problems.get(("version",)):
+            version = "none" if unknown["type"] == "missing" else shown(unknown["input"])
+            raise BundleError(f"{name}: version {version}, this fscl reads version {VERSION}; update fscl") from None
+        why = in_words(error.errors()[0])
+        raise BundleError(f"{name}: metadata '{KEY}' is damaged: {why}; {EXPORT_AGAIN}") from None
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Yield the tensors of a model, also those of graphs within nodes."""
+    yield from _of_graph(graph.graph)
+    for function in graph.functions:
+        yield from _of_nodes(function.node)
+
+
+def _of_graph(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _of_nodes(graph.node)
+
+
+def _of_nodes(nodes: Iterable[Any]) -> Iterator[Any]:
+    for node in nodes:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _of_graph(graph)
+
+
+def _check_shapes(session: Any, record: OnnxRecord, name: str) -> None:
+    """Make sure that the graph takes photos, any number of them, and gives a logit for each class."""
+    side = record.preprocessing.image_size
+    inputs = {given.name: (given.type, given.shape[1:]) for given in session.get_inputs()}
+    outputs = {given.name: (given.type, given.shape[1:]) for given in session.get_outputs()}
+    batches = [given.shape[:1] for given in (*session.get_inputs(), *session.get_outputs())]
+    photos, logits = ("tensor(float)", [3, side, side]), ("tensor(float)", [len(record.classes)])
+    fits = inputs == {PHOTOS: photos} and set(outputs) == {LOGITS, FEATURES} and outputs[LOGITS] == logits
+    if not fits or outputs[FEATURES][0] != "tensor(float)" or len(outputs[FEATURES][1]) != 1:
+        raise BundleError(f"{name}: its graph and its metadata do not fit each other; {EXPORT_AGAIN}")
+    if any(isinstance(size, int) for batch in batches for size in batch):
+        raise BundleError(f"{name}: takes batches of one size only; {EXPORT_AGAIN}")
