@@ -12,7 +12,15 @@ from fscl.config import Stage, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 KOREAN, REPRODUCE = "README.ko.md", "docs/reproduce.md"
-DOCUMENTS = [KOREAN, REPRODUCE, "docs/recipes.md", "docs/tables.md", "docs/formats.md", "docs/explain.md", "docs/serve.md"]
+DOCUMENTS = [
+    KOREAN,
+    REPRODUCE,
+    "docs/recipes.md",
+    "docs/tables.md",
+    "docs/formats.md",
+    "docs/explain.md",
+    "docs/serve.md",
+]
 
 
 def text_of(document):

@@ -124,11 +124,8 @@ def direction_in(content: bytes, dim: int) -> np.ndarray[tuple[int], np.dtype[np
     if len(content) != 4 * dim:
         return None
     direction = np.frombuffer(content, dtype="<f4").astype(np.float32)
-    return (
-        direction
-        if np.isfinite(direction).all() and abs(np.linalg.norm(direction.astype(np.float64)) - 1) < 0.01
-        else None
-    )
+    length = np.linalg.norm(direction.astype(np.float64))
+    return direction if abs(length - 1) < 0.01 else None  # NaN is not near 1
 
 
 def heat_of(looked: Looked, photo: AnyPhoto, bundle: Bundle) -> Heat:
