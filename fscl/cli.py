@@ -23,7 +23,7 @@ from fscl.flags import (
     default_of,
 )
 from fscl.methods import DEFAULT
-from fscl.model_commands import explain, export, predict
+from fscl.model_commands import explain, export, predict, serve
 from fscl.printable import PlainConsole, number_of, show
 from fscl.study_commands import compare, demo, report
 
@@ -245,7 +245,7 @@ def evaluate(
     show(f"next: {shlex.join(['fscl', 'report', str(place)])}")
 
 
-for command in (predict, explain, export, demo, compare, report):
+for command in (predict, explain, export, serve, demo, compare, report):
     app.command(command)
 
 

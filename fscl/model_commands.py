@@ -1,4 +1,4 @@
-"""The commands that use a trained model: predict, explain, export."""
+"""The commands that use a trained model: predict, explain, export, serve."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -201,6 +201,35 @@ def _number_or_source(photos: str | None) -> int | Path | None:
     if int(photos) < 1:
         raise ConfigurationError(f"--photos: expected 1 or more, or where photos are, got {photos}")
     return int(photos)
+
+
+def serve(
+    run: Path,
+    *,
+    folder: Path | None = None,
+    port: Annotated[int, Whole, Parameter(validator=Number(gte=0, lte=65535))] = 8000,
+    host: str = "127.0.0.1",
+    corrections: Path | None = None,
+    root: Path | None = None,
+    open: Annotated[bool, On] = False,
+) -> None:
+    """Serve a page for photos: drop some, see their species and why, correct labels. Ctrl-C ends it.
+
+    Args:
+        run: folder of a trained model
+        folder: photos on this machine that the page shows besides; a folder or a zip (none)
+        port: of the page; 0 takes one that is free
+        host: address that the page is reached at; 0.0.0.0 lets other machines in, without a password
+        corrections: a CSV filepath,label that corrected labels are added to (the browser keeps them)
+        root: folder that the photos of the run are in now, if they have moved
+        open: open the page in the browser
+    """
+    from fscl.serve import require_extra
+
+    require_extra()
+    from fscl.serve.run import serve as serve_page
+
+    serve_page(run, folder=folder, root=root, corrections=corrections, host=host, port=port, open_page=open)
 
 
 def _sorting(copy_to: Path | None, link_to: Path | None) -> "Sorting | None":

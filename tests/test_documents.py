@@ -12,7 +12,7 @@ from fscl.config import Stage, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 KOREAN, REPRODUCE = "README.ko.md", "docs/reproduce.md"
-GUIDES = [f"docs/{name}.md" for name in ("index", "recipes", "tables", "formats", "explain", "export")]
+GUIDES = [f"docs/{name}.md" for name in ("index", "recipes", "tables", "formats", "explain", "export", "serve")]
 DOCUMENTS = [KOREAN, REPRODUCE, *GUIDES]
 
 

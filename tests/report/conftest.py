@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import numpy as np
@@ -197,20 +196,6 @@ def write_study(tmp_path_factory: pytest.TempPathFactory) -> WriteStudy:
         return folder
 
     return write
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Return a headless Chromium; skip where none is installed."""
-    chromium = which("chromium") or which("chromium-browser") or which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright  # of the dev extra: where it is missing the test fails
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

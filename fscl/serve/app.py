@@ -1,0 +1,296 @@
+"""What the page asks, and who answers: photos in, species out, then heat maps and the nearest training photos."""
+
+import asyncio
+import shlex
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+
+from fscl.bundle import Bundle
+from fscl.decisions import UNSURE_BELOW
+from fscl.errors import FsclError, OutputError, PhotosError, of_system
+from fscl.loading.regions import AnyPhoto
+from fscl.runtime import cores
+from fscl.serve.answers import (
+    Answer,
+    ClassName,
+    Heat,
+    answer_of,
+    class_names,
+    direction_in,
+    heat_of,
+    jpeg,
+    pixels_of,
+    small,
+)
+from fscl.serve.corrections import ChangedError, Corrections, checked_label
+from fscl.serve.folder import Folder, checked_name
+from fscl.serve.guard import FullError, Room
+from fscl.serve.model_thread import ModelThread
+from fscl.serve.training_photos import Neighbours, TrainingPhotos
+
+STATIC = Path(__file__).parent / "static"
+PAGE = {"": "index.html"} | {name: name for name in ("page.css", "page.js", "ask.js", "card.js", "table.js")}
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}  # Windows may be told others
+
+MOST_BYTES = 64 * 2**20  # of a photo
+MOST_OF_ALL = 512 * 2**20  # of the photos that are at work at once
+WAITING, HEATS = 64, 32  # requests for an answer, and for a heat map, at once
+SECONDS = 60.0  # in which a photo has to be here
+AT_ONCE = 200  # photos of the folder that are listed together, at most
+T = TypeVar("T")
+
+
+@dataclass
+class Served:
+    """All that the page is made of.
+
+    Attributes:
+        run: folder of the run.
+        bundle: its model.
+        model: the thread that computes.
+        training: the run's own photos.
+        folder: photos on this machine that the page may show; None: none.
+        corrections: the table of corrected labels; None: the browser keeps them.
+    """
+
+    run: Path
+    bundle: Bundle
+    model: ModelThread
+    training: TrainingPhotos
+    folder: Folder | None = None
+    corrections: Corrections | None = None
+    readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(cores(), "reader"))
+    answers: Room = field(default_factory=lambda: Room(WAITING, MOST_OF_ALL))
+    heats: Room = field(default_factory=lambda: Room(HEATS, MOST_OF_ALL))
+
+    async def read(self, work: Callable[..., T], *given: Any) -> T:
+        """Do what reads photos or files in a thread for it."""
+        return await asyncio.get_running_loop().run_in_executor(self.readers, work, *given)
+
+    def close(self) -> None:
+        """End the threads."""
+        self.training.close()
+        self.model.close()
+        self.readers.shutdown(cancel_futures=True)
+
+
+class About(BaseModel):
+    """What the page says of the model, and of what can be done."""
+
+    run: str
+    classes: list[ClassName]
+    unsure_below: float
+    most_bytes: int
+    folder: str | None
+    corrections: str | None
+    train: str
+
+
+class Names(BaseModel):
+    """Some photos of the folder, and how many there are."""
+
+    names: list[str]
+    total: int
+
+
+class Correction(BaseModel):
+    """A label that a person gives a photo of the folder or of the browser; `was`: the one that it replaces."""
+
+    photo: Annotated[str, Field(max_length=4096)]
+    where: Literal["folder", "browser"]
+    label: Annotated[str, Field(max_length=4096)] | None
+    was: Annotated[str, Field(max_length=4096)] | None
+
+
+class Labels(BaseModel):
+    """The labels of the table of corrections, by what the page calls the photos."""
+
+    folder: dict[str, str]
+    browser: dict[str, str]
+
+
+def page_app(served: Served) -> FastAPI:
+    """Return the page; who guards it is another's task."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(FullError, _full)
+    app.add_exception_handler(FsclError, _unusable)
+    app.add_exception_handler(OSError, _of_system)
+    _add_page(app, served)
+    _add_answers(app, served)
+    if served.folder is not None:
+        _add_folder(app, served, served.folder)
+    if served.corrections is not None:
+        _add_corrections(app, served, served.corrections)
+    return app
+
+
+def _add_page(app: FastAPI, served: Served) -> None:
+    files = {name: (STATIC / file).read_bytes() for name, file in PAGE.items()}
+
+    @app.get("/")
+    @app.get("/static/{name}")
+    async def static(name: str = "") -> Response:
+        if name not in files:
+            raise HTTPException(404)
+        return Response(files[name], media_type=KINDS[Path(PAGE[name]).suffix])
+
+    @app.get("/api/about")
+    async def about() -> About:
+        folder, corrections = served.folder, served.corrections
+        return About(
+            run=str(served.run),
+            classes=class_names(served.bundle.classes),
+            unsure_below=UNSURE_BELOW,
+            most_bytes=MOST_BYTES,
+            folder=None if folder is None else folder.path.as_posix(),
+            corrections=None if corrections is None else str(corrections.file),
+            train=shlex.join(["fscl", "train", "corrected.csv", "--from", str(served.run), "--out", "runs/next"]),
+        )
+
+
+def _add_answers(app: FastAPI, served: Served) -> None:
+    bundle = served.bundle
+
+    @app.post("/api/answer")
+    async def answer(request: Request, photo: str | None = None) -> Answer:
+        async with _Given(served, served.answers, request, photo) as given:
+            pixels = await served.read(pixels_of, given, bundle)
+            return answer_of(await asyncio.wrap_future(served.model.seen(pixels)), bundle)
+
+    @app.post("/api/heat")
+    async def heat(request: Request, photo: str | None = None) -> Heat:
+        async with _Given(served, served.heats, request, photo) as given:
+            pixels = await served.read(pixels_of, given, bundle)
+            looked = await asyncio.wrap_future(served.model.looked(pixels))
+            return await served.read(heat_of, looked, given, bundle)
+
+    @app.post("/api/nearest")
+    async def nearest(request: Request, photo: str | None = None) -> Neighbours:
+        dim = bundle.classifier.pooled_dim if not bundle.classifier.adapts else bundle.classifier.dims[-1]
+        direction = direction_in(await _body(request, 4 * dim), dim)
+        if direction is None:
+            raise HTTPException(422, "expected the direction of an answer")
+        folder = served.folder
+        path = "" if photo is None or folder is None else str(await served.read(folder.photo, photo))
+        return await served.read(served.training.nearest, direction, path)
+
+    @app.get("/api/training/{number}")
+    async def training(number: int) -> Response:
+        try:
+            picture = await served.read(served.training.picture, number)
+        except (LookupError, PhotosError):
+            raise HTTPException(404, "no such training photo, or it is gone") from None
+        return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+
+
+def _add_folder(app: FastAPI, served: Served, folder: Folder) -> None:
+    @app.get("/api/photos")
+    async def photos(start: Annotated[int, Field(ge=0)] = 0, count: Annotated[int, Field(ge=1)] = AT_ONCE) -> Names:
+        names = await served.read(lambda: folder.names(anew=start == 0))
+        return Names(names=names[start : start + min(count, AT_ONCE)], total=len(names))
+
+    @app.get("/api/picture")
+    async def picture(photo: str) -> Response:
+        image = await served.read(lambda: jpeg(small(folder.photo(photo), served.bundle)))
+        return Response(image, media_type="image/jpeg")
+
+
+def _add_corrections(app: FastAPI, served: Served, corrections: Corrections) -> None:
+    @app.get("/api/corrections")
+    async def labels() -> Labels:
+        below = {} if served.folder is None else await served.read(corrections.below, served.folder.path)
+        return Labels(folder=below, browser=await served.read(corrections.labels))
+
+    @app.post("/api/corrections")
+    async def correct(given: Correction) -> dict[str, str | None]:
+        label = None if given.label is None else checked_label(given.label, served.bundle.classes)
+        if given.where == "browser":
+            filepath = checked_name(given.photo)
+        elif served.folder is not None:
+            filepath = corrections.filepath(await served.read(served.folder.photo, given.photo))
+        else:
+            raise HTTPException(404)
+        try:
+            await served.read(corrections.correct, filepath, label, given.was)
+        except ChangedError as error:
+            raise HTTPException(409, {"reason": str(error), "label": error.label}) from None
+        return {"label": label}
+
+
+class _Given:
+    """The photo of a request, and the room that it takes: one of the folder, or the bytes that are sent.
+
+    Where there is no room the bytes are read all the same, and dropped, so that a browser hears why.
+    """
+
+    def __init__(self, served: Served, room: Room, request: Request, photo: str | None) -> None:
+        self._served, self._request, self._photo = served, request, photo
+        self._size = 0 if photo is not None else _length(request, MOST_BYTES)
+        self._room: AbstractContextManager[None] = room.taken(self._size)
+
+    async def __aenter__(self) -> AnyPhoto:
+        try:
+            self._room.__enter__()
+        except FullError:
+            await _body(self._request, MOST_BYTES, keep=False)
+            raise
+        try:
+            if self._photo is None:
+                return await _body(self._request, MOST_BYTES)
+            if self._served.folder is None:
+                raise HTTPException(404, "there is no folder: fscl serve RUN --folder PHOTOS")
+            return await self._served.read(self._served.folder.photo, self._photo)
+        except BaseException:
+            self._room.__exit__(None, None, None)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._room.__exit__(None, None, None)
+
+
+def _length(request: Request, most: int) -> int:
+    said = request.headers.get("content-length", "")
+    if not said.isascii() or not said.isdigit():
+        raise HTTPException(411, "expected to be told how many bytes come (Content-Length)")
+    if len(said) > 15 or int(said) > most:
+        raise HTTPException(413, f"larger than {most // 2**20} MB" if most >= 2**20 else "larger than it should be")
+    return int(said)
+
+
+async def _body(request: Request, most: int, *, keep: bool = True) -> bytes:
+    """Read what is sent, as much as is announced and no more, or drop it."""
+    size, parts, length = 0, [], _length(request, most)
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > length:
+                    raise HTTPException(413, "more bytes than were announced")
+                parts += [part] if keep else []
+    except TimeoutError:
+        raise HTTPException(408, "the photo did not come in time") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the photo did not come") from None
+    return b"".join(parts)
+
+
+async def _full(_: Request, __: Exception) -> Response:
+    return JSONResponse({"detail": "busy: ask again"}, status_code=503, headers={"retry-after": "1"})
+
+
+async def _unusable(_: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, status_code=500 if isinstance(error, OutputError) else 422)
+
+
+async def _of_system(_: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError), "registered for these"
+    return JSONResponse({"detail": of_system(error)}, status_code=500)

@@ -1,0 +1,77 @@
+"""Corrected labels: kept in the browser, or added to a table in which nothing else changes."""
+
+import pandas as pd
+import pytest
+
+from fscl.errors import OutputError
+from fscl.serve.corrections import ChangedError, Corrections, checked_label
+from tests.serve.conftest import serving
+
+
+def test_a_table_that_is_there_is_kept_and_continued(tmp_path):
+    file = tmp_path / "labels.csv"
+    file.write_bytes('\ufefflabel,note,filepath\r\nfox,"mine, own",a.jpg\r\n,,b.jpg\r\nhare\r\n'.encode())
+    table = Corrections(file)
+    assert table.labels() == {"a.jpg": "fox"}
+    table.correct("c.jpg", "노루", None)
+    table.correct("b.jpg", "hare", None)
+    expected = '\ufefflabel,note,filepath\r\nfox,"mine, own",a.jpg\r\nhare,,b.jpg\r\nhare\r\n노루,,c.jpg\r\n'
+    assert file.read_bytes().decode() == expected
+    table.correct("c.jpg", None, "노루")
+    assert Corrections(file).labels() == {"a.jpg": "fox", "b.jpg": "hare"}
+
+
+def test_what_somebody_else_has_said_is_not_overwritten(tmp_path):
+    file = tmp_path / "labels.csv"
+    one, other = Corrections(file), Corrections(file)
+    one.correct("a.jpg", "fox", None)
+    with pytest.raises(ChangedError, match="somebody has labelled this photo as fox"):
+        other.correct("a.jpg", "hare", None)
+    assert one.labels() == {"a.jpg": "fox"}
+    other.correct("a.jpg", "hare", "fox")
+    assert one.labels() == {"a.jpg": "hare"}
+
+
+@pytest.mark.parametrize("content", [b"", b"path,label\n", b"\xff\xfe", b'filepath,label\n"a'])
+def test_a_file_that_is_no_such_table_is_left_alone(tmp_path, content):
+    file = tmp_path / "labels.csv"
+    file.write_bytes(content)
+    with pytest.raises(OutputError, match=r"expected a (table|CSV)"):
+        Corrections(file)
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("label", ["", "  ", "NA", "none", "x" * 201])
+def test_a_label_that_is_none_is_refused(label):
+    with pytest.raises(ValueError, match="expected a label"):
+        checked_label(label, ["fox"])
+    assert checked_label("None", ["None"]) == "None"
+
+
+def test_the_page_adds_to_the_table_and_finds_its_labels_again(run, draw, tmp_path):
+    draw("photos/a/1.jpg", "photos/2.jpg")
+    file = tmp_path / "labels.csv"
+    with serving(run, folder=tmp_path / "photos", corrections=file) as page:
+        page.get("/api/photos")
+
+        def correct(photo, where, label, was=None):
+            return page.post("/api/corrections", json={"photo": photo, "where": where, "label": label, "was": was})
+
+        assert not file.exists()
+        assert correct("a/1.jpg", "folder", " red  fox ").json() == {"label": "red fox"}
+        assert correct("camera/3.jpg", "browser", "deer").status_code == 200
+        assert correct("a/1.jpg", "folder", "deer").status_code == 409
+        for photo, where in (("../x.jpg", "folder"), ("gone.jpg", "folder"), ("../x.jpg", "browser")):
+            assert correct(photo, where, "deer").status_code == 422
+        assert correct("2.jpg", "folder", "NA").status_code == 422
+        assert page.get("/api/corrections").json()["folder"] == {"a/1.jpg": "red fox"}
+    table = pd.read_csv(file)
+    assert table.to_dict("list") == {"filepath": ["photos/a/1.jpg", "camera/3.jpg"], "label": ["red fox", "deer"]}
+    with serving(run, folder=tmp_path / "photos", corrections=file) as page:
+        assert page.get("/api/corrections").json()["browser"]["camera/3.jpg"] == "deer"
+        assert page.get("/api/about").json()["corrections"] == str(file)
+
+
+def test_without_a_table_the_server_takes_no_labels(page):
+    told = page.post("/api/corrections", json={"photo": "a.jpg", "where": "browser", "label": "fox", "was": None})
+    assert told.status_code == 404

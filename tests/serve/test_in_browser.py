@@ -1,0 +1,166 @@
+"""The page in a real browser: photos are dropped, answered, explained, labelled; the table is trained from."""
+
+import csv
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.serve.conftest import serving
+
+TOLD = re.compile("status of (409|422|503)")  # of which a browser tells, and so does the page
+HOSTILE = "<img src=x onerror=alert(1)> & “고라니”.jpg"
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return a function that opens a page; at the end it has had no error and asked nobody else."""
+    contexts, faults = [], []
+
+    def open_it(address, **options):
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on("console", lambda message: None if TOLD.search(message.text) else faults.append(message.text))
+        page.on(
+            "request", lambda one: None if one.url.startswith((address, "data:", "blob:")) else faults.append(one.url)
+        )
+        page.goto(address)
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory, class_folders):
+    """Return a folder of twelve photos of each class, one with a hostile name, and a file that is no photo."""
+    folder = tmp_path_factory.mktemp("taken") / "photos"
+    for name in ("boar", "deer", "hare"):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            shutil.copy(class_folders / f"{name}/{number:03}.jpg", folder / f"{name}/{number}.jpg")
+    shutil.move(folder / "hare/11.jpg", folder / f"hare/{HOSTILE}")
+    (folder / "notes.jpg").write_text("no photo")
+    return folder
+
+
+def card(page, name):
+    return page.locator(".photo").filter(has=page.locator(".file").get_by_text(name, exact=True))
+
+
+def said(page, text):
+    page.locator("#progress").get_by_text(text).wait_for()
+
+
+def choose(page, folder):
+    page.set_input_files("#tree", folder)
+    said(page, "37 of 37 answered, 1 of them without a species")
+
+
+def test_photos_are_answered_explained_labelled_and_the_table_is_trained_from(open_page, run, taken, tmp_path, fscl):
+    with serving(run) as asking:
+        asking.page.served.training.wait()
+        page = open_page(asking.page.address)
+        choose(page, taken)
+        boar = card(page, "photos/boar/0.jpg")
+        assert boar.locator(".species").inner_text() in ("boar", "deer", "hare")
+        assert boar.locator(".likeliest li").count() == 3
+        boar.scroll_into_view_if_needed()
+        boar.locator(".nearest li").nth(4).wait_for()
+        boar.get_by_role("button", name="heat map").click()
+        assert boar.locator("img").first.get_attribute("src").startswith("data:image/jpeg")
+        assert card(page, "photos/notes.jpg").locator(".reason").inner_text() == "not an image"
+        assert card(page, f"photos/hare/{HOSTILE}").count() == 1
+        boar.focus()
+        for key, label in (("2", "deer"), ("0", ""), ("1", "boar")):
+            page.keyboard.press(key)
+            assert boar.locator("select").input_value() == (f"={label}" if label else "")
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("document.activeElement.card.photo.name") == "photos/boar/1.jpg"
+        deer = card(page, "photos/deer/3.jpg")
+        deer.locator("select").select_option("?")
+        deer.locator(".other input").fill(" red   fox ")
+        deer.locator(".other input").press("Enter")
+        assert deer.locator(".badge.good").inner_text() == "label: red fox"
+        deer.get_by_role("button", name="look-alikes first").click()
+        assert page.locator(".photo .file").first.inner_text() == "photos/deer/3.jpg"
+        page.locator("#filter").select_option("labelled")
+        assert page.locator(".photo:visible").count() == 2
+        with page.expect_download() as download:
+            page.get_by_role("button", name="download corrected.csv").click()
+        download.value.save_as(taken.parent / "corrected.csv")
+        page.context.close()
+    with (taken.parent / "corrected.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["filepath"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 36
+    assert [name for name, row in rows.items() if row["checked"]] == ["photos/boar/0.jpg", "photos/deer/3.jpg"]
+    assert (rows["photos/boar/0.jpg"]["label"], rows["photos/deer/3.jpg"]["label"]) == ("boar", "red fox")
+    assert all(row["label"] in ("", row["prediction"]) for row in rows.values() if not row["checked"])
+    assert rows[f"photos/hare/{HOSTILE}"]["prediction"] in ("boar", "deer", "hare")
+    code, _, err = fscl("scan", taken.parent / "corrected.csv")
+    assert code == 0, err
+    quick = ["--classes", "boar", "deer", "hare", "--workers", "0", "--image-size", "32"]
+    code, _, err = fscl("train", taken.parent / "corrected.csv", "--from", run, "--out", "next", *quick)
+    assert code == 0, err
+    assert Path("next/bundle.json").is_file()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_narrow_screen_and_keeps_labels_in_the_table(open_page, run, taken, tmp_path, scheme):
+    file = tmp_path / "labels.csv"
+    with serving(run, folder=taken, corrections=file) as asking:
+        page = open_page(asking.page.address, viewport={"width": 390, "height": 800}, color_scheme=scheme)
+        said(page, "37 of 37 answered")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        card(page, "deer/0.jpg").focus()
+        with page.expect_response("**/api/corrections"):
+            page.keyboard.press("3")
+        asking.post("/api/corrections", json={"photo": "deer/1.jpg", "where": "folder", "label": "boar", "was": None})
+        card(page, "deer/1.jpg").focus()
+        page.keyboard.press("3")
+        card(page, "deer/1.jpg").locator(".reason:visible").wait_for()
+        assert "somebody has labelled this photo as boar" in card(page, "deer/1.jpg").locator(".reason").inner_text()
+        page.reload()
+        said(page, "2 labelled by you")
+        assert card(page, "deer/0.jpg").locator("select").input_value() == "=hare"
+        assert asking.get("/api/corrections").json()["folder"] == {"deer/0.jpg": "hare", "deer/1.jpg": "boar"}
+        page.context.close()
+
+
+def test_a_busy_server_is_asked_again(open_page, run, taken):
+    with serving(run) as asking:
+        page = open_page(asking.page.address)
+        turns = iter([503, 503])
+
+        def busy(route):
+            if next(turns, None):
+                route.fulfill(status=503, headers={"retry-after": "0.01"}, body="{}")
+            else:
+                route.continue_()
+
+        page.route("**/api/answer", busy)
+        page.set_input_files("#files", taken / "boar/0.jpg")
+        said(page, "1 of 1 answered")
+        page.context.close()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_cleanly(run):
+    words = [sys.executable, "-m", "fscl", "serve", run, "--port", "0", "--host", "localhost"]
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert started.stdout.readline().startswith("http://localhost:")
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate(timeout=60)
+    finally:
+        started.kill()
+    assert (started.returncode, out, err) == (0, "ended\n", "")
