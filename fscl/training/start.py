@@ -72,7 +72,8 @@ def check_processes(config: Config) -> None:
     if config.frozen:
         raise ConfigurationError(
             f"method '{config.method.name}' leaves the backbone as it is, so that a head is trained in seconds on "
-            f"features computed once: that takes one process, got {processes.count()}; start it without torchrun"
+            f"features computed once: that takes one process, got {processes.count()}; start it without torchrun, or "
+            "give a --method that trains the backbone, such as fscl"
         )
     for term in (term for stage in config.stage for term in stage.loss):
         if term.options.get("across_processes"):

@@ -1,13 +1,14 @@
-"""Run by test_processes.py: the processes of a run, without torchrun's start.
+"""Run by test_processes.py: the processes of a run, as torchrun would start them.
 
-python several_processes.py WORLD_SIZE FOLDER: each process trains the runs of FOLDER/runs.json one after another, and
-FOLDER/RANK.json says what came of each. They are forked from this one, so that what they import is imported once.
+python several_processes.py WORLD_SIZE FOLDER PORT: each process does the work of FOLDER/work.json, in that order, and
+FOLDER/RANK.pt says what came of it. They are forked from this one, so that what they import is imported once.
 """
 
 import importlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,11 +19,18 @@ from fscl.config import resolve
 from fscl.manifest.table import Manifest
 from fscl.methods import read_toml
 from fscl.progress import Silent
+from fscl.runtime import Runtime
 from fscl.training.loop import fit
+from fscl.training.optimization import Optimization
+from fscl.training.plan import Plan
+from fscl.training.start import untrained
+from fscl.training.subset import subset
+
+CHOSEN = {}  # photos of all recipes, which divide them alike
 
 
 class Heard(Silent):
-    """Keeps the notes, and interrupts its process after a step."""
+    """Keeps the notes, and interrupts this process after a step."""
 
     def __init__(self, stop_after):
         self.notes, self.stop_after = [], stop_after
@@ -32,19 +40,31 @@ class Heard(Silent):
 
     def advance(self, step, steps, photos_per_second, terms):
         if step == self.stop_after:
-            os.kill(os.getpid(), 2)
+            os.kill(os.getpid(), signal.SIGINT)
 
 
-def outcome(run, folder):
+def steps(settings, photos):
+    """Take the steps of a run; return the losses of each, and the weights after the last."""
+    config, runtime = resolve([("toml", read_toml(Path(settings)))]), Runtime.start(0)
+    if photos not in CHOSEN:
+        CHOSEN[photos] = subset(Manifest.read(Path(photos)), config)
+    chosen = CHOSEN[photos]
+    bundle = untrained(config, chosen, runtime)
+    plan = Plan(config, bundle, chosen, runtime)
+    optimization = Optimization(bundle, config, plan, runtime)
+    losses = [optimization.step(step).parts for step in plan.batches(0)]
+    return {"losses": losses, "weights": optimization.model.state_dict()}
+
+
+def run(settings, photos, out, *, resume=False, stop_after=None):
     """Train a run; return what it said and what ended it."""
-    heard = Heard(run.get("stop_after"))
-    config = resolve([("toml", read_toml(folder / run["settings"]))])
-    photos = Manifest.read(Path(run["photos"]))
+    heard = Heard(stop_after)
+    config, manifest = resolve([("toml", read_toml(Path(settings)))]), Manifest.read(Path(photos))
     try:
-        fit(config, photos, Path(run["out"]), resume=run.get("resume", False), listener=heard)
+        fit(config, manifest, Path(out), resume=resume, listener=heard)
     except KeyboardInterrupt as error:
-        return {"notes": heard.notes, "error": str(error)}
-    return {"notes": heard.notes, "error": None}
+        return {"notes": heard.notes, "ended": str(error)}
+    return {"notes": heard.notes, "ended": None}
 
 
 def main(rank, world_size, folder, port):
@@ -52,9 +72,9 @@ def main(rank, world_size, folder, port):
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": world_size}
     os.environ |= {name: str(value) for name, value in place.items()}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    work = json.loads((folder / "work.json").read_text())
     with processes.joined():
-        found = [outcome(run, folder) for run in json.loads((folder / "runs.json").read_text())]
-    (folder / f"{rank}.json").write_text(json.dumps(found))
+        torch.save([{"steps": steps, "run": run}[name](**words) for name, words in work], folder / f"{rank}.pt")
 
 
 if __name__ == "__main__":
