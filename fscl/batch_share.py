@@ -25,8 +25,8 @@ class BatchShare(NamedTuple):
     def of(self, rows: Any) -> Any:
         """Return the rows of this process out of those of the whole batch: of a tensor, in its memory, or an array.
 
-        >>> BatchShare(photos=5, views=2, rank=1, processes=3).of(np.arange(10))
-        array([2, 3, 8, 9])
+        >>> BatchShare(photos=5, views=2, rank=1, processes=3).of(torch.arange(10))
+        tensor([2, 3, 8, 9])
         """
         views = rows.reshape(self.photos, self.views, *rows.shape[1:])[self.rank :: self.processes]
         return views.reshape(-1, *rows.shape[1:])

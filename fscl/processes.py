@@ -122,7 +122,8 @@ def own_randomness(*seeds: int) -> Iterator[None]:
     if count() == 1:
         yield
         return
-    with torch.random.fork_rng():
+    own = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=own):
         torch.manual_seed(int(np.random.SeedSequence([*seeds, rank()]).generate_state(1)[0]))
         yield
 
@@ -159,9 +160,8 @@ def _met() -> Any:
             "of them with the same --rdzv-endpoint, or on one machine with torchrun --standalone"
         ) from None
     again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # what was said before a restart is not about this one
-    return dist.PrefixStore(  # type: ignore[attr-defined]
-        f"fscl/{again}", store
-    )
+    words: Any = dist.PrefixStore(f"fscl/{again}", store)  # type: ignore[attr-defined]
+    return words
 
 
 def _check_accelerators() -> None:

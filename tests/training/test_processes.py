@@ -15,13 +15,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from fscl import methods, torchrun
+from fscl import methods, processes, torchrun
 from fscl.batch_share import BatchShare
 from fscl.config import resolve, settings
 from fscl.errors import ConfigurationError
+from fscl.loading.loader import Batch
+from fscl.loading.regions import Failure
 from fscl.records.log_lines import read_metrics
 from fscl.scanning.scan import scan
 from fscl.training import start
+from fscl.training.step import News, Step
 from tests.training import several_processes
 
 ROOT = Path(__file__).parents[2]
@@ -279,6 +282,21 @@ def test_torchrun_is_for_training_alone(fscl, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert fscl("methods")[0] == 0, "of one process it starts anything"
+
+
+def test_what_one_process_has_to_tell_all_hear(monkeypatch):
+    def step(failures, exhausted):
+        batch = Batch(torch.empty(0, 3, 8, 8), torch.empty(0, dtype=torch.int64), [], failures, exhausted)
+        return Step(1, None, batch, None, BatchShare(0))
+
+    lost = Failure(3, "truncated file")
+    steps, told = [step([], ""), step([lost], "no photo of a class")], []
+    monkeypatch.setattr(processes, "any_of", lambda own: told.append(own) or True)
+    monkeypatch.setattr(processes, "everyones", lambda own: [own, News([lost], "no photo of a class", True)])
+    assert News.of(steps[0], stop=False) == News([lost], "no photo of a class", True)
+    assert News.of(steps[1], stop=False).failures == [lost, lost]
+    News.of(steps[0], stop=True)
+    assert told == [False, True, True], "what a process has to tell it asks for"
 
 
 def test_shares_are_nearly_equal_and_together_the_batch():
