@@ -4,7 +4,7 @@ Both train the same recipe with the same batch size, reading decoded photos from
 their number of steps; the log's photos/s of the last epoch counts, which leaves out start and scan. Wanted: >= 1.7.
 The machine needs two idle cores.
 
-python benchmarks/processes.py FOLDER_OF_CLASS_FOLDERS [--image-size 64] [--batch-size 64] [--steps 60] [--rounds 5]
+python benchmarks/processes.py FOLDER_OF_CLASS_FOLDERS [--image-size 128] [--batch-size 32] [--steps 40] [--rounds 5]
 """
 
 import argparse
@@ -34,9 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--backbone", default="resnet18")
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     names = ("backbone", "image_size", "batch_size", "steps")

@@ -29,7 +29,7 @@ from tests.training import several_processes
 
 ROOT = Path(__file__).parents[2]
 COLOURS = {"boar": (90, 60, 40), "deer": (180, 120, 70), "hare": (120, 140, 170)}
-PHOTOS = {"boar": 52, "deer": 46, "hare": 45}
+PHOTOS = {"boar": 52, "deer": 56, "hare": 45}
 LIMIT_S = 240
 ALONE = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TORCH_CPP_LOG_LEVEL": "ERROR"}
 
@@ -43,7 +43,7 @@ def own(method, **flags):
     recipe = methods.read(method)
     recipe.get("model", {}).pop("weights", None)
     small = {"backbone": "test_efficientnet_gn", "image_size": 32, "steps": 4, "batch_size": 13, "workers": 0}
-    small |= {"learning_rate": 0.02, "val_fraction": 0.5, "test_fraction": 0.1} | flags
+    small |= {"learning_rate": 0.005, "val_fraction": 0.5, "test_fraction": 0.1} | flags
     sgd = {"training": {"optimizer": {"name": "sgd"}, "checkpoint_seconds": 1000.0}}
     return resolve([(method, recipe), ("test", settings(small)), ("test", sgd)])
 
@@ -60,9 +60,9 @@ def folder(tmp_path_factory):
         for i in range(count):
             pixels = np.clip(np.array(COLOURS[name]) + generator.normal(0, 25, (36, 36, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(root / "photos" / name / f"{i:03}.png")
-    for file in sorted((root / "photos/deer").iterdir())[:20]:
+    for file in sorted((root / "photos/deer").iterdir())[:10]:
         file.write_bytes(file.read_bytes()[:2000])  # its header is whole
-    scan(root / "photos").write(root / "photos.parquet")
+    scan(root / "photos", verify="none").write(root / "photos.parquet")
     return root
 
 
@@ -91,10 +91,10 @@ def words(folder, config, name, **more):
     return {"settings": str(folder / f"{name}.toml"), "photos": str(folder / "photos.parquet"), **more}
 
 
-def assert_close(several, one, where):
+def assert_close(several, one, where, most=2e-5):
     assert several.keys() == one.keys()
     for name, value in one.items():
-        assert (several[name].double() - value.double()).abs().max() < 2e-4, (where, name)
+        assert (several[name].double() - value.double()).abs().max() < most, (where, name)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,9 @@ def test_each_recipe_has_the_losses_and_weights_of_one_process(trained):
         for name, found in zip(RECIPES, of_process[1:], strict=True):
             one = trained["one"][name]
             for number, (several, losses) in enumerate(zip(found["losses"], one["losses"], strict=True)):
-                assert_close(several, losses, (name, "step", number + 1))
+                assert_close(
+                    several, losses, (name, "step", number + 1), most=2e-4
+                )  # rounding grows from step to step
             assert_close(found["weights"], one["weights"], name)
     for of_process in trained["three"]:
         for found, (_, words) in zip(of_process[1:], trained["some"], strict=True):
