@@ -92,4 +92,4 @@ def _scored(validation: Regions, optimization: Optimization) -> Scores:
     rows = np.concatenate([share.rows for share in shares])
     order = np.argsort(rows)
     logits = np.concatenate([share.logits for share in shares])
-    return Scores(rows[order], logits[order], [failure for share in shares for failure in share.failures])
+    return Scores(rows[order], logits[order], sorted(failure for share in shares for failure in share.failures))
