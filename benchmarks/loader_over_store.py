@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from fscl.config import IMAGENET_MEAN, IMAGENET_STD, Augmentation, Preprocessing
+from fscl.loading.batches import Batches
 from fscl.loading.loader import TrainingPhotos, training_loader
 from fscl.loading.regions import Regions
-from fscl.loading.samplers import Batches, NaturalSampler
+from fscl.loading.samplers import NaturalSampler
 from fscl.loading.store import PhotoStore
 
 

@@ -2,12 +2,13 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from fscl import __version__
+from fscl import __version__, torchrun
 from fscl.ending import again, going_on, kept, run
 from fscl.errors import PhotosError
 from fscl.flags import (
@@ -180,9 +181,10 @@ def train(
         overwrite: drop what the folder holds
         from_: an earlier run's folder to start from, its backbone unless --backbone names another
     """
+    from fscl import processes
     from fscl.progress import TerminalProgress
     from fscl.run_folder import RunFolder
-    from fscl.starting import IF_LONG, config_and_photos, run_to_go_on_with
+    from fscl.starting import IF_LONG, run_to_go_on_with, same_config_and_photos
     from fscl.training.loop import fit
     from fscl.training.run_summary import run_summary
 
@@ -190,14 +192,14 @@ def train(
     begun = run_to_go_on_with(source, out, resume=resume, overwrite=overwrite)
     folder = begun or out
     assert folder is not None, "without one there was an error"
-    words = ["fscl", "train", "--resume", str(folder)]
+    words = [*torchrun.starter(), "train", "--resume", str(folder)]
     with kept(going_on(RunFolder(folder).settings, words, goes_on=resume)):
-        config, photos = config_and_photos(
+        config, photos = same_config_and_photos(
             settings, source, method=method, reading=reading.reading(), begun=begun, bundle=from_, **given
         )
         with TerminalProgress(f"{config.method.title} → {folder}", if_long=IF_LONG) as listener:
             fit(config, photos, folder, resume=resume, overwrite=overwrite, listener=listener)
-    show(run_summary(folder))
+        show(processes.first(partial(run_summary, folder)))
 
 
 @app.command

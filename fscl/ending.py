@@ -1,5 +1,6 @@
 """How a command ends: its exit code, and what it says then of what is kept."""
 
+import os
 import shlex
 import signal
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
-from fscl.errors import FsclError, of_system
+from fscl import torchrun
+from fscl.errors import ConfigurationError, FsclError, of_system
 from fscl.printable import printable
 
 GONE = {"--profile": "--profile is gone: --imbalance 100 alone says a long tail, leave --profile exp out"}
@@ -19,10 +21,10 @@ GONE = {"--profile": "--profile is gone: --imbalance 100 alone says a long tail,
 
 @contextmanager
 def kept(what: str | Callable[[], str]) -> Iterator[None]:
-    """Note on what ends a command unasked, Ctrl-C or the disk, what there is then; `run` says it."""
+    """Note on what ends a command unasked, Ctrl-C, the disk or a lost process, what there is then; `run` says it."""
     try:
         yield
-    except (KeyboardInterrupt, OSError) as error:
+    except (KeyboardInterrupt, OSError, RuntimeError) as error:
         error.add_note(what if isinstance(what, str) else what())
         raise
 
@@ -72,9 +74,11 @@ def run(app: App, words: Sequence[str]) -> None:
     for gone in {word.partition("=")[0] for word in words} & set(GONE):
         _fail(GONE[gone])
     try:
-        app(words, exit_on_error=False, result_action="return_value")
-    except CycloptsError:
-        sys.exit(2)
+        with _together(words):
+            try:
+                app(words, exit_on_error=False, result_action="return_value")
+            except CycloptsError:
+                sys.exit(2)
     except FsclError as error:
         _fail(str(error))
     except KeyboardInterrupt as interruption:
@@ -82,6 +86,26 @@ def run(app: App, words: Sequence[str]) -> None:
         _fail("; ".join([str(interruption) or "interrupted", *notes]), code=130)
     except OSError as error:
         _fail(of_system(error))
+
+
+@contextmanager
+def _together(words: Sequence[str]) -> Iterator[None]:
+    """Run a command in all processes that torchrun has started, if it has; others than `train` are refused.
+
+    Without torchrun nothing is imported for that. PyTorch's own warnings, of each process, are left out: it takes the
+    level when it is imported.
+    """
+    if not torchrun.started():
+        yield
+        return
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from fscl import processes
+
+    with processes.joined():
+        if words[:1] != ["train"]:
+            command = shlex.join(["fscl", *words[:1]])
+            raise ConfigurationError(f"torchrun is for fscl train; start {command} without it")
+        yield
 
 
 def _fail(message: str, code: int = 2) -> None:

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 
+from fscl import processes, torchrun
 from fscl.config import MOST_WORKERS
 from fscl.errors import ConfigurationError
 
@@ -34,7 +34,9 @@ class Runtime:
     def start(cls, workers: int | None = None) -> "Runtime":
         """Choose the device: CUDA, Apple's MPS, else CPU; and the reading processes where not given.
 
-        On a CPU this process reads: training keeps every core busy, and a reader would fight it for one.
+        On a CPU this process reads: training keeps every core busy, and a reader would fight it for one. Of several
+        training processes on a machine each takes its part of the cores, and none takes MPS, which has no means for
+        their gradients.
 
         Raises:
             ConfigurationError: a number of workers that cannot be.
@@ -45,15 +47,13 @@ class Runtime:
         if torch.cuda.is_available():
             device = torch.device("cuda")
             torch.backends.cudnn.benchmark = True
-        elif torch.backends.mps.is_available():
+        elif torch.backends.mps.is_available() and processes.count() == 1:
             device = torch.device("mps")
         else:
             device = torch.device("cpu")
-        idle_cores = 0 if device.type == "cpu" else cores() - 1
+        idle_cores = 0 if device.type == "cpu" else max(cores() // torchrun.on_this_machine() - 1, 0)
         workers = min(idle_cores, MAX_WORKERS) if workers is None else workers
-        if dist.is_available() and dist.is_initialized():
-            return cls(device, workers, dist.get_rank(), dist.get_world_size())
-        return cls(device, workers)
+        return cls(device, workers, processes.rank(), processes.count())
 
     def autocast(self) -> AbstractContextManager[object]:
         """bfloat16 on CUDA; full precision elsewhere, where most processors compute bfloat16 more slowly."""

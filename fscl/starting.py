@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from fscl import processes
 from fscl.bundle import backbone_of
 from fscl.config import Config
 from fscl.errors import ConfigurationError
@@ -21,7 +22,7 @@ from fscl.run_folder import RunFolder
 from fscl.scanning.class_names import ClassNames
 from fscl.scanning.opening import open_photos, say_untimed
 from fscl.training.run import begun_run
-from fscl.training.start import check_start
+from fscl.training.start import check_processes, check_start
 from fscl.training.subset import Subset
 
 WHY = (
@@ -77,10 +78,22 @@ def config_and_photos(
     if more.get("bundle") and flags.backbone is None:
         flags = replace(flags, backbone=backbone_of(Path(more["bundle"])))
     config = _of_new_run(flags, method, **more)
+    check_processes(config)
     check_start(config.model)
     photos = open_photos(source, reading)
     say_untimed(photos, source, config.split.by)
     return ClassNames(photos.usable["label"]).configured(config), photos
+
+
+def same_config_and_photos(*args: Any, **more: Any) -> tuple[Config, Manifest | Subset]:
+    """Return what `config_and_photos` gives the first process, to all processes of the run."""
+
+    def found() -> tuple[tuple[Config, Manifest | Subset], list[str]]:
+        return config_and_photos(*args, **more), sys.path
+
+    both, path = processes.first(found)
+    sys.path.extend(place for place in path if place not in sys.path)  # where modules of the user's own are
+    return both
 
 
 def check_root_alone(reading: Reading, run: Path) -> None:

@@ -10,8 +10,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from fscl.images import UnreadableError
+from fscl.loading.batches import Batches
 from fscl.loading.loader import Batch, TrainingPhotos
-from fscl.loading.samplers import Batches
 from fscl.loading.store import StoredRegions
 
 SHARE_OF_MEMORY = 0.5  # of what is free on the device before training, at most, for the photos

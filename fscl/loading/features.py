@@ -6,10 +6,10 @@ deleted at any time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fscl.config import Augmentation, Preprocessing
 from fscl.errors import OutputError
 from fscl.images import UnreadableError
+from fscl.loading.batches import Batches
 from fscl.loading.feature_files import (
     NOWHERE,
     FeatureCache,
@@ -31,7 +32,6 @@ from fscl.loading.feature_files import (
 )
 from fscl.loading.loader import Batch, ReadResult, TrainingPhotos
 from fscl.loading.regions import Failure, Regions
-from fscl.loading.samplers import Batches
 from fscl.loading.store_files import IntArray, keys
 from fscl.models import Classifier
 
@@ -168,10 +168,9 @@ class FeatureRegions(Regions):
         """The rows that have features."""
         return np.flatnonzero(~np.isin(self.places, [NOWHERE, *self.store.problems]))
 
-    def at(self, rows: IntArray) -> "FeatureRegions":
+    def at(self, rows: IntArray) -> Self:
         """Return some of the regions."""
-        photos = [self.photos[row] for row in rows.tolist()]
-        return FeatureRegions(photos, self.boxes[rows], self.labels[rows], self.store, self.places[rows])
+        return replace(super().at(rows), places=self.places[rows])
 
     def seen(self, settings: Augmentation, minority: Sequence[int]) -> NDArray[np.int64]:
         """Return where the plain photo of each region is, then its views: (regions, 1 + k).

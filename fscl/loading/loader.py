@@ -13,9 +13,9 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSample
 from fscl.config import Augmentation, Preprocessing
 from fscl.images import UnreadableError
 from fscl.loading.augment import RandomAugmentation
+from fscl.loading.batches import Batches, Sample
 from fscl.loading.operations import Photos
 from fscl.loading.regions import Failure, Pixels, Regions, model_input, stacked
-from fscl.loading.samplers import Batches, Sample
 
 T = TypeVar("T")
 
@@ -204,12 +204,14 @@ def _loader(photos: Dataset[Batch], batches: Iterable[Sequence[Any]], workers: i
         sampler=batches,
         batch_size=None,
         num_workers=workers,
-        worker_init_fn=_leave_interrupts_to_the_parent,
+        worker_init_fn=_leave_signals_to_the_parent,
         generator=torch.Generator().manual_seed(0),  # else iterating would draw from the global one
         pin_memory=torch.cuda.is_available(),
     )
 
 
-def _leave_interrupts_to_the_parent(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Read on while the run ends between two steps; a reader ends with its parent."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # torchrun and SLURM send theirs to the readers, too
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)

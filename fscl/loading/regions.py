@@ -1,9 +1,9 @@
 """Photo → model input: regions of photos read, cropped, resized, stacked and normalised."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,11 @@ class Regions:
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    def at(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Self:
+        """Return some of the regions."""
+        photos = [self.photos[row] for row in rows.tolist()]
+        return replace(self, photos=photos, boxes=self.boxes[rows], labels=self.labels[rows])
 
     def read(self, row: int, preprocessing: Preprocessing) -> Image.Image:
         """Return the region as an RGB image, cropped, its short side at least `image_size` where it can be.

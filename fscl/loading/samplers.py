@@ -1,23 +1,13 @@
-"""Which photos make up each batch: reproducible from (seed, epoch), resumable, sharded without overlap."""
+"""The order of photos in an epoch and how often each class is drawn: reproducible from (seed, epoch)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from torch.utils import data
 
 from fscl.errors import ConfigurationError
 
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 FloatArray = np.ndarray[tuple[int], np.dtype[np.float64]]
-
-
-class Sample(NamedTuple):
-    """One photo of a batch: its row in the table, and the seed of everything random done to it."""
-
-    row: int
-    seed: int
 
 
 def batches_per_epoch(photos: int, batch_size: int) -> int:
@@ -263,57 +253,3 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "every_class": EveryClassSampler,
     "m_per_class": MPerClassSampler,
 }
-
-
-class Batches(data.Sampler[list[Sample]]):
-    """The batches of a training run from one step to another, for a DataLoader's `batch_sampler`.
-
-    The seed of a photo depends on (seed, epoch, place in the epoch) alone: resuming, the number of worker
-    processes and the number of training processes change neither the photos nor what is done to them.
-
-    Args:
-        sampler: the order within an epoch.
-        start, stop: steps, counted from 0 over all epochs; `start` is where a resumed run goes on.
-        views: samples of each photo, side by side, each with a seed of its own.
-        rank, world_size: this training process and how many there are; each gets its share of every batch.
-
-    Raises:
-        ConfigurationError: batches too small to give every process two photos, or two views of one, for BatchNorm.
-    """
-
-    def __init__(
-        self, sampler: Sampler, *, start: int, stop: int, views: int = 1, rank: int = 0, world_size: int = 1
-    ) -> None:
-        smallest = len(sampler.labels) // sampler.batches_per_epoch
-        if smallest // world_size * views < 2:
-            raise ConfigurationError(f"{world_size} processes need 2 photos or views each of a batch, got {smallest}")
-        self.sampler = sampler
-        self.start, self.stop = start, stop
-        self.views = views
-        self.rank, self.world_size = rank, world_size
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __iter__(self) -> Iterator[list[Sample]]:
-        step = self.start
-        while step < self.stop:
-            epoch, first = divmod(step, self.sampler.batches_per_epoch)
-            batches = self._epoch(epoch)[first : first + self.stop - step]
-            yield from batches
-            step += len(batches)
-
-    def _epoch(self, epoch: int) -> Sequence[list[Sample]]:
-        batches = self.sampler.batches(epoch)
-        shape = (len(self.sampler.labels), self.views)
-        seeds = np.random.default_rng([self.sampler.seed, epoch, 1]).integers(2**63, size=shape)
-        starts = np.cumsum([0, *map(len, batches)])
-        return [
-            self._share(batch, seeds[start : start + len(batch)])
-            for batch, start in zip(batches, starts, strict=False)
-        ]
-
-    def _share(self, batch: IntArray, seeds: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> list[Sample]:
-        """Return the samples of a batch that this process takes."""
-        own = zip(batch[self.rank :: self.world_size], seeds[self.rank :: self.world_size], strict=True)
-        return [Sample(int(row), int(seed)) for row, of_views in own for seed in of_views]

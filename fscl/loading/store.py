@@ -4,9 +4,10 @@ Decoding a photo of three megapixels takes longer than augmenting it. A store do
 of a comparison and all resumed runs, and gives bit for bit what decoding gives.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -118,6 +119,10 @@ class StoredRegions(Regions):
 
     store: PhotoStore
     places: IntArray
+
+    def at(self, rows: IntArray) -> Self:
+        """Return some of the regions."""
+        return replace(super().at(rows), places=self.places[rows])
 
     def resized(self, row: int, preprocessing: Preprocessing) -> Pixels:
         """Return the region as `Regions.resized` does, from the store where it is there.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
+from fscl import processes
 from fscl.atomic import write_bytes
 from fscl.errors import BundleError, first_line, shown
 from fscl.models.weights import why_unread
@@ -43,10 +44,9 @@ class Checkpoint:
         self.saved_step: int | None = None
         self._saved_at = time.monotonic()
 
-    @property
-    def age_seconds(self) -> float:
-        """Seconds since it was written or, before that, since the run began."""
-        return time.monotonic() - self._saved_at
+    def due(self, seconds: float) -> bool:
+        """Whether so many seconds have passed since it was written or since the run began; the first process says."""
+        return processes.is_first() and time.monotonic() - self._saved_at >= seconds
 
     def save(self, step: int) -> None:
         """Write the state after `step`.
@@ -66,7 +66,7 @@ class Checkpoint:
     def load(self, steps: int | None = None) -> int:
         """Restore the state; return the steps done: 0 where there is no checkpoint.
 
-        Everything is looked at before anything is restored.
+        Everything is looked at before anything is restored. Of several processes the first reads it for all.
 
         Args:
             steps: of the run, which a checkpoint of it cannot be beyond.
@@ -74,15 +74,9 @@ class Checkpoint:
         Raises:
             BundleError: damaged, or of another run.
         """
-        if not self.path.exists():
+        state = processes.first(lambda: self._read(steps))
+        if state is None:
             return 0
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:  # reading bytes that are no checkpoint, torch raises almost anything
-            raise self._unusable(f"cut short? ({why_unread(error)})") from None
-        reason = self._strange(state, steps)
-        if reason:
-            raise self._unusable(reason)
         try:
             torch.set_rng_state(state["rng"]["cpu"].contiguous())
             if torch.cuda.is_available() and "cuda" in state["rng"]:
@@ -95,6 +89,18 @@ class Checkpoint:
             part.load_state_dict(state[name])
         self.best_log_loss, self.saved_step = float(state["best_log_loss"]), int(state["step"])
         return self.saved_step
+
+    def _read(self, steps: int | None) -> dict[str, Any] | None:
+        if not self.path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # reading bytes that are no checkpoint, torch raises almost anything
+            raise self._unusable(f"cut short? ({why_unread(error)})") from None
+        reason = self._strange(state, steps)
+        if reason:
+            raise self._unusable(reason)
+        return state
 
     def _strange(self, state: Any, steps: int | None) -> str:
         """Say what of a state is not as this run would have saved it; empty where nothing is."""

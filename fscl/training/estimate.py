@@ -32,7 +32,7 @@ def estimate(config: Config, bundle: Bundle, plan: Plan) -> str | None:
         return None
     batch_size, size = config.training.batch_size, config.preprocessing.image_size
     views = max(stage.views for stage in config.stage)
-    seconds = steps * batch_size * views * _photo_seconds(bundle, size)
+    seconds = steps * batch_size * views * _photo_seconds(bundle, size) / plan.runtime.world_size
     if seconds < WORTH_TELLING_SECONDS:
         return None
     told = f"about {duration(seconds)} on this CPU: {steps:,} steps of {batch_size} photos"

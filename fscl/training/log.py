@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from fscl import processes
 from fscl.atomic import write_bytes
 from fscl.errors import ConfigurationError, DivergenceError
 from fscl.losses.objective import LossValue
@@ -25,7 +26,8 @@ class MetricsLog:
     Values stay on the device until `flush`, so that an accelerator is not made to wait at every step.
 
     Args:
-        path: of metrics.jsonl; TensorBoard's files, if wanted, go beside it.
+        path: of metrics.jsonl; TensorBoard's files, if wanted, go beside it. Of several processes the first one
+            alone writes.
         flush_every: steps between flushes.
         after: keep the lines up to this step, drop later ones; 0 starts anew.
 
@@ -37,15 +39,17 @@ class MetricsLog:
         self.path = path
         self.flush_every = flush_every
         self.latest: dict[str, float] = {}
-        self._writer = _tensorboard_writer(path.parent, after) if tensorboard else None
+        self._writes = processes.is_first()
+        self._writer = _tensorboard_writer(path.parent, after) if tensorboard and self._writes else None
         self._pending: list[tuple[int, int, float, list[str], Tensor]] = []
-        lines = path.read_bytes().split(b"\n") if after and path.exists() else []
+        lines = path.read_bytes().split(b"\n") if after and self._writes and path.exists() else []
         read = [(line, read_line(line)) for line in lines]
         self.dropped = sum(entry is None for line, entry in read[:-1] if line)  # the last may be cut by a kill
         kept = [(line, entry) for line, entry in read if entry is not None and entry["step"] <= after]
         problems = (entry for _, entry in kept if entry["kind"] == "problem")
         self._told = {(entry.get("split", "train"), entry["path"]) for entry in problems}
-        write_bytes(path, b"".join(line + b"\n" for line, _ in kept))
+        if self._writes:
+            write_bytes(path, b"".join(line + b"\n" for line, _ in kept))
 
     def step(self, step: int, epoch: int, learning_rate: float, value: LossValue) -> None:
         """Note a step.
@@ -101,6 +105,8 @@ class MetricsLog:
             self._write([{"kind": "problem", "step": step, "split": split, "path": path, "reason": reason}])
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
+        if not self._writes:
+            return
         with self.path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         if self._writer is not None:

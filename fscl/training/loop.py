@@ -1,26 +1,23 @@
 """Training, from photos to a bundle; `fit` reads top to bottom."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 
+from fscl import processes
 from fscl.bundle import Bundle
 from fscl.config import Config
 from fscl.decisions import CrossFitted
 from fscl.errors import ConfigurationError, DivergenceError, PhotosError
-from fscl.inference import fit_decisions, scores
+from fscl.inference import fit_decisions
 from fscl.loading.features import FeatureStore
-from fscl.loading.regions import Regions
 from fscl.loading.store import PhotoStore, photo_store
 from fscl.lock import held
 from fscl.manifest.identity import check_unchanged
@@ -29,7 +26,6 @@ from fscl.models.fitted_heads import FittedHead
 from fscl.progress import Listener, Silent
 from fscl.run_folder import RunFolder
 from fscl.runtime import Runtime
-from fscl.scoring.metrics import OVER_ALL_CLASSES, figures, lacking
 from fscl.scoring.thresholds import MIN_VALIDATION_PHOTOS
 from fscl.training.checkpoint import Checkpoint
 from fscl.training.estimate import estimate
@@ -40,8 +36,10 @@ from fscl.training.log import MetricsLog, check_tensorboard
 from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
 from fscl.training.run import check_run, finish_run, start_run
-from fscl.training.start import start_note, untrained
+from fscl.training.start import check_processes, processes_note, start_note, untrained
+from fscl.training.step import News
 from fscl.training.subset import Subset, subset
+from fscl.training.validation import is_best, validated
 
 Store = PhotoStore | FeatureStore | None
 FLUSH_STEPS = 50  # between looks at the losses, where a look makes the device wait
@@ -60,6 +58,8 @@ def fit(
     """Train a classifier and leave its bundle in `out`.
 
     Killed at any moment and called again with `resume`, it ends with the same weights, on one CPU the same bits.
+    Called by each of several processes that were started by torchrun, within `fscl.processes.joined()`, it trains one
+    run in all of them: the first writes, the others compute their share.
 
     Args:
         config: decides everything besides the photos.
@@ -76,32 +76,33 @@ def fit(
             that is not finite.
         KeyboardInterrupt: after a checkpoint of the last whole step.
     """
-    listener = listener or Silent()
+    listener = (listener if processes.is_first() else None) or Silent()
     photos = manifest if isinstance(manifest, Subset) else subset(manifest, config)
     runtime = Runtime.start(config.training.workers)
-    if runtime.world_size > 1:
-        said = f"got {runtime.world_size} of torch.distributed"
-        raise ConfigurationError(f"training takes one process, {said}; start it without torchrun")
+    check_processes(config)
     for note in photos.source["notes"]:
         listener.note(note)
-    check_unchanged(photos.manifest)
+    processes.first(partial(check_unchanged, photos.manifest))
     bundle = untrained(config, photos, runtime)
     plan = Plan(config, bundle, photos, runtime)
     optimization = Optimization(bundle, config, plan, runtime)
     check_tensorboard(wanted=config.training.tensorboard)
     folder = RunFolder(out)
-    check_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite)
-    with held(out, by="another run"):
-        start_run(folder, config, photos.manifest, resume=resume, overwrite=overwrite, source=photos.record)
-        if not folder.finished:
-            for note in filter(None, [start_note(bundle), *plan.cautions()]):
+    check = partial(check_run, folder, config, photos.manifest, resume=resume, overwrite=overwrite)
+    begin = partial(start_run, folder, config, photos.manifest, resume=resume, overwrite=overwrite)
+    processes.first(check)
+    with held(out, by="another run") if processes.is_first() else nullcontext():
+        processes.first(partial(begin, source=photos.record))
+        if not processes.first(lambda: folder.finished):
+            for note in filter(None, [start_note(bundle), processes_note(bundle, runtime), *plan.cautions()]):
                 listener.note(note)
-            if not folder.checkpoint.exists():
+            begun = processes.first(folder.checkpoint.exists)
+            if not begun:
                 listener.ahead(partial(estimate, config, bundle, plan))
             store = store or _own_store(config, bundle, plan, photos, folder, listener)
             start = replace(bundle, classifier=bundle.classifier.with_own_head()) if config.frozen else bundle
-            if not folder.checkpoint.exists():
-                _fit_head(bundle, plan, photos, store, listener)
+            if not begun:
+                processes.first(partial(_fit_head, bundle, plan, photos, store, listener))
             _train(plan, optimization, folder, listener, store)
             if config.training.keep == "best" and not RunFolder(folder.best).record.exists():
                 listener.note(
@@ -113,7 +114,8 @@ def fit(
             if isinstance(store, FeatureStore):
                 crossed = cache(partial(cross_fitted, config, start, photos, store, runtime))
             decide = partial(_decided, plan=plan, photos=photos, store=store, crossed=crossed)
-            finish_run(folder, bundle.at(plan.epoch(plan.steps), plan.steps), config.training.keep, decide)
+            last = bundle.at(plan.epoch(plan.steps), plan.steps)
+            processes.first(partial(finish_run, folder, last, config.training.keep, decide))
     return out
 
 
@@ -170,33 +172,35 @@ def _train(
     with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
         for step in plan.batches(done, store):
             number, epoch = step.number, plan.epoch(step.number)
-            if step.exhausted:
-                _save(checkpoint, number - 1, log, optimization)
-                raise PhotosError(step.exhausted)
+            news = News.of(step, stop=interrupt.requested)
+            if news.stop or news.exhausted:
+                processes.first(partial(_save, checkpoint, number - 1, log, optimization))
+                raise _stopped(number - 1, plan) if news.stop else PhotosError(news.exhausted)
             value = optimization.step(step)
             log.step(number, epoch, optimization.learning_rate, value)
-            for row, reason in step.failures:
+            for row, reason in news.failures:
                 log.problem(number, "train", plan.train.name(row), reason)
-            clock.count(len(step.batch.labels))
+            clock.count(step.share.size)
             listener.advance(number, plan.steps, clock.photos_per_second, log.latest)
 
             if plan.ends_epoch(number):
-                validated = _validated(number, validation, plan.runtime.workers, log, optimization)
-                features = measures.at(epoch, optimization.bundle, last=number == plan.steps)
-                log.epoch(epoch, number, clock.photos_per_second, validated and validated.metrics, features)
-                if validated and _is_best(validated, number, optimization.config, plan, checkpoint):
-                    checkpoint.best_log_loss = validated.metrics["balanced_log_loss"]
-                    optimization.bundle.at(epoch, number).save(folder.best)
-            stop = interrupt.requested
-            if stop or checkpoint.age_seconds >= training.checkpoint_seconds:
+                scored = validated(number, validation, log, optimization)
+                last = number == plan.steps
+                features = processes.first(partial(measures.at, epoch, optimization.bundle, last=last))
+                log.epoch(epoch, number, clock.photos_per_second, scored and scored.metrics, features)
+                if scored and is_best(scored, number, optimization.config, plan, checkpoint):
+                    checkpoint.best_log_loss = scored.metrics["balanced_log_loss"]
+                    processes.first(partial(optimization.bundle.at(epoch, number).save, folder.best))
+            if checkpoint.due(training.checkpoint_seconds):
                 _save(checkpoint, number, log, optimization)
-            if stop:
-                raise KeyboardInterrupt(f"stopped after step {number} of {plan.steps}")
+        if processes.any_of(interrupt.requested):
+            processes.first(partial(_save, checkpoint, plan.steps, log, optimization))
+            raise _stopped(plan.steps, plan)
         if not plan.steps:
             for path, reason in store.view(plan.train).unread() if isinstance(store, FeatureStore) else ():
                 log.problem(0, "train", path, reason)
-            validated = _validated(0, validation, plan.runtime.workers, log, optimization)
-            log.epoch(0, 0, 0.0, validated and validated.metrics)
+            scored = validated(0, validation, log, optimization)
+            log.epoch(0, 0, 0.0, scored and scored.metrics)
 
 
 def _own_store(
@@ -208,7 +212,15 @@ def _own_store(
     wanted = config.training.store
     if wanted is None:
         wanted = plan.steps > plan.batches_per_epoch
-    return photo_store(rows, root, plan.preprocessing, folder.store, listener) if wanted else None
+    if not wanted:
+        return None
+
+    def made() -> Path | None:
+        store = photo_store(rows, root, plan.preprocessing, folder.store, listener)
+        return None if store is None else store.folder
+
+    place = processes.first(made)
+    return PhotoStore(place) if place is not None and place.exists() else None  # a machine without that disk decodes
 
 
 class _Clock:
@@ -238,11 +250,16 @@ def _told_what_is_kept(checkpoint: Checkpoint) -> Iterator[None]:
         raise DivergenceError(f"{error}; {checkpoint.kept()}; {fix}") from None
     except PhotosError as error:
         raise PhotosError(f"{error}; {checkpoint.kept()}; when they are back, --resume") from None
-    except (KeyboardInterrupt, OSError) as error:
+    except (KeyboardInterrupt, OSError, RuntimeError) as error:
         saved = checkpoint.saved_step
         step = "no step is saved yet" if saved is None else f"what was done is kept: a checkpoint of step {saved}"
-        error.add_note(step)
+        if processes.is_first():  # which knows
+            error.add_note(step)
         raise
+
+
+def _stopped(step: int, plan: Plan) -> KeyboardInterrupt:
+    return KeyboardInterrupt(f"stopped after step {step} of {plan.steps}")
 
 
 def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, optimization: Optimization) -> None:
@@ -250,59 +267,3 @@ def _save(checkpoint: Checkpoint, step: int, log: MetricsLog, optimization: Opti
     log.flush()
     optimization.require_finite(step)
     checkpoint.save(step)
-
-
-class _Validation(NamedTuple):
-    """The metrics on the validation photos that could be read, and how many the class with the fewest has of them."""
-
-    metrics: dict[str, Any]
-    fewest: int
-
-
-def _validated(
-    step: int, validation: Regions, workers: int, log: MetricsLog, optimization: Optimization
-) -> _Validation | None:
-    """Return the metrics on the validation photos, None where there are none; note those that cannot be read.
-
-    Losses and weights are looked at first: they name the step and the term that logits would not.
-    """
-    bundle = optimization.bundle
-    log.flush()
-    optimization.require_finite(step)
-    if not len(validation):
-        return None
-    scored = scores(
-        bundle.classifier,
-        validation,
-        bundle.preprocessing,
-        batch_size=optimization.config.training.batch_size,
-        workers=workers,
-    )
-    for row, reason in scored.failures:
-        log.problem(step, "val", validation.name(row), reason)
-    if not np.isfinite(scored.logits).all():
-        rate = f"{optimization.learning_rate:.3g}"
-        raise DivergenceError(f"step {step}: a logit of a validation photo is not finite at learning rate {rate}")
-    labels = validation.labels[scored.rows]
-    metrics = figures(
-        scored.logits,
-        labels,
-        classes=bundle.classes,
-        minority=bundle.minority,
-        train_counts=bundle.train_counts,
-    )
-    # Over the other classes alone these would say more than the photos do.
-    metrics |= dict.fromkeys(OVER_ALL_CLASSES) if lacking(metrics) else {}
-    rows = zip(labels.tolist(), scored.rows.tolist(), strict=True)
-    counts = Counter(label for label, _ in {(label, validation.photos[row]) for label, row in rows})
-    return _Validation(metrics, min(counts[label] for label in range(len(bundle.classes))))
-
-
-def _is_best(validated: _Validation, step: int, config: Config, plan: Plan, checkpoint: Checkpoint) -> bool:
-    unfinished = step <= plan.stages[-1].start  # an epoch of an earlier stage is not the method
-    if validated.fewest < MIN_VALIDATION_PHOTOS or unfinished:
-        return False
-    if config.posthoc is not None:  # which corrects the last epoch alone
-        return False
-    log_loss = validated.metrics["balanced_log_loss"]
-    return log_loss is not None and log_loss < checkpoint.best_log_loss

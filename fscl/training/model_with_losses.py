@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fscl.batch_share import BatchShare
 from fscl.losses.objective import LossValue, Objective
 from fscl.models import Classifier
 
@@ -16,6 +17,9 @@ class ModelWithLosses(nn.Module):
     module: around the classifier alone it would not average the gradients of the projections, which would then
     differ between processes. A step uses the objective of its stage only, so a run of several stages needs
     `find_unused_parameters=True` there.
+
+    Each process classifies its share of a batch, and computes the losses of the whole of it: they may compare photos,
+    remember them or normalise them, and have the value and the gradient of one process all the same.
 
     Args:
         classifier: to train.
@@ -34,6 +38,7 @@ class ModelWithLosses(nn.Module):
         *,
         stage: int = 0,
         progress: float = 1.0,
+        share: BatchShare | None = None,
     ) -> LossValue:
         """Return the losses of a batch: their weighted sum, and each of them for the log.
 
@@ -42,7 +47,10 @@ class ModelWithLosses(nn.Module):
             labels: classes, or shares of classes where photos are mixed.
             stage: of the recipe, counted from 0.
             progress: share of the stage that is done, 0 … 1.
+            share: which of the batch's photos these are; None: all of them.
         """
         logits, features = self.classifier(photos)
+        if share is not None:
+            logits, labels, *features = share.whole(logits, labels, *features)
         value: LossValue = self.objectives[stage](logits, features, labels, progress)
         return value

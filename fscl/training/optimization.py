@@ -13,6 +13,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from fscl import processes
 from fscl.bundle import Bundle
 from fscl.config import Component, Config, Training
 from fscl.config import Optimizer as OptimizerSettings
@@ -24,7 +25,8 @@ from fscl.registry import build
 from fscl.runtime import Runtime
 from fscl.training.checkpoint import Stateful
 from fscl.training.model_with_losses import ModelWithLosses
-from fscl.training.plan import Plan, RunStage, Step
+from fscl.training.plan import Plan
+from fscl.training.step import RunStage, Step
 
 WARM_UP_STEPS = 10  # of an average: its decay is (1 + n) / (10 + n) until then, as in TensorFlow's and timm's
 MOMENTUM = 0.9  # of SGD, in every paper on long-tailed CIFAR
@@ -49,6 +51,7 @@ class Optimization:
         self.stage: RunStage | None = None
         self.learning_rate = config.training.learning_rate  # of the latest step
         self.model = ModelWithLosses(self.classifier, [stage.objective for stage in plan.stages])
+        self.replica: nn.Module = self.model  # what computes the losses: it, or DistributedDataParallel around it
         self.optimizer = _optimizer(_groups(self.model, config.training), config.training)
         self.schedule = LambdaLR(self.optimizer, plan.learning_rate_factor)
         self.former_head = deepcopy(self.classifier.head)  # as it was before the present stage
@@ -69,8 +72,9 @@ class Optimization:
         if stage is not self.stage:
             self._enter(stage, begins=step.number == stage.start + 1)
         photos, labels = step.mixed(self.runtime.device, self.config.seed)
-        with self.runtime.autocast():
-            value: LossValue = self.model(photos, labels, stage=stage.number, progress=stage.progress(step.number))
+        at = {"stage": stage.number, "progress": stage.progress(step.number), "share": step.share}
+        with self.runtime.autocast(), processes.own_randomness(self.config.seed, step.number):
+            value: LossValue = self.replica(photos, labels, **at)
         self.optimizer.zero_grad(set_to_none=True)
         value.total.backward()  # type: ignore[no-untyped-call]
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
@@ -93,6 +97,8 @@ class Optimization:
             if stage.settings.schedule == "restart":
                 self.optimizer.state.clear()
         self.classifier.train_only(stage.settings.trainable, stage.settings.unfreeze)
+        if self.runtime.world_size > 1:  # anew, as it knows the weights that learn from the beginning
+            self.replica = processes.replicated(self.model)
 
     def corrected(self) -> Bundle:
         """Apply the recipe's post-hoc correction, if it has one, and return the bundle that tells of it."""

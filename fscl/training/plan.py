@@ -1,92 +1,33 @@
 """Which batches a run takes, and what is minimised on each: the stages of the recipe, one after another."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise, repeat
 from math import cos, pi
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
 from fscl.bundle import Bundle
 from fscl.config import Component, Config, LossTerm, Schedule, Stage
 from fscl.errors import ConfigurationError
+from fscl.loading.batches import Batches, Order
 from fscl.loading.device import DevicePhotos
 from fscl.loading.features import FeatureRegions, FeatureStore, TrainingFeatures
 from fscl.loading.loader import Batch, TrainingPhotos, training_loader
 from fscl.loading.mixing import MIXINGS, Mixing
-from fscl.loading.regions import Failure, Regions
-from fscl.loading.samplers import SAMPLERS, Batches, Sampler, batches_per_epoch
+from fscl.loading.regions import Regions
+from fscl.loading.samplers import SAMPLERS, Sampler, batches_per_epoch
 from fscl.loading.store import PhotoStore
 from fscl.losses import LOSSES, Loss, Objective, Term, TorchLoss
 from fscl.models import Classifier
 from fscl.printable import number_of
 from fscl.registry import build
 from fscl.runtime import Runtime
+from fscl.training.step import RunStage, Step, shuffled
 from fscl.training.subset import Subset
 
 PARTNERS = 1  # tells the seed of photos drawn to be mixed in from that of the photos themselves
-MIXING = 2  # and what mixing draws at random from the order of photos
-
-
-@dataclass(frozen=True)
-class RunStage:
-    """A stretch of the run, from after `start` steps to `stop`, and what is done in it."""
-
-    number: int  # its place in the recipe, counted from 0
-    settings: Stage  # what the recipe says of it
-    start: int
-    stop: int
-    sampler: Sampler
-    objective: Objective
-    mixing: Mixing | None
-    partners: Sampler | None  # of photos drawn to be mixed in; None mixes those of a batch among themselves
-
-    def mixes(self, step: int) -> bool:
-        """Whether photos of this step, counted from 1, are mixed."""
-        settings = self.settings.mixing
-        return settings is not None and (settings.start or 0) <= self.progress(step) < (settings.stop or 1)
-
-    def progress(self, step: int) -> float:
-        """Return the share of the stage that is done before a step; steps are counted from 1."""
-        return (step - 1 - self.start) / (self.stop - self.start)
-
-
-class Step(NamedTuple):
-    """A step of the run, counted from 1, and its photos."""
-
-    number: int
-    stage: RunStage
-    batch: Batch
-    partners: Batch | None
-
-    @property
-    def failures(self) -> list[Failure]:
-        """Photos that could not be read, those to be mixed in included."""
-        return [*self.batch.failures, *(self.partners.failures if self.partners else [])]
-
-    @property
-    def exhausted(self) -> str:
-        """Why a class has no photo left that can be read; empty where all is well."""
-        return self.batch.exhausted or (self.partners.exhausted if self.partners else "")
-
-    def mixed(
-        self, device: torch.device, seed: int
-    ) -> tuple[Float[Tensor, "batch 3 size size"], Int[Tensor, "batch"] | Float[Tensor, "batch classes"]]:
-        """Return photos and labels on the device, mixed where the recipe says so, as the seed decides."""
-        photos, labels = self.batch.on(device)
-        if self.stage.mixing is None or not self.stage.mixes(self.number):
-            return photos, labels
-        generator = np.random.default_rng([seed, self.number, MIXING])
-        if self.partners is None:
-            order = torch.from_numpy(generator.permutation(len(labels))).to(device)
-            partners, partner_labels = photos[order], labels[order]
-        else:
-            partners, partner_labels = self.partners.on(device)
-        return self.stage.mixing(photos, labels, partners, partner_labels, generator)
 
 
 class Plan:
@@ -103,7 +44,7 @@ class Plan:
     """
 
     def __init__(self, config: Config, bundle: Bundle, photos: Subset, runtime: Runtime) -> None:
-        self.runtime = runtime
+        self.runtime, self.seed = runtime, config.seed
         self.classes = photos.classes
         self.train, self.validation = (
             Regions.of(photos.rows(split), photos.manifest.root, photos.classes) for split in ("train", "val")
@@ -123,6 +64,8 @@ class Plan:
         self.stages = [
             self._stage(number, start, stop, config, bundle) for number, (start, stop) in enumerate(pairwise(ends))
         ]
+        for stage in self.stages:
+            self._batches(stage, stage.sampler, stage.start)  # which cannot be where a process would have no photos
 
     def _stage(self, number: int, start: int, stop: int, config: Config, bundle: Bundle) -> RunStage:
         settings = config.stage[number]
@@ -208,10 +151,20 @@ class Plan:
         for stage in self.stages:
             if start < stage.stop:
                 first = max(stage.start, start)
-                partners = loaded(self._batches(stage, stage.partners, first)) if stage.partners else repeat(None)
-                pairs = zip(loaded(self._batches(stage, stage.sampler, first)), partners, strict=False)
-                for number, (batch, mixed_in) in enumerate(pairs, start=first + 1):
-                    yield Step(number, stage, batch, mixed_in)
+                batches, mixed_in = self._batches(stage, stage.sampler, first), self._partners(stage, first)
+                partners = repeat(None) if mixed_in is None else loaded(mixed_in)
+                for number, (batch, others) in enumerate(
+                    zip(loaded(batches), partners, strict=False), start=first + 1
+                ):
+                    yield Step(number, stage, batch, others, batches.share(number - 1))
+
+    def _partners(self, stage: RunStage, first: int) -> Batches | None:
+        """Return the photos to be mixed in; None: there are none, or this process has them in its batches."""
+        if stage.partners is not None:
+            return self._batches(stage, stage.partners, first)
+        if stage.mixing is None or self.runtime.world_size == 1:
+            return None
+        return self._batches(stage, stage.sampler, first, shuffled(self.seed))
 
     def _loader(self, regions: Regions) -> Callable[[Batches], Iterator[Batch]]:
         """Return what makes batches of training photos: on the device where it can, else in reading processes."""
@@ -222,12 +175,13 @@ class Plan:
             return DevicePhotos(photos, self.runtime.device).batches
         return lambda batches: iter(training_loader(photos, batches, workers=self.runtime.workers))
 
-    def _batches(self, stage: RunStage, sampler: Sampler, first: int) -> Batches:
+    def _batches(self, stage: RunStage, sampler: Sampler, first: int, order: Order | None = None) -> Batches:
         return Batches(
             sampler,
             start=first,
             stop=stage.stop,
             views=stage.settings.views,
+            order=order,
             rank=self.runtime.rank,
             world_size=self.runtime.world_size,
         )

@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm import layers
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
+from fscl import processes
 from fscl.bundle import Architecture, Bundle, Start, file_sha256
 from fscl.config import Config, Model
 from fscl.errors import ConfigurationError, FsclError, first_line
@@ -28,6 +31,8 @@ def untrained(config: Config, photos: Subset, runtime: Runtime) -> Bundle:
     model = config.model
     classifier = _fresh(model, len(photos.classes), config.preprocessing.image_size)
     start, expected = _started(classifier, model)
+    if runtime.world_size > 1 and runtime.device.type == "cuda":
+        classifier = layers.convert_sync_batchnorm(classifier)  # type: ignore  # the statistics of the whole batch
     if config.preprocessing.interpolation is not None:
         expected.pop("interpolation", None)
     return Bundle(
@@ -54,6 +59,38 @@ def check_start(model: Model) -> None:
         PACKAGES[model.weights].path()
     elif model.weights:
         require_file(Path(model.weights))
+
+
+def check_processes(config: Config) -> None:
+    """Make sure that a run is one for several processes, where there are several.
+
+    Raises:
+        ConfigurationError: it takes one.
+    """
+    if processes.count() == 1:
+        return
+    if config.frozen:
+        raise ConfigurationError(
+            f"method '{config.method.name}' leaves the backbone as it is, so that a head is trained in seconds on "
+            f"features computed once: that takes one process, got {processes.count()}; start it without torchrun, or "
+            "give a --method that trains the backbone, such as fscl"
+        )
+    for term in (term for stage in config.stage for term in stage.loss):
+        if term.options.get("across_processes"):
+            raise ConfigurationError(
+                f"loss '{term.name}': each process computes it of the whole batch, so leave across_processes out"
+            )
+
+
+def processes_note(bundle: Bundle, runtime: Runtime) -> str | None:
+    """Say what several processes make different; None where nothing is."""
+    normalised = any(isinstance(module, BatchNorm) for module in bundle.classifier.modules())
+    if runtime.world_size == 1 or runtime.device.type == "cuda" or not normalised:
+        return None
+    return (
+        f"{runtime.world_size} processes share each batch, and on a CPU batch normalisation takes the statistics of "
+        "each share alone: the weights differ from those of one process (docs/processes.md)"
+    )
 
 
 def start_note(bundle: Bundle) -> str | None:

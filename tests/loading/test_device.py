@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from fscl.config import Augmentation, Preprocessing
+from fscl.loading.batches import Batches
 from fscl.loading.device import DevicePhotos
 from fscl.loading.loader import TrainingPhotos, training_loader
 from fscl.loading.regions import Regions
-from fscl.loading.samplers import Batches, OversamplingSampler
+from fscl.loading.samplers import OversamplingSampler
 from fscl.loading.store import PhotoStore
 
 PREPROCESSING = Preprocessing(image_size=32)

@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from fscl.config import Augmentation, Preprocessing
+from fscl.loading.batches import Batches, Sample
 from fscl.loading.loader import TrainingPhotos, inference_loader, training_loader
 from fscl.loading.regions import Regions
-from fscl.loading.samplers import Batches, NaturalSampler, Sample
+from fscl.loading.samplers import NaturalSampler
 
 PREPROCESSING = Preprocessing(image_size=32)
 PLAIN = Augmentation(flip=0, randaugment_operations=0, jitter=(0, 0, 0, 0))

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fscl.errors import ConfigurationError
+from fscl.loading.batches import Batches
 from fscl.loading.samplers import (
     SAMPLERS,
-    Batches,
     EveryClassSampler,
     MPerClassSampler,
     NaturalSampler,

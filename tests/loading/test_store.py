@@ -18,9 +18,10 @@ import torch
 from fscl.config import Augmentation, Preprocessing
 from fscl.errors import OutputError
 from fscl.images import UnreadableError
+from fscl.loading.batches import Batches
 from fscl.loading.loader import TrainingPhotos, inference_loader, training_loader
 from fscl.loading.regions import Regions
-from fscl.loading.samplers import Batches, NaturalSampler
+from fscl.loading.samplers import NaturalSampler
 from fscl.loading.store import NoRoomError, PhotoStore
 
 PREPROCESSING = Preprocessing(image_size=32)

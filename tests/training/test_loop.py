@@ -18,7 +18,7 @@ from fscl.progress import Silent
 from fscl.records.log_lines import read_metrics
 from fscl.scanning.scan import scan
 from fscl.scoring.curves import validation_curve
-from fscl.training import log, loop, optimization
+from fscl.training import log, loop, optimization, validation
 from fscl.training.loop import MIN_VALIDATION_PHOTOS, fit
 from fscl.training.run_summary import run_summary
 from fscl.training.start import untrained
@@ -131,7 +131,7 @@ def test_last_and_best_are_both_kept_where_validation_can_be_trusted(tmp_path, p
 
 
 def test_the_best_epoch_stays_when_later_ones_are_worse(tmp_path, photos, quick, monkeypatch):
-    real, epochs = loop.scores, []
+    real, epochs = validation.scores, []
 
     def surer_of_boars(*arguments, **options):
         found = real(*arguments, **options)
@@ -139,7 +139,7 @@ def test_the_best_epoch_stays_when_later_ones_are_worse(tmp_path, photos, quick,
         found.logits[:, 0] += 10 * len(epochs)
         return found
 
-    monkeypatch.setattr(loop, "scores", surer_of_boars)
+    monkeypatch.setattr(validation, "scores", surer_of_boars)
     out = fit(quick(steps=12, val_fraction=0.7, test_fraction=0.1, keep="best"), photos, tmp_path / "run")
     first, *_ = (line["step"] for line in read_metrics(out / "metrics.jsonl") if line["kind"] == "epoch")
     assert len(epochs) > 1
@@ -251,7 +251,7 @@ def test_a_late_look_names_the_step_of_the_loss(tmp_path, photos, quick, monkeyp
     class Slow(Silent):
         def advance(self, step, steps, photos_per_second, terms):
             if step == 5 and steps == 60:
-                monkeypatch.setattr(loop.Checkpoint, "age_seconds", 1e9)
+                monkeypatch.setattr(loop.Checkpoint, "due", lambda checkpoint, seconds: True)
 
     message = r"step 4: cross_entropy is nan at learning rate 0\.\d+; no checkpoint had been written yet; try a lower"
     with pytest.raises(DivergenceError, match=message):
@@ -272,14 +272,14 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path, photos, quick, mon
 
 
 def test_validation_that_is_not_finite_says_where_and_what_is_kept(tmp_path, photos, quick, monkeypatch):
-    real = loop.scores
+    real = validation.scores
 
     def spoilt(*arguments, **options):
         found = real(*arguments, **options)
         found.logits[0] = float("nan")
         return found
 
-    monkeypatch.setattr(loop, "scores", spoilt)
+    monkeypatch.setattr(validation, "scores", spoilt)
     with pytest.raises(DivergenceError, match=r"step 2: a logit .* at learning rate 0.0005; .* of step 1, is kept"):
         fit(quick(steps=2, checkpoint_seconds=0.0), photos, tmp_path / "run")
 
@@ -374,7 +374,7 @@ def test_validation_is_judged_by_the_labels_of_the_photos_that_are_read(tmp_path
     config = quick(steps=1)
     rows = subset(own_photos, config).rows("val")
     spoil(own_photos.photo(rows.loc[rows["label"] == "boar", "path"].iloc[0]))
-    real = loop.scores
+    real = validation.scores
 
     def never_wrong(*arguments, **options):
         found = real(*arguments, **options)
@@ -383,7 +383,7 @@ def test_validation_is_judged_by_the_labels_of_the_photos_that_are_read(tmp_path
         found.logits[range(len(truth)), truth] = 9
         return found
 
-    monkeypatch.setattr(loop, "scores", never_wrong)
+    monkeypatch.setattr(validation, "scores", never_wrong)
     metrics = read_metrics(fit(config, own_photos, tmp_path / "run") / "metrics.jsonl")
     assert metrics[-1]["validation"]["recall_by_class"] == {"boar": 1, "deer": 1, "hare": 1}
 
@@ -508,11 +508,3 @@ def test_the_split_does_not_depend_on_the_run_seed(photos, quick):
 def test_unused_manifest_columns_do_no_harm(tmp_path, photos, quick):
     rows = photos.rows.assign(observer="x")
     fit(quick(steps=1), replace(photos, rows=rows), tmp_path / "run")
-
-
-def test_a_run_in_several_processes_is_refused(tmp_path, photos, quick, monkeypatch):
-    """Each of them would train on its share of every batch, and none hear of the others' gradients."""
-    runtime = loop.Runtime(torch.device("cpu"), 0, rank=1, world_size=2)
-    monkeypatch.setattr(loop.Runtime, "start", lambda workers: runtime)
-    with pytest.raises(ConfigurationError, match=r"takes one process, got 2 .*; start it without torchrun"):
-        fit(quick(), photos, tmp_path / "run")
