@@ -10,9 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fscl.models.adapter import AdapterHead, ClassMeansHead
 from fscl.models.fitted_heads import (
-    AdapterHead,
-    ClassMeansHead,
     FittedHead,
     LdaHead,
     LogisticHead,

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from fscl.errors import ConfigurationError
 from fscl.models import Classifier
-from fscl.models.fitted_heads import AdapterHead, ClassMeansHead, LdaHead, LogisticHead, RidgeHead
+from fscl.models.adapter import AdapterHead, ClassMeansHead
+from fscl.models.fitted_heads import LdaHead, LogisticHead, RidgeHead
 from fscl.models.heads import HEADS, CosineMeansHead
 from fscl.registry import build
 
