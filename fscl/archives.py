@@ -15,25 +15,27 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipExtFile, ZipFile, ZipInfo
+from zipfile import BadZipFile, ZipExtFile, ZipFile, ZipInfo
 
 from fscl.errors import PhotosError
-from fscl.zip_names import CODE_PAGES, decoded, guessed_code_page, known_code_page, says_its_encoding
-
-MAX_BYTES = 512 * 2**20  # of a member, unpacked: the largest photo that `images` takes, uncompressed in RGB
-MAX_RATIO = 200  # unpacked : packed, of members from LARGE_BYTES on; photos are below 10, zip bombs near 1000
-LARGE_BYTES = 64 * 2**20
+from fscl.frames import parted
+from fscl.zip_names import (
+    CODE_PAGES,
+    NAMELESS,
+    decoded,
+    guessed_code_page,
+    known_code_page,
+    safe,
+    says_its_encoding,
+    why_not_read,
+)
 
 NEVER_END = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)  # kinds of files that whoever reads may wait for
 THROUGH = re.compile(r"\.zip/", re.IGNORECASE)
-DRIVE = re.compile(r"^[A-Za-z]:")
-NAMELESS = "(no name)"  # the member under which those are listed that have none
-OUTSIDE = "(outside)"  # the folder under which members are listed whose names lead out of the archive
 
 # Of the zip format (PKWARE's APPNOTE 6.3, 4.3.7 and 4.4.4).
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, bytes of the name and of the extra field that follow
 SIGNATURE = b"PK\x03\x04"
-ENCRYPTED = 0x0001
 
 # How zipfile tells of damage.
 DAMAGES = (BadZipFile, EOFError, NotImplementedError, ValueError, struct.error, zlib.error)
@@ -101,8 +103,27 @@ def code_page(archive: Path) -> str | None:
     return _directory(str(archive)).code_page
 
 
+def frame_of(path: Path) -> tuple[Path, int] | None:
+    """Return the video and the number of a frame of it; None of a path that is a file, also one called as a frame."""
+    frame = parted(path.as_posix())
+    if frame is None:
+        return None
+    video = Path(frame[0])
+    place = _through(video)
+    there = not video.is_dir() if place is None else _lookup(*place) is not None
+    return (video, frame[1]) if there else None
+
+
+def file_of(path: Path) -> Path:
+    """Return the video of a frame; any other path is its own."""
+    frame = frame_of(path)
+    return path if frame is None else frame[0]
+
+
 def open_binary(path: Path) -> io.BufferedReader:
     """Open a file, or a member of an archive, to read and seek in. A member is unpacked as far as it is read.
+
+    Of a frame of a video it is the file of the video.
 
     Raises:
         ArchiveError: a member that is not read, or a damaged archive; also while reading.
@@ -118,6 +139,7 @@ def open_binary(path: Path) -> io.BufferedReader:
     ...     file.read()
     b'a fox'
     """
+    path = file_of(path)
     place = _through(path)
     if place is None:
         if stat.S_IFMT(path.stat().st_mode) in NEVER_END:
@@ -128,11 +150,12 @@ def open_binary(path: Path) -> io.BufferedReader:
 
 
 def size(path: Path) -> int:
-    """Return the bytes of a file, or those of a member unpacked.
+    """Return the bytes of a file, or those of a member unpacked; of a frame those of its video.
 
     Raises:
         ArchiveError, OSError: as `open_binary`.
     """
+    path = file_of(path)
     place = _through(path)
     return path.stat().st_size if place is None else _member(*place).file_size
 
@@ -228,36 +251,10 @@ def _listing(archive: str, code_page: str | None = None) -> _Listing:
 def _listed(directory: _Directory, code_page: str | None = None) -> _Listing:
     listing: _Listing = {}
     for info in directory.infos:
-        name, leads_out = _safe(decoded(info, directory.code_page, code_page))
-        problem = "its name leads out of its zip" if leads_out else _problem(info)
+        name, leads_out = safe(decoded(info, directory.code_page, code_page))
+        problem = "its name leads out of its zip" if leads_out else why_not_read(info)
         listing[name] = _Member(info, "it has no name in its zip" if name == NAMELESS else problem)
     return listing
-
-
-def _safe(name: str) -> tuple[str, bool]:
-    """The name as a relative path, and whether it would lead out of the archive."""
-    relative = DRIVE.sub("", name).lstrip("/")
-    parts = [part for part in relative.split("/") if part not in ("", ".")]
-    if not any(part != ".." for part in parts):
-        return NAMELESS, False
-    if relative == name and ".." not in parts:
-        return "/".join(parts), False
-    return "/".join([OUTSIDE, *(part for part in parts if part != "..")]), True
-
-
-def _problem(info: ZipInfo) -> str | None:
-    """Why a member is not read, judged by what the archive declares."""
-    if info.flag_bits & ENCRYPTED:
-        return "encrypted in its zip"
-    if stat.S_ISLNK(info.external_attr >> 16):
-        return "a link in its zip"
-    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # the others may unpack any amount at once
-        return "not packed by deflate in its zip"
-    if info.file_size > MAX_BYTES:
-        return f"more than {MAX_BYTES // 2**20} MiB in its zip (zip bomb?)"
-    if info.file_size > max(LARGE_BYTES, MAX_RATIO * info.compress_size):
-        return f"packed more than {MAX_RATIO}:1 in its zip (zip bomb?)"
-    return None
 
 
 class _Unpacked(io.RawIOBase):

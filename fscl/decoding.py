@@ -15,20 +15,19 @@ from PIL import Image, UnidentifiedImageError, _imaging
 from PIL import ImageFile as pillow_files
 from PIL.ImageFile import ImageFile
 
-from fscl import archives
+from fscl import archives, video_frames
 from fscl.errors import UnreadableError
+from fscl.frames import is_video
+from fscl.pixels import MOST_OF_PHOTO
 
 # Photos only: without this list Pillow would also start Ghostscript on an EPS that is named .jpg.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")  # JPEG includes MPO
 
 Photo = Path | bytes
-"""A file, perhaps in a zip archive (photos.zip/fox/1.jpg), or what is in it."""
+"""A file, perhaps in a zip archive (photos.zip/fox/1.jpg), a frame of a video, or what is in a file."""
 
 MOST_PIXELS = 100_000_000
 """Decoded at once in one process: 400 MB at Pillow's four bytes a pixel. A larger photo is decoded alone."""
-
-MOST_OF_PHOTO = 178_956_970
-"""Pixels of a photo: what claims more is refused before it is decoded. Pillow's own limit, 512 MiB in RGB."""
 
 LONGEST = 200  # bytes of a message of libtiff
 PILLOWS_NAME = "tempfile.tif"  # of every file that libtiff reads for it
@@ -111,7 +110,10 @@ def opened(photo: Photo) -> Iterator[tuple[ImageFile, "io.BufferedReader[Any]", 
 
 
 def _binary(photo: Photo) -> "io.BufferedReader[Any]":
-    return io.BufferedReader(io.BytesIO(photo)) if isinstance(photo, bytes) else archives.open_binary(photo)
+    if isinstance(photo, bytes):
+        return io.BufferedReader(io.BytesIO(photo))
+    frame = (photo, 0) if is_video(photo.name) else archives.frame_of(photo)  # a video itself looks as it begins
+    return archives.open_binary(photo) if frame is None else video_frames.open_frame(*frame)
 
 
 def _reason_unidentified(photo: Photo | Image.Image) -> str:

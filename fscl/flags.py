@@ -159,6 +159,7 @@ class ReadingFlags:
         blanks: photos without an animal are a class, blank (they are left out)
         detections: results of MegaDetector for these photos: each animal is cropped and taken by itself (none)
         detection_confidence: of a detector's boxes; those below are left out (0.3; to predict 0.2)
+        frames_per_second: that are taken of a video (1, or all that a detector looked at)
         site_from: take the camera that EXIF names as the site, where the source has none (no)
     """
 
@@ -172,6 +173,7 @@ class ReadingFlags:
     blanks: Annotated[bool, On] = False
     detections: Path | None = None
     detection_confidence: Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))] = None
+    frames_per_second: Annotated[float | None, Parameter(alias="--fps", validator=Number(gt=0, lte=1000))] = None
     site_from: Literal["camera"] | None = None
 
     def reading(self) -> "Reading":

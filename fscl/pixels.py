@@ -14,6 +14,9 @@ from fscl.errors import UnreadableError
 DEPTHS = (8, 10, 12, 14, 16, 20, 24, 32)
 """Bits that sensors and programs give: a file that does not say its depth has the smallest that holds its values."""
 
+MOST_OF_PHOTO = 178_956_970
+"""Pixels of a photo: what claims more is refused before it is decoded. Pillow's own limit, 512 MiB in RGB."""
+
 STRIP_PIXELS = 4_000_000  # converted at once, so that no second copy of a large photo is needed
 BRIGHT = 128  # floats up to here may be degrees or distances, those above, up to 255, are brightness
 OTHER_BYTE = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}  # ends of raw modes of 16 bits

@@ -15,6 +15,7 @@ from torch import Tensor
 from fscl import archives
 from fscl.decisions import Decisions
 from fscl.errors import ConfigurationError, DivergenceError, PhotosError, first_line, shown
+from fscl.formats.videos import frames_of_file
 from fscl.formats.walk import escaped, walk
 from fscl.inference import scores
 from fscl.loading.regions import AnyPhoto, Regions
@@ -68,9 +69,9 @@ class Predictor:
         """Classify photos, or boxes of them.
 
         Args:
-            photos: a file; a folder or a zip, which is all photos below it, sorted, other files passed over; an image
-                of Pillow, turned as its EXIF says; an array of uint8, (height, width, 3) in RGB or (height, width) in
-                grey; or several of these.
+            photos: a file (of a video it is its frames, one a second); a folder or a zip, which is all photos
+                below it, sorted, other files passed over; an image of Pillow, turned as its EXIF says; an array of
+                uint8, (height, width, 3) in RGB or (height, width) in grey; or several of these.
             boxes: of each photo x, y, w, h in pixels of the upright photo, or None for all of it; cropped with the
                 margin of training. None: whole photos.
             decision: `argmax` predicts the class of the highest probability; `threshold` the rare one of two classes
@@ -222,7 +223,8 @@ def _of_one(photo: Any, place: int) -> Iterator[_Given]:
     if isinstance(photo, str | os.PathLike) and os.fspath(photo):
         path = Path(os.fsdecode(photo))
         for below in _photos_below(path) if path.is_dir() or archives.is_archive(path) else [path]:
-            yield _Given(escaped(str(below)), below)
+            for each in frames_of_file(below):
+                yield _Given(escaped(str(each)), each)
     elif isinstance(photo, Image.Image):
         yield _Given(f"image {place}", photo)
     elif isinstance(photo, np.ndarray):

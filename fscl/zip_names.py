@@ -1,11 +1,15 @@
-"""Names of files in zips: in UTF-8 where they say so, else in the code page that suits all of an archive best."""
+"""Names of files in zips: in UTF-8 where they say so, else in the code page that suits all of an archive best.
+
+And which files in zips are not read.
+"""
 
 import codecs
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Iterable
-from zipfile import ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipInfo
 
 from fscl.code_pages import guess
 from fscl.errors import ConfigurationError, did_you_mean
@@ -26,6 +30,15 @@ CODE_PAGES = (*GUESSED, *ON_REQUEST)
 UTF8_FLAG = 0x0800
 UNICODE_PATH = 0x7075  # an extra field: the name in UTF-8, beside that of a code page
 EXTRA_FIELD, UNICODE_PATH_START = struct.Struct("<HH"), struct.Struct("<BL")
+
+MAX_BYTES = 512 * 2**20  # of a member, unpacked: the largest photo that `images` takes, uncompressed in RGB
+MAX_RATIO = 200  # unpacked : packed, of members from LARGE_BYTES on; photos are below 10, zip bombs near 1000
+LARGE_BYTES = 64 * 2**20
+ENCRYPTED = 0x0001  # 4.4.4
+
+DRIVE = re.compile(r"^[A-Za-z]:")
+NAMELESS = "(no name)"  # the member under which those are listed that have none
+OUTSIDE = "(outside)"  # the folder under which members are listed whose names lead out of the archive
 
 UTF8_OF_THREE = re.compile(rb"[\xe0-\xef][\x80-\xbf]{2}")
 
@@ -116,3 +129,29 @@ def _is_utf8(text: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def safe(name: str) -> tuple[str, bool]:
+    """Return the name as a relative path, and whether it would lead out of the archive."""
+    relative = DRIVE.sub("", name).lstrip("/")
+    parts = [part for part in relative.split("/") if part not in ("", ".")]
+    if not any(part != ".." for part in parts):
+        return NAMELESS, False
+    if relative == name and ".." not in parts:
+        return "/".join(parts), False
+    return "/".join([OUTSIDE, *(part for part in parts if part != "..")]), True
+
+
+def why_not_read(info: ZipInfo) -> str | None:
+    """Say why a member is not read, judged by what the archive declares; None where it is."""
+    if info.flag_bits & ENCRYPTED:
+        return "encrypted in its zip"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "a link in its zip"
+    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # the others may unpack any amount at once
+        return "not packed by deflate in its zip"
+    if info.file_size > MAX_BYTES:
+        return f"more than {MAX_BYTES // 2**20} MiB in its zip (zip bomb?)"
+    if info.file_size > max(LARGE_BYTES, MAX_RATIO * info.compress_size):
+        return f"packed more than {MAX_RATIO}:1 in its zip (zip bomb?)"
+    return None

@@ -13,6 +13,7 @@ FLOORS = [
         *("config", "registry", "errors", "atomic", "lock", "printable", "records", "species", "words", "published"),
         *("runtime", "progress", "run_folder", "processes", "torchrun", "batch_share"),
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
+        *("frames", "video", "video_frames"),
     },
     {"manifest", "scoring", "models", "losses", "methods"},
     {"formats", "scanning", "loading", "synthetic", "decisions"},
@@ -55,7 +56,17 @@ def test_imports_only_go_down(path):
     "room",
     [
         *("manifest", "scoring", "report", "formats", "scanning", "synthetic", "records", "config"),
-        *("images.py", "pixels.py", "decoding.py", "species.py", "progress.py", "run_folder.py", "words.py"),
+        *(
+            "images.py",
+            "pixels.py",
+            "decoding.py",
+            "video.py",
+            "video_frames.py",
+            "species.py",
+            "progress.py",
+            "run_folder.py",
+            "words.py",
+        ),
     ],
 )
 def test_scanning_scoring_and_reporting_do_not_import_torch(room):

@@ -17,6 +17,7 @@ from fscl.formats import (
     speciesnet,
     speciesnet_writer,
     timelapse_writer,
+    videos,
 )
 from fscl.formats.aihub import reader as aihub
 from fscl.formats.answers import About, PhotoAnswer
@@ -54,7 +55,7 @@ class Format:
         return [name for name in given if name not in (*self.options, *of_detections, *FOR_ALL)]
 
 
-FOR_ALL = ("labels", "unlabelled", "source_format", "detections", "site_from")
+FOR_ALL = ("labels", "unlabelled", "source_format", "detections", "frames_of", "site_from")
 """Options of `Reading` that do not depend on the format."""
 
 FORMATS = {
@@ -68,34 +69,37 @@ FORMATS = {
         title="Camtrap DP",
         recognises=camtrap_dp.recognises,
         read=camtrap_dp.read,
-        options=("root", "box_frame", "blanks"),
+        options=("root", "box_frame", "blanks", "frames_per_second"),
     ),
     "megadetector": Format(
         title="results of MegaDetector",
         recognises=megadetector.recognises,
         read=megadetector.read,
-        options=("root", "box_frame", "blanks", "detection_confidence"),
+        options=("root", "box_frame", "blanks", "detection_confidence", "frames_per_second"),
     ),
     "speciesnet": Format(
         title="SpeciesNet",
         recognises=speciesnet.recognises,
         read=speciesnet.read,
-        options=("root", "box_frame", "blanks", "detection_confidence"),
+        options=("root", "box_frame", "blanks", "detection_confidence", "frames_per_second"),
     ),
     "coco": Format(
         title="COCO",
         recognises=coco.recognises,
         read=coco.read,
-        options=("root", "box_frame", "date_order", "blanks"),
+        options=("root", "box_frame", "date_order", "blanks", "frames_per_second"),
     ),
     "class_folders": Format(
-        title="class folders", recognises=Path.is_dir, read=class_folders.read, options=("layout",)
+        title="class folders",
+        recognises=Path.is_dir,
+        read=class_folders.read,
+        options=("layout", "frames_per_second"),
     ),
     "zip": Format(
         title="class folders in a zip",
         recognises=archives.is_archive,
         read=class_folders.read,
-        options=("layout", "zip_encoding"),
+        options=("layout", "zip_encoding", "frames_per_second"),
     ),
     "manifest": Format(
         title="a manifest",
@@ -108,7 +112,10 @@ FORMATS = {
         title="a table",
         recognises=tables.recognises,
         read=tables.read,
-        options=("root", "box_unit", "box_frame", "date_order", "blanks", "detection_confidence"),
+        options=(
+            *("root", "box_unit", "box_frame", "date_order", "blanks", "detection_confidence"),
+            "frames_per_second",
+        ),
     ),
 }
 """Each format by its name. The first that recognises a source reads it, the others where it has no use for what the
@@ -183,6 +190,12 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
         photos = replace(photos, remarks=(*photos.remarks, *_code_pages(photos)))
     if reading.detections is not None:
         check_there(reading.detections)
+    if format is not FORMATS["manifest"]:
+        own = source if format is FORMATS["megadetector"] else None
+        detections = reading.detections or reading.frames_of or own
+        looked_at = None if detections is None else megadetector.frames_looked_at(photos.rows["path"], detections)
+        photos = videos.with_frames(photos, reading.frames_per_second, looked_at)
+    if reading.detections is not None:
         photos = megadetector.join(photos, reading.detections, reading)
     return photos
 

@@ -1,11 +1,13 @@
 """What a model says of photos, in the form that writers of formats take: a photo at a time, animal by animal."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from fscl.formats.camtrap_dp.deployments import Packaging
+from fscl.frames import parted, whole
 from fscl.images import Box
 from fscl.scoring.taxonomy import Taxonomy
 
@@ -84,6 +86,7 @@ class PhotoAnswer:
         sequence: of the burst, where it is known.
         time: of the photo, where it is known.
         deployment: of the camera, where a format asks for it.
+        frame_rate: of a frame of a video, the frames a second of that.
     """
 
     file: str
@@ -95,12 +98,54 @@ class PhotoAnswer:
     sequence: str | None = None
     time: datetime | None = None
     deployment: str | None = None
+    frame_rate: float | None = None
+
+    @property
+    def media(self) -> str:
+        """The file: of a frame its video."""
+        return self.file if self.frame_rate is None else whole(self.file)
+
+    @property
+    def frame(self) -> int | None:
+        """The number of a frame of a video; None of a photo."""
+        parts = None if self.frame_rate is None else parted(self.file)
+        return None if parts is None else parts[1]
 
     @property
     def main(self) -> Animal | None:
         """The animal that stands for the photo where a format has room for one: the surest that has an answer."""
         answered = [animal for animal in self.animals if animal.probability is not None]
         return max(answered, key=lambda animal: (animal.confidence or 0.0, animal.probability), default=None)
+
+
+def by_media(answers: Iterable[PhotoAnswer]) -> Iterator[list[PhotoAnswer]]:
+    """Yield the answers of each file: of a photo one, of a video those of its frames, in their order."""
+    for _, frames in groupby(answers, key=lambda photo: photo.media):
+        yield list(frames)
+
+
+def surest(frames: Sequence[PhotoAnswer]) -> PhotoAnswer:
+    """Return the answer of a file: of a video that of the frame whose main animal is surest.
+
+    Without an animal on any frame it is that of the first on which something was found, a person before a vehicle
+    before nothing. Its time is that of the first frame.
+
+    Args:
+        frames: those of `by_media`, one or more.
+    """
+    if len(frames) == 1 and frames[0].frame_rate is None:
+        return frames[0]
+    found = ("blank", "vehicle", "person")
+
+    def rank(photo: PhotoAnswer) -> tuple[float, ...]:
+        main = photo.main
+        if main is not None:
+            return (2.0, main.confidence or 0.0, main.probability or 0.0)
+        there = [place for place, name in enumerate(found) if name in (photo.found or "")]
+        return (1.0 if photo.failure is None else 0.0, float(max(there, default=-1)))
+
+    best = max(frames, key=rank)
+    return replace(best, file=best.media, time=next((each.time for each in frames if each.time is not None), None))
 
 
 @dataclass(frozen=True)

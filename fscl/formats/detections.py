@@ -11,6 +11,7 @@ import pandas as pd
 from fscl.errors import PhotosError
 from fscl.formats import boxes
 from fscl.formats.blanks import BLANK, LEFT_OUT, is_blank
+from fscl.frames import parted, whole
 from fscl.images import Box
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, Manifest
@@ -32,20 +33,41 @@ class Detection(NamedTuple):
         confidence: from 0 to 1.
         box: x, y, w, h as fractions of the upright photo, or why there is none.
         label: what a classifier calls the animal, None where it does not say.
+        place: among the detections of its photo or video, counted from 0.
+        frame: of a video.
     """
 
     kind: str
     confidence: float
     box: Box | str
     label: str | None = None
+    place: int = 0
+    frame: int | None = None
 
 
 class Detected(NamedTuple):
-    """What a detector says of a photo: its boxes, why they cannot be used, and whether it looked at all."""
+    """What a detector says of a photo or a video.
+
+    Attributes:
+        found: its boxes.
+        problem: why they cannot be used.
+        looked: whether it looked at all.
+        frames: of a video those that it looked at, ascending; None: a photo.
+    """
 
     found: tuple[Detection, ...] = ()
     problem: str | None = None
     looked: bool = True
+    frames: tuple[int, ...] | None = None
+
+    def of(self, path: str) -> "Detected":
+        """Return what it says of the frame that a path names; of a photo all."""
+        frame = parted(path)
+        if self.frames is None or self.problem is not None:
+            return self
+        if frame is None or frame[1] not in self.frames:
+            return Detected(problem="the detector did not look at this frame")
+        return Detected(tuple(each for each in self.found if each.frame == frame[1]))
 
 
 class Joined(NamedTuple):
@@ -72,12 +94,26 @@ def kind_of(category: str) -> tuple[str, str | None]:
 def matched(paths: Iterable[str], files: Iterable[str]) -> dict[str, str | None]:
     """Return path → file of a detector that is the same photo, None where none is or several may be.
 
+    Of a frame it is the file that is the same video, or the frame itself where a detector has it as a photo.
+
     A path and a file are of one photo where the one ends in all of the other: detectors are run above or below the
     folder of the photos, and on other machines. Drive, case of the letters and their form do not count.
 
     >>> matched(["C1/a.jpg", "C2/a.jpg", "C3/b.jpg"], ["D:\\\\photos\\\\C1\\\\a.jpg", "photos/C2/a.jpg", "C4/b.jpg"])
     {'C1/a.jpg': 'D:\\\\photos\\\\C1\\\\a.jpg', 'C2/a.jpg': 'photos/C2/a.jpg', 'C3/b.jpg': None}
     """
+    known = dict.fromkeys(files)
+    videos = {path: whole(path) for path in paths}
+    same = _matched(dict.fromkeys(videos.values()), dict.fromkeys(map(whole, known)))
+    chosen: dict[str, str | None] = {}
+    for path, video in videos.items():
+        file = same[video]
+        names = [] if file is None else [file + path[len(video) :], file]
+        chosen[path] = next((name for name in names if name in known), None)
+    return chosen
+
+
+def _matched(paths: Iterable[str], files: Iterable[str]) -> dict[str, str | None]:
     by_name: dict[str, dict[tuple[str, ...], list[str]]] = defaultdict(lambda: defaultdict(list))
     for file in files:
         parts = _parts(file)
@@ -240,7 +276,7 @@ def _ends_in(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 def of_paths(manifest: Manifest, by_file: Mapping[str, Detected], source: Path) -> dict[str, Detected]:
     """Return path → what the detector says of the photo, as `matched` finds it; without photos that it lacks."""
     paths = manifest.rows["path"].unique().tolist()
-    found = {path: by_file[file] for path, file in matched(paths, by_file).items() if file is not None}
+    found = {path: by_file[file].of(path) for path, file in matched(paths, by_file).items() if file is not None}
     if not found and paths and by_file:
         raise PhotosError(
             f"{source}: expected detections of these photos, such as {paths[0]}, got none of them, but such as "

@@ -3,7 +3,7 @@
 {"images": [{"file": "C1/1.jpg", "detections": [{"category": "1", "conf": 0.9, "bbox": [x, y, w, h]}]}]}
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fscl.errors import PhotosError, shown
 from fscl.formats import boxes, json_document
-from fscl.formats.detections import Detected, Detection, kind_of, of_paths, with_detections
+from fscl.formats.detections import Detected, Detection, kind_of, matched, of_paths, with_detections
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.records import manifest_of, unreadable
+from fscl.frames import frame_name, is_video
 from fscl.manifest import reasons
 from fscl.manifest.table import Manifest
 
 CATEGORIES = {"1": "animal", "2": "person", "3": "vehicle"}  # of every release of the detector
+MOST_NUMBER = 999_999_999  # of a frame: nine digits
 CLASSIFIED = 0.5  # where a file names no threshold of its own: surer than of all other classes together
 
 
@@ -29,6 +31,7 @@ class GivenBox(BaseModel):
     conf: float
     bbox: list[Any] | None = None
     classifications: list[tuple[str, float]] | None = None
+    frame_number: int | None = None
 
 
 class _Image(BaseModel):
@@ -36,6 +39,7 @@ class _Image(BaseModel):
     detections: list[GivenBox] | None = None
     failure: str | None = None
     max_detection_conf: float | None = None
+    frames_processed: list[int] | None = None
 
 
 class Results(NamedTuple):
@@ -62,12 +66,14 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
         PhotosError: no JSON of this format.
     """
     results = read_results(source)
-    rows = [{"path": file, "file": file} for file in results.by_file]
+    rows = [
+        {"path": path, "file": file} for file, detected in results.by_file.items() for path in _paths(file, detected)
+    ]
     photos = manifest_of(rows, source, reading, remarks=[*results.remarks, *results.of_labels])
     files = dict(zip(photos.rows["path"], photos.rows.pop("file"), strict=True))
     return with_detections(
         photos,
-        {path: results.by_file[file] for path, file in files.items()},
+        {path: results.by_file[file].of(path) for path, file in files.items()},
         confidence=reading.detection_confidence,
         blanks=reading.blanks,
         frame=reading.box_frame,
@@ -87,6 +93,22 @@ def join(photos: Manifest, source: Path, reading: Reading) -> Manifest:
         confidence=reading.detection_confidence,
         blanks=reading.blanks,
     )
+
+
+def frames_looked_at(paths: Iterable[str], source: Path) -> dict[str, tuple[int, ...]]:
+    """Return of each video among the paths the frames that the detector looked at; without those that it lacks.
+
+    Raises:
+        PhotosError: as `read_results`.
+    """
+    videos = [path for path in dict.fromkeys(paths) if is_video(path)]
+    by_file = read_results(source).by_file if videos else {}
+    return {path: by_file[file].frames or () for path, file in matched(videos, by_file).items() if file is not None}
+
+
+def _paths(file: str, detected: Detected) -> list[str]:
+    """The path of a photo, or of each frame of a video."""
+    return [frame_name(file, number) for number in detected.frames or ()] or [file]
 
 
 def read_results(source: Path) -> Results:
@@ -164,15 +186,26 @@ def _detected(record: object, names: _Names, where: str) -> Detected:
     unknown = next((each.category for each in image.detections if _id(each.category) not in names.kinds), None)
     if unknown is not None:
         return Detected(problem=f"unreadable record {where}: category {shown(unknown)} is none of the file")
-    return Detected(tuple(_detection(each, names) for each in image.detections))
+    found = tuple(_detection(each, names, place) for place, each in enumerate(image.detections))
+    if not is_video(image.file):
+        return Detected(found)
+    if any(each.frame is None for each in found):
+        return Detected(problem="the detector does not say in which frames of the video its boxes are")
+    of_boxes = {each.frame for each in found if each.frame is not None}
+    frames = sorted({*of_boxes, *(image.frames_processed or ())})
+    if frames and not 0 <= frames[0] <= frames[-1] <= MOST_NUMBER:
+        return Detected(
+            problem=f"unreadable record {where}: expected frames from 0 on, got {frames[0]} to {frames[-1]}"
+        )
+    return Detected(found, frames=tuple(frames))
 
 
-def _detection(given: GivenBox, names: _Names) -> Detection:
+def _detection(given: GivenBox, names: _Names, place: int) -> Detection:
     kind, label = kind_of(names.kinds[_id(given.category)])
     surest = max(given.classifications or (), key=lambda pair: pair[1], default=None)
     if surest is not None and surest[1] >= names.threshold:
         label = names.classes.get(_id(surest[0]), label)
-    return Detection(kind, given.conf, boxes.read_box(given.bbox, "fraction"), label)
+    return Detection(kind, given.conf, boxes.read_box(given.bbox, "fraction"), label, place, given.frame_number)
 
 
 def _id(text: str) -> str:

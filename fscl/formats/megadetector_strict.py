@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from fscl.formats import boxes
 from fscl.formats.megadetector import GivenBox
 from fscl.formats.records import unreadable
+from fscl.frames import is_video
 
 UNREADABLE = "unreadable_detections"  # of an image: those that no program could use
+UNKNOWN_RATE = 0.0  # the format asks for a number, not below 0
 NONE_READABLE = "none of its detections can be read"
 
 
@@ -90,7 +92,7 @@ def strict(image: Mapping[str, Any], kinds: Categories, classes: Categories) -> 
     can be read, for it is not blank; one that has failed and has boxes keeps them.
     """
     given, failure = image.get("detections"), image.get("failure")
-    image = {name: value for name, value in image.items() if name != "failure"}
+    image = of_video({name: value for name, value in image.items() if name != "failure"})
     if not isinstance(given, list) or (failure is not None and not given):
         return {**image, "detections": None, "failure": str(failure or "no detections")}
     kept = [_detection(each, kinds, classes) for each in given]
@@ -100,6 +102,19 @@ def strict(image: Mapping[str, Any], kinds: Categories, classes: Categories) -> 
     if failure is not None:
         image["classification_failure"] = str(failure)
     return {**image, "detections": kept, **({UNREADABLE: broken} if broken else {})}
+
+
+def of_video(image: dict[str, Any]) -> dict[str, Any]:
+    """Return an image with what the format asks of a video, as far as it is known; a photo stays as it is."""
+    if not is_video(str(image.get("file"))):
+        return image
+    rate, processed = image.get("frame_rate"), image.get("frames_processed")
+    if not (isinstance(rate, int | float) and math.isfinite(rate) and rate >= 0):
+        rate = UNKNOWN_RATE
+    if not isinstance(processed, list):
+        numbers = {mapping(each).get("frame_number") for each in image.get("detections") or []}
+        processed = sorted(number for number in numbers if isinstance(number, int))
+    return {**image, "frame_rate": rate, "frames_processed": processed}
 
 
 def finite(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +22,11 @@ PLACES = 4  # of a box, as the detector writes it
 def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     """Write answers, an image a line, so that memory does not grow with their number.
 
-    A photo without a detector has one detection: an animal as large as the photo. A photo that failed has a `failure`
-    and no detections. Of a file of detections every field is kept, also of images that are not among the photos; a
-    classifier's answers that it has are kept beside ours, and a photo of it that could not be read keeps its
-    detections and gets a `classification_failure`. What the format does not allow there is mended, as
-    `megadetector_strict` says.
+    A photo without a detector has one detection: an animal as large as the photo; a video has one for each frame,
+    which says its number. A photo that failed has a `failure` and no detections. Of a file of detections every field
+    is kept, also of images that are not among the photos; a classifier's answers that it has are kept beside ours,
+    and a photo of it that could not be read keeps its detections and gets a `classification_failure`. What the format
+    does not allow there is mended, as `megadetector_strict` says.
     """
     document = dict(about.document or {})
     names = _Names.of(about, document)
@@ -100,46 +101,57 @@ def _info(about: About, document: Mapping[str, Any]) -> dict[str, Any]:
 def _images(
     answers: Iterable[PhotoAnswer], given: dict[str, list[dict[str, Any]]], names: _Names
 ) -> Iterator[dict[str, Any]]:
-    for photo in answers:
-        images = given.pop(photo.detected_as or photo.file, None)
+    for file, group in groupby(answers, key=lambda photo: photo.detected_as or photo.media):
+        frames = list(group)  # of a video; of a photo it is one
+        images = given.pop(file, None)
         if images is None:
-            yield _anew(photo, names.ids)
+            yield _anew(frames, names.ids)
         for image in images or ():
-            yield _added(photo, theirs.strict(image, names.kinds, names.classes), names.ids)
+            yield _added(frames, theirs.strict(image, names.kinds, names.classes), names.ids)
     for images in given.values():
         for image in images:
             yield _sorted(theirs.strict(image, names.kinds, names.classes))
 
 
-def _anew(photo: PhotoAnswer, ids: Sequence[str]) -> dict[str, Any]:
-    if photo.failure is not None and not photo.animals:
-        return {"file": photo.file, "detections": None, "failure": photo.failure}
+def _anew(frames: Sequence[PhotoAnswer], ids: Sequence[str]) -> dict[str, Any]:
+    image: dict[str, Any] = {"file": frames[0].media}
+    rate = next((frame.frame_rate for frame in frames if frame.frame_rate is not None), None)
+    if rate is not None:
+        read = [frame.frame for frame in frames if frame.failure is None]
+        image |= {"frame_rate": rate, "frames_processed": read}
+    failed = _failed(frames)
+    if failed and not any(frame.animals for frame in frames):
+        return theirs.of_video({**image, "detections": None, "failure": failed["classification_failure"]})
     detections = [
         {
             "category": ANIMAL,
             "conf": 1.0 if animal.confidence is None else animal.confidence,
             "bbox": [round(side, PLACES) for side in animal.box or WHOLE],
+            **({} if frame.frame is None else {"frame_number": frame.frame}),
             **({"classifications": _classifications(animal, ids)} if animal.scores else {}),
         }
-        for animal in photo.animals
+        for frame in frames
+        for animal in frame.animals
     ]
-    return _sorted({"file": photo.file, "detections": detections, **_failed(photo)})
+    return _sorted({**image, "detections": detections, **failed})
 
 
-def _added(photo: PhotoAnswer, image: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
+def _added(frames: Sequence[PhotoAnswer], image: dict[str, Any], ids: Sequence[str]) -> dict[str, Any]:
     """An image of the file of detections, whose detections are in the order of that, with our answers."""
     if image["detections"] is None:
         return image
-    classified = {animal.place: _classifications(animal, ids) for animal in photo.animals if animal.scores}
+    animals = [animal for frame in frames for animal in frame.animals if animal.scores]
+    classified = {animal.place: _classifications(animal, ids) for animal in animals}
     for place, detection in enumerate(image["detections"]):
         if detection is not None and place in classified:
             detection["classifications"] = [*detection.get("classifications", ()), *classified[place]]
-    return _sorted({**image, **_failed(photo)})
+    return _sorted({**image, **_failed(frames)})
 
 
-def _failed(photo: PhotoAnswer) -> dict[str, str]:
-    """Why a photo with boxes, or one of them, has no answer."""
-    return {} if photo.failure is None else {"classification_failure": photo.failure}
+def _failed(frames: Sequence[PhotoAnswer]) -> dict[str, str]:
+    """Why a photo with boxes, or one of them, has no answer; of a video why the first that has none."""
+    failure = next((frame.failure for frame in frames if frame.failure is not None), None)
+    return {} if failure is None else {"classification_failure": failure}
 
 
 def _sorted(image: dict[str, Any]) -> dict[str, Any]:

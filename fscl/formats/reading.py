@@ -26,6 +26,7 @@ class Reading:
         blanks: photos without an animal are the class `blank` (rows that are left out)
         detections: a file of MegaDetector, whose animal boxes take the labels of their photos (none)
         detection_confidence: of the boxes of a detector, from 0 to 1; those below are left out (0.3)
+        frames_per_second: that are taken of videos (1, or all that a detector looked at)
         site_from: `camera` takes the camera that EXIF names as the site where the source has none
     """
 
@@ -39,7 +40,10 @@ class Reading:
     blanks: bool = False
     detections: Path | None = None
     detection_confidence: float | None = None
+    frames_per_second: float | None = None
     site_from: SiteFrom | None = None
+    frames_of: Path | None = None
+    """A file of MegaDetector that says which frames of videos are taken, where it is not `detections`."""
     unlabelled: bool = False
     """A table needs no column of labels: its photos are to be predicted."""
     labels: frozenset[str] = field(default_factory=frozenset)

@@ -1,10 +1,10 @@
-"""Answers as the table ImageData.csv of Timelapse: a row per photo."""
+"""Answers as the table ImageData.csv of Timelapse: a row per photo or video."""
 
 import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from fscl.formats.answers import About, PhotoAnswer
+from fscl.formats.answers import About, PhotoAnswer, by_media, surest
 
 COLUMNS = (
     *("File", "RelativePath", "DateTime", "DeleteFlag"),
@@ -17,12 +17,12 @@ def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     """Write answers; folders are written as Windows has them, which is where Timelapse runs.
 
     The species of a photo is that of its main animal, or what the detector found; those of its other animals are in
-    `OtherSpecies`. A time that is not known is empty.
+    `OtherSpecies`. A video has the answer of its surest frame. A time that is not known is empty.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow(COLUMNS)
-        writer.writerows(_row(photo, about) for photo in answers)
+        writer.writerows(_row(surest(frames), about) for frames in by_media(answers))
 
 
 def _row(photo: PhotoAnswer, about: About) -> list[object]:

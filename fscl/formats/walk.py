@@ -7,11 +7,13 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from fscl import archives
+from fscl.frames import VIDEO_SUFFIXES
 
 PHOTO_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif"),
     *(".tif", ".tiff", ".bmp", ".gif"),
 )
+MEDIA_SUFFIXES = (*PHOTO_SUFFIXES, *VIDEO_SUFFIXES)
 NOT_UTF8 = "file name is not UTF-8, rename it"
 UNREADABLE_FOLDER = "unreadable folder"
 ZIP_IN_ZIP = "unreadable: a zip in a zip is not opened"
@@ -49,7 +51,7 @@ class Contents(NamedTuple):
 
 def walk(
     root: Path,
-    suffixes: tuple[str, ...] = PHOTO_SUFFIXES,
+    suffixes: tuple[str, ...] = MEDIA_SUFFIXES,
     *,
     into_zips: bool = False,
     code_page: str | None = None,

@@ -16,7 +16,6 @@ import pyarrow as pa
 import torch
 from platformdirs import user_cache_path
 
-from fscl import archives
 from fscl.atomic import replacing
 from fscl.config import Augmentation, Preprocessing
 from fscl.loading.loader import Batch, InferencePhotos, PhotoViews, in_order
@@ -24,6 +23,7 @@ from fscl.loading.regions import Regions
 from fscl.loading.store_files import photo_version
 from fscl.models import Classifier
 from fscl.printable import number_of
+from fscl.video import content_hash
 
 FOLDER = "FSCL_CACHE"  # environment variable: where the cache lies, in place of the user's cache folder
 VERSION = 1
@@ -97,7 +97,7 @@ class FeatureCache:
         for path in table["path"].unique():
             version = _version_key(path)
             if version not in self.contents:
-                self.contents[version] = _hash_of(Path(path)) or f"unread {path}"
+                self.contents[version] = content_hash(Path(path)) or f"unread {path}"
                 seen_anew.add(path)
             contents[path] = self.contents[version]
         boxes = zip(table["path"], *(table[side] for side in "xywh"), strict=True)
@@ -210,15 +210,6 @@ def view_keys(keys: Sequence[str], augmentation: Augmentation, view: int) -> lis
 
 def _version_key(path: str) -> str:
     return _short(str(Path(path).absolute()), *photo_version(Path(path)))
-
-
-def _hash_of(photo: Path) -> str | None:
-    """The hash of a file's bytes; None where it cannot be read, which is said when it is decoded."""
-    try:
-        with archives.open_binary(photo) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, archives.ArchiveError):
-        return None
 
 
 def _short(*parts: Any) -> str:

@@ -85,7 +85,7 @@ def answers(
     of_region = _regions(listing, parts, deciding, means)
     region = next(of_region, None)
     facts = zip(*(listing.photos[name] for name in OF_PHOTO if name != "path"), strict=True)
-    for number, (file, problem, found, detected_as, site, sequence, time, deployment) in enumerate(facts):
+    for number, (file, problem, found, detected_as, site, sequence, time, deployment, rate) in enumerate(facts):
         animals, failure = [], _text(problem)
         while region is not None and region[0] == number:
             animals.append(region[1])
@@ -101,6 +101,7 @@ def answers(
             site=_text(site),
             sequence=_text(sequence),
             deployment=_text(deployment),
+            frame_rate=_number(rate),
             time=None if pd.isna(time) else pd.Timestamp(time).to_pydatetime(),
         )
 

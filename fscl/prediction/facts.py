@@ -17,12 +17,12 @@ from fscl.formats.camtrap_dp.deployments import (
     read_deployments,
     repeated_sequences,
 )
+from fscl.formats.photo_times import taken
 from fscl.formats.tables import delimited
 from fscl.images import UnreadableError, read_facts
 from fscl.manifest.names import tidy
 from fscl.prediction.photos import Listing
 from fscl.progress import Listener
-from fscl.scanning.photo_times import taken
 from fscl.species import plain, scientific_names
 
 ASKED = ("contributors", "project", "created")  # of a package, which nobody but its maker knows

@@ -10,10 +10,11 @@ import pandas as pd
 
 from fscl import archives, formats
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats import json_document, megadetector
+from fscl.formats import json_document, megadetector, videos
 from fscl.formats.detections import ANIMAL, Detected, matched
 from fscl.formats.reading import Reading
-from fscl.formats.walk import PHOTO_SUFFIXES, escaped, not_utf8, walk
+from fscl.formats.walk import MEDIA_SUFFIXES, escaped, not_utf8, walk
+from fscl.frames import whole
 from fscl.loading.store_files import photo_version
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, Manifest
@@ -25,17 +26,19 @@ LIST = ".txt"
 OF_LABELS = ("no label", "several labels for one photo", "observed as unknown", "an animal without scientificName")
 """How problems begin that are of labels, which a model has no need of."""
 
-OF_PHOTO = ["file", "path", "problem", "found", "detected_as", "site", "sequence", "datetime", "deployment"]
+OF_PHOTO = [
+    *("file", "path", "problem", "found", "detected_as", "site", "sequence", "datetime", "deployment", "frame_rate"),
+]
 OF_REGION = ["photo", *BOX, "confidence", "place"]
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Photos in the order of their names, and the boxes of each that are to be predicted.
+    """Photos in the order of their names, those of a video together, and the boxes of each that are to be predicted.
 
     Attributes:
         photos: a row each, `OF_PHOTO`: the name in the result, where it lies, why it cannot be used, what a detector
-            found that is no animal, and how the detector calls the photo.
+            found that is no animal, how the detector calls the photo, and, of a frame, its video's frames a second.
         regions: a row each, `OF_REGION`: the photo's place in `photos`, the box (missing: the whole photo), the
             detector's confidence, and the detection's place among all of its photo.
         fractions: boxes are fractions of the upright photo, not pixels.
@@ -59,6 +62,8 @@ class Listing:
 def list_photos(source: Path, reading: Reading) -> Listing:
     """List the photos of a folder or zip, of a `.txt` with a path per line, or of any format that is read; or one.
 
+    Of videos the frames are photos.
+
     Args:
         source: the photos.
         reading: what the user says of the source. With `detections` of MegaDetector each animal is predicted by
@@ -74,20 +79,24 @@ def list_photos(source: Path, reading: Reading) -> Listing:
     detections, confidence = reading.detections or itself, reading.detection_confidence
     if confidence is not None and detections is None:
         raise ConfigurationError("--detection-confidence is of the boxes of --detections: give these, too")
-    photos, boxes = _photos_of(source, replace(reading, detections=None, detection_confidence=None))
+    if reading.detections is not None:
+        formats.check_there(reading.detections)
+    photos, boxes, remarks = _photos_of(
+        source, replace(reading, detections=None, detection_confidence=None, frames_of=detections)
+    )
     if detections is None:
-        return _as_given(photos, boxes)
-    formats.check_there(detections)
+        return replace(_as_given(photos, boxes), remarks=remarks)
     if boxes["x"].notna().any():
         raise ConfigurationError(f"{source} has boxes of its own: leave --detections out")
-    return _with_detections(photos, detections, CONFIDENCE if confidence is None else confidence)
+    listing = _with_detections(photos, detections, CONFIDENCE if confidence is None else confidence)
+    return replace(listing, remarks=(*remarks, *listing.remarks))
 
 
-def _photos_of(source: Path, reading: Reading) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The photos of a source, and a row for each of their boxes."""
+def _photos_of(source: Path, reading: Reading) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    """The photos of a source, a row for each of their boxes, and what is to be said of its videos."""
     if source.is_dir() or archives.is_archive(source):
         photos = _below(source, *_found(source))
-    elif source.suffix.lower() in PHOTO_SUFFIXES:
+    elif source.suffix.lower() in MEDIA_SUFFIXES:
         photos = _below(source.parent, [source.name], {})
     elif source.suffix.lower() == LIST:
         photos = _listed(source, reading)
@@ -95,11 +104,21 @@ def _photos_of(source: Path, reading: Reading) -> tuple[pd.DataFrame, pd.DataFra
         photos = _named(megadetector.read_results(source).by_file, source, reading)
     else:
         blanks = reading.blanks or _has_blanks(source, reading)
-        return _of_manifest(formats.read(source, replace(reading, blanks=blanks, unlabelled=True)))
+        return (*_of_manifest(formats.read(source, replace(reading, blanks=blanks, unlabelled=True))), ())
     photos = photos.reindex(columns=OF_PHOTO).drop_duplicates("file")
-    photos = photos.sort_values("file", kind="stable").reset_index(drop=True)
+    files = [Path(path) for path in photos["path"]]
+    detections = reading.frames_of
+    looked_at = None if detections is None else megadetector.frames_looked_at(photos["file"], detections)
+    photos, said = videos.expanded(photos, files, ("file", "path"), reading.frames_per_second, looked_at)
+    photos = _in_order(photos.reindex(columns=OF_PHOTO), "file")
     none = pd.DataFrame({"photo": np.arange(len(photos))}).reindex(columns=["photo", *BOX])
-    return photos, none
+    return photos, none, tuple(said)
+
+
+def _in_order(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows by their names; frames of a video, and what is wrong with it, one after the other."""
+    ordered = rows.assign(_media=rows[name].map(whole)).sort_values(["_media", name], kind="stable")
+    return ordered.drop(columns="_media").reset_index(drop=True)
 
 
 def _has_blanks(source: Path, reading: Reading) -> bool:
@@ -142,7 +161,7 @@ def _named(files: Mapping[str, Detected], source: Path, reading: Reading) -> pd.
 
 
 def _of_manifest(manifest: Manifest) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows = manifest.rows.sort_values("path", kind="stable").reset_index(drop=True)
+    rows = _in_order(manifest.rows, "path")
     rows = rows.assign(file=rows["path"], path=[str(manifest.photo(path)) for path in rows["path"]])
     rows["problem"] = reasons.without(rows["problem"], OF_LABELS)
     photos = rows.drop_duplicates("file").reset_index(drop=True)
@@ -173,7 +192,7 @@ def _with_detections(photos: pd.DataFrame, source: Path, confidence: float) -> L
     problem = photos["problem"].tolist()
     found: list[str | None] = [None] * len(photos)
     for number, file in enumerate(photos["detected_as"]):
-        detected = by_file.get(file, Detected(problem=NOT_LOOKED_AT))
+        detected = by_file.get(file, Detected(problem=NOT_LOOKED_AT)).of(photos["file"].iloc[number])
         problem[number] = problem[number] if isinstance(problem[number], str) else detected.problem
         if isinstance(problem[number], str):
             continue
@@ -191,7 +210,7 @@ def _animals(detected: Detected, confidence: float) -> tuple[Sequence[tuple[floa
 
     And what is wrong with the box of an animal that cannot be cropped: its photo is not blank.
     """
-    sure = [(place, each) for place, each in enumerate(detected.found) if each.confidence >= confidence]
+    sure = [(each.place, each) for each in detected.found if each.confidence >= confidence]
     animals = [(place, each, each.box) for place, each in sure if each.kind == ANIMAL]
     whole = [(*box, each.confidence, place) for place, each, box in animals if not isinstance(box, str)]
     broken = next((f"detections: {box}" for _, _, box in animals if isinstance(box, str)), None)

@@ -11,7 +11,7 @@ from shutil import copyfileobj
 from fscl import archives
 from fscl.atomic import unfinished_beside
 from fscl.errors import ConfigurationError, OutputError
-from fscl.formats.answers import About, PhotoAnswer
+from fscl.formats.answers import About, PhotoAnswer, by_media, surest
 from fscl.prediction.photos import Listing
 
 FAILED, UNSURE = "_without_answer", "_unsure"  # folders besides those of species
@@ -46,13 +46,18 @@ class Sorting:
     def sort(self, listing: Listing, answers: Iterable[PhotoAnswer], about: About) -> None:
         """Copy or link each photo into the folder of each of its species; one that is there already is left.
 
+        A video goes where its surest frame does.
+
         Raises:
             OutputError: another file is in the place of a photo.
         """
         with unfinished_beside(self.folder / "copy") as unfinished:
-            for photo, path in zip(answers, listing.photos["path"], strict=True):
+            paths = iter(listing.photos["path"])
+            for frames in by_media(answers):
+                photo, (first, *_) = surest(frames), [next(paths) for _ in frames]
+                path = archives.file_of(Path(first))
                 for name in _folders(photo, about):
-                    self._place(Path(path), self.folder / name / _relative(photo.file), unfinished / "copy")
+                    self._place(path, self.folder / name / _relative(photo.file), unfinished / "copy")
 
     def _place(self, photo: Path, target: Path, copy: Path) -> None:
         try:

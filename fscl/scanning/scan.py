@@ -1,6 +1,5 @@
 """Scan: read a source, look at every photo, and say what is wrong before anything is trained."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,17 +12,19 @@ import pandas as pd
 
 from fscl import archives, formats
 from fscl.errors import PhotosError
+from fscl.formats.photo_times import taken, times_of_source
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.walk import NOT_UTF8
+from fscl.frames import whole
 from fscl.images import UnreadableError, read_facts
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, COLUMNS, Manifest
 from fscl.printable import number_of
 from fscl.scanning import sequences
 from fscl.scanning.labels import apply_class_map, read_class_map
-from fscl.scanning.photo_times import taken, times_of_source
 from fscl.scanning.sequences import GAP_S
 from fscl.scanning.summary import Verify
+from fscl.video import content_hash
 
 Result = TypeVar("Result")
 BATCH = 64  # photos per task of the pool: a header takes less time than to hand out a task
@@ -163,27 +164,22 @@ def _look(photo: Path, verify: Verify) -> Look:
         problem = facts.problem and reasons.of_unreadable(UnreadableError(facts.problem))
         width, height, _ = facts.header
         look = look._replace(width=width, height=height, problem=problem, note=reasons.joined(facts.notes))
-    time, note, model, camera = taken(exif, photo.name)
+    time, note, model, camera = taken(exif, archives.file_of(photo).name)
     return look._replace(time=time, note=reasons.joined([look.note, note]), model=model, camera=camera)
 
 
 def hashes(manifest: Manifest, paths: list[str]) -> dict[str, str | None]:
     """Return the SHA-256 of photos as their files lie now, by path; None where a file cannot be read."""
-    digests = chain.from_iterable(in_threads(lambda path: _hash(manifest.photo(path)), paths))
+    digests = chain.from_iterable(in_threads(lambda path: content_hash(manifest.photo(path)), paths))
     return dict(zip(paths, digests, strict=True))
 
 
 def _sharing(sizes: pd.Series) -> list[str]:
-    """Photos that share their size with another: only these can be byte copies."""
-    return sizes.index[sizes.duplicated(keep=False) & sizes.gt(0).fillna(False)].tolist()
-
-
-def _hash(photo: Path) -> str | None:
-    try:
-        with archives.open_binary(photo) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, archives.ArchiveError):  # what cannot be read has no copies
-        return None
+    """Photos that share the size of their file with another file: only these can be byte copies."""
+    files = sizes.index.map(whole)
+    size = sizes.set_axis(files)[~files.duplicated()]
+    shared = size.index[size.duplicated(keep=False) & size.gt(0).fillna(False)]
+    return sizes.index[files.isin(shared)].tolist()
 
 
 def _clipped(rows: pd.DataFrame) -> pd.DataFrame:

@@ -192,7 +192,7 @@ class TestObservations:
         ("m1,d1,,https://a.org/1.jpg,image/jpeg", "unreadable: a web address, not a file"),
         ("m1,d1,,../1.jpg,image/jpeg", "unreadable: its path leads out of the package"),
         ("m1,d1,,/etc/1.jpg,image/jpeg", "unreadable: its path leads out of the package"),
-        ("m1,d1,,media/1.mp4,video/mp4", "unreadable: a video"),
+        ("m1,d1,,media/1.mp4,video/mp4", "missing file"),
         ("m1,d1,,,image/jpeg", "unreadable record media: no filePath"),
         (",d1,,media/2.jpg,image/jpeg", "unreadable record media: no mediaID"),
         ("m1,d1,,media/9.jpg,image/jpeg", "missing file"),
@@ -294,7 +294,7 @@ def test_real_packages(shared_data):
     assert example.usable["sequence"].nunique() == 1
     assert example.rows["path"].nunique() == 423
     small = formats.read(folder / "zamba-small")
-    assert small.rows["label"].nunique() == 4
+    assert small.rows["label"].nunique() == 5
     old = scan(folder / "inbo-camtraptor/mica")
     assert "Camtrap DP 0.1.6" in old.remarks
     assert old.rows["label"].nunique() >= 7

@@ -74,7 +74,7 @@ def test_moved_photos_are_hashed_once(classifier, regions, tmp_path, monkeypatch
     moved = shutil.copytree(regions.photos[0].parents[1], tmp_path / "elsewhere" / "photos")
     there = Regions(sorted(moved.rglob("*.png")), regions.boxes, regions.labels)
     FeatureStore.build(classifier, there, SMALL)
-    monkeypatch.setattr(feature_files, "_hash_of", lambda path: pytest.fail(f"{path} is hashed again"))
+    monkeypatch.setattr(feature_files, "content_hash", lambda path: pytest.fail(f"{path} is hashed again"))
     FeatureStore.build(classifier, there, SMALL)
 
 

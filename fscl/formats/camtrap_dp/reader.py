@@ -15,6 +15,7 @@ from fscl.formats.json_document import Record
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.records import OF_SEQUENCE, Drawn, manifest_of, of_one_photo
 from fscl.formats.tables.paths import URL
+from fscl.frames import is_video
 from fscl.manifest.table import Manifest
 from fscl.printable import number_of
 
@@ -27,7 +28,6 @@ USED = {
 LABELS = {"blank": BLANK, "human": "human", "vehicle": "vehicle"}
 PROBLEMS = {"unknown": "observed as unknown", "animal": "an animal without scientificName"}
 OUTSIDE = "unreadable: its path leads out of the package"
-VIDEO = "unreadable: a video"
 
 
 def recognises(source: Path) -> bool:
@@ -45,7 +45,8 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     Site is the location of the deployment, or the deployment; sequence the event; the label the scientific name, or
     `blank`, `human` or `vehicle`. A photo without observations of its own takes those of its event, with a note: the
     one that an observation of it names, or that it falls into by its time. Other columns are kept as `media_…` and
-    `observation_…`. A photo that lies on the web or outside the package and a video are rows with a `problem`.
+    `observation_…`. A photo that lies on the web or outside the package is a row with a `problem`. A box on a
+    video is left out, for no frame is known that it is of.
 
     Args:
         source: the folder or zip of the package, or its datapackage.json.
@@ -171,8 +172,6 @@ def _rows(medium: Record, sites: Mapping[str, str], observed: _Observed, folder:
         problem = "several media have its mediaID"
     elif not is_url and leads_out(path):
         problem = OUTSIDE
-    elif medium.get("fileMediatype", "").lower().startswith("video"):
-        problem = VIDEO
     about = {
         "path": path if is_url or problem == OUTSIDE else f"{folder}{path}",
         "site": sites.get(deployment or "", deployment),
@@ -188,6 +187,8 @@ def _rows(medium: Record, sites: Mapping[str, str], observed: _Observed, folder:
     own = observed.of_media.get(number or "", [])
     of_event = observed.of_events.get(observed.events.get(number or "", ""), [])
     said = [_said(each, of_event=not own) for each in own or of_event]
+    if is_video(path):
+        said = [{name: value for name, value in each.items() if name != "drawn"} for each in said]
     yield from (about | row for row in of_one_photo(said) or [{}])
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -11,11 +12,12 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import pandas as pd
 
 from fscl.errors import ConfigurationError
-from fscl.formats.answers import About, Animal, PhotoAnswer
+from fscl.formats.answers import About, Animal, PhotoAnswer, by_media, surest
 from fscl.formats.blanks import is_blank
 from fscl.formats.camtrap_dp.deployments import Packaging
 from fscl.formats.camtrap_dp.package import DESCRIPTION
 from fscl.formats.detections import ANIMAL, kind_of
+from fscl.frames import is_video
 
 VERSION = "1.0.2"
 ADDRESS = f"https://raw.githubusercontent.com/tdwg/camtrap-dp/{VERSION}"
@@ -32,8 +34,11 @@ OBSERVATIONS = (
 )
 LEFT_OUT = ("filePath", "deploymentID", "problem")  # of photos without a time, which the table of media cannot hold
 TYPES = {"jpg": "jpeg", "tif": "tiff", "": "unknown"}  # where the type is not called as the ending
+VIDEO_TYPES = {"mov": "quicktime", "avi": "x-msvideo", "asf": "x-ms-asf", "mkv": "x-matroska", "m4v": "x-m4v"}
 TAG = "class:"  # before the model's class among the tags of an observation
 PLACES = 6  # of a box
+OF_BOX = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
+OF_KIND = ("observationType", "scientificName", "observationTags")
 MADE_BY = "fscl"
 OURS = ("resources", "profile", "spatial", "temporal", "taxonomic")  # of datapackage.json
 FILES = {DESCRIPTION, "deployments.csv", "media.csv", "observations.csv", "left_out.csv"}
@@ -42,9 +47,10 @@ FILES = {DESCRIPTION, "deployments.csv", "media.csv", "observations.csv", "left_
 def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     """Write answers into a folder that is there, or else as a zip.
 
-    A photo is a medium, each of its animals an observation of it. The class of the model is a tag, `class:NAME`; the
-    scientific name is empty where it is not known. An answer that was rolled up has the name of its genus or family
-    there, and the tag `rank:RANK`. Photos without a time, which could not be read, are in left_out.csv.
+    A photo is a medium, each of its animals an observation of it. A video is a medium, too, with the answer of its
+    surest frame as observations of its event, one of each kind of animal. The class of the model is a tag,
+    `class:NAME`; the scientific name is empty where it is not known. An answer that was rolled up has the name of its
+    genus or family there, and the tag `rank:RANK`. Photos without a time are in left_out.csv.
 
     Raises:
         ConfigurationError: no deployments.
@@ -91,14 +97,15 @@ def _write(folder: Path, answers: Iterable[PhotoAnswer], about: About, packaging
         for writer in writers.values():
             writer.writeheader()
         left_out = 0
-        for photo in answers:
+        for frames in by_media(answers):
+            photo = surest(frames)
             if photo.time is None:
                 writers["left_out"].writerow(_left_out(photo))
                 left_out += 1
                 continue
             medium = _medium(photo, packaging)
             writers["media"].writerow(medium)
-            for row in _observations(photo, medium, about, packaging):
+            for row in _observations(photo, medium, about, packaging, until=frames[-1].time):
                 writers["observations"].writerow(row)
                 species.add(str(row.get("scientificName", "")))
     finally:
@@ -121,22 +128,29 @@ def _medium(photo: PhotoAnswer, packaging: Packaging) -> dict[str, Any]:
     return {
         "mediaID": photo.file,
         "deploymentID": photo.deployment,
-        "timestamp": f"{photo.time:%Y-%m-%dT%H:%M:%S}{packaging.zones[photo.deployment or '']}",
+        "timestamp": _timestamp(photo.time, photo, packaging),
         "filePath": photo.file,
         "filePublic": "false",
         "fileName": path.name,
-        "fileMediatype": f"image/{TYPES.get(kind, kind)}",
+        "fileMediatype": f"video/{VIDEO_TYPES.get(kind, kind)}"
+        if is_video(photo.file)
+        else f"image/{TYPES.get(kind, kind)}",
         "mediaComments": photo.failure or "",
     }
 
 
+def _timestamp(time: datetime | None, photo: PhotoAnswer, packaging: Packaging) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%S}{packaging.zones[photo.deployment or '']}"
+
+
 def _observations(
-    photo: PhotoAnswer, medium: dict[str, Any], about: About, packaging: Packaging
+    photo: PhotoAnswer, medium: dict[str, Any], about: About, packaging: Packaging, *, until: datetime | None
 ) -> Iterator[dict[str, Any]]:
     event = photo.sequence or ""
     if event in packaging.repeated:
         event = f"{photo.deployment}/{event}"
     rows = [_of_animal(animal, photo, about) for animal in photo.animals]
+    rows = _of_event(rows) if is_video(photo.file) else rows
     if not rows:
         found = (photo.found or "").replace("person", "human").split(" and ")
         by = (about.document or {}).get("info")
@@ -145,6 +159,7 @@ def _observations(
         machine = {} if photo.failure is not None else {"classificationMethod": "machine"}
         rows = [{"observationType": kind, **machine, "classifiedBy": machine and (detector or "")} for kind in kinds]
         rows = [{**row, "classifiedBy": row["classifiedBy"] or ""} for row in rows]
+    of_video = is_video(photo.file)
     for place, row in enumerate(rows):
         yield {
             "observationID": f"{photo.file}#{place}",
@@ -152,10 +167,22 @@ def _observations(
             "mediaID": photo.file,
             "eventID": event,
             "eventStart": medium["timestamp"],
-            "eventEnd": medium["timestamp"],
-            "observationLevel": "media",
+            "eventEnd": _timestamp(until or photo.time, photo, packaging) if of_video else medium["timestamp"],
+            "observationLevel": "event" if of_video else "media",
             **row,
         }
+
+
+def _of_event(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The observations of a frame as those of its event: one of each kind, without a box, with how many there are."""
+    kinds: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        unboxed = {name: value for name, value in row.items() if name not in OF_BOX}
+        kind = tuple(row.get(name, "").removesuffix(" | unsure") for name in OF_KIND)
+        known = kinds.setdefault(kind, unboxed)
+        if known is not unboxed and known.get("count"):
+            known["count"] += 1
+    return list(kinds.values())
 
 
 def _of_animal(animal: Animal, photo: PhotoAnswer, about: About) -> dict[str, Any]:
@@ -189,8 +216,7 @@ def _box(animal: Animal) -> dict[str, float]:
     x, y, w, h = animal.box or (0.0, 0.0, 0.0, 0.0)
     left, top = max(x, 0.0), max(y, 0.0)
     sides = [round(side, PLACES) for side in (left, top, min(x + w, 1.0) - left, min(y + h, 1.0) - top)]
-    names = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
-    return dict(zip(names, sides, strict=True)) if min(sides[2:]) > 0 else {}
+    return dict(zip(OF_BOX, sides, strict=True)) if min(sides[2:]) > 0 else {}
 
 
 def _description(about: About, packaging: Packaging, species: list[str], *, left_out: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fscl.formats.class_folders import layouts
 from fscl.formats.walk import FORK, HIDDEN, Contents
+from fscl.frames import VIDEO_SUFFIXES
 
 # Beside photos these are no loss.
 CLUTTER = {
@@ -20,8 +21,11 @@ RAW = {
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".kdc", ".mef", ".mrw", ".nef", ".nrw", ".orf"),
     *(".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 }
-VIDEO = {".avi", ".mp4", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".mts", ".m2ts", ".asf", ".3gp", ".webm"}
-HINTS = {"camera raw is not read, convert it to JPEG": RAW, "videos are not read": VIDEO}
+VIDEO = {".mpg", ".mpeg", ".wmv", ".mts", ".m2ts", ".ts", ".3gp", ".webm", ".flv", ".vob"}
+HINTS = {
+    "camera raw is not read, convert it to JPEG": RAW,
+    f"of videos {', '.join(VIDEO_SUFFIXES)} are read, convert the others": VIDEO,
+}
 # Hidden folders of programs that everybody has.
 KNOWN_HIDDEN = {
     *(".git", ".svn", ".cache", ".ipynb_checkpoints", ".thumbnails", ".thumbs", ".appledouble", ".ds_store"),

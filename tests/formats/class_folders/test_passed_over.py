@@ -42,16 +42,17 @@ def test_folders_without_a_photo_that_are_no_classes_are_not(remarks):
 @pytest.mark.parametrize("in_zip", [False, True])
 def test_other_kinds_of_photos_and_videos_are_counted_by_class(remarks, pack, in_zip):
     others = [f"hare/{number}.NEF" for number in range(12)]
-    others += ["fox/a.mp4", "fox/b.JPG_original", "hare/c", "x.jxl", "fox/.d.jpg"]
+    others += ["fox/a.wmv", "fox/b.JPG_original", "hare/c", "x.jxl", "fox/.d.jpg"]
     assert remarks(*others, packed=pack if in_zip else None) == [
-        "passed over: 12 .nef, 1 .jpg_original, 1 .jxl, 1 .mp4, 1 hidden, 1 without a suffix (13 in hare, 3 in fox); "
-        "camera raw is not read, convert it to JPEG; videos are not read"
+        "passed over: 12 .nef, 1 .jpg_original, 1 .jxl, 1 .wmv, 1 hidden, 1 without a suffix (13 in hare, 3 in fox); "
+        "camera raw is not read, convert it to JPEG; "
+        "of videos .mp4, .m4v, .mov, .avi, .asf, .mkv are read, convert the others"
     ]
 
 
 def test_under_splits_the_class_counts(remarks):
     photos = ["train/fox/1.jpg", "test/fox/1.jpg", "train/hare/1.jpg"]
-    assert remarks("train/hare/1.nef", "test/hare/2.nef", "test/wolf/1.nef", "docs/x.mp4", photos=photos)[0] == (
+    assert remarks("train/hare/1.nef", "test/hare/2.nef", "test/wolf/1.nef", "docs/x.wmv", photos=photos)[0] == (
         "class folders without a photo: wolf (1 .nef)"
     )
 

@@ -2,7 +2,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fscl.scanning.photo_times import taken
+from fscl.formats.photo_times import taken
 
 ORIGINAL, DIGITIZED, CHANGED = 0x9003, 0x9004, 0x0132
 SUBSECOND = 0x9291
