@@ -1,7 +1,7 @@
 """The commands that use a trained model: predict, explain."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -40,6 +40,7 @@ def predict(
     scientific_names: Path | None = None,
     stamp: Annotated[bool, On] = False,
     workers: Annotated[int | None, Whole] = None,
+    scheduler: str | None = None,
     overwrite: Annotated[bool, On] = False,
     reading: Source = NOTHING_SAID,
 ) -> None:
@@ -67,6 +68,7 @@ def predict(
         scientific_names: for camtrap-dp and speciesnet: a table class,scientificName
         stamp: write the time into the file, which then differs from call to call
         workers: processes that read photos
+        scheduler: of Dask, whose workers compute: tcp://HOST:8786, a scheduler file, or local for workers here
         overwrite: replace what is there
     """
     from fscl.prediction import UNSURE_BELOW, Wanted, predict_photos
@@ -87,6 +89,7 @@ def predict(
         prevalence=tuple(prevalence or ()),
         taxonomy=None if taxonomy is None else str(taxonomy),
     )
+    how: dict[str, Any] = {"features": features, "overwrite": overwrite, "workers": workers, "scheduler": scheduler}
     unfinished = kept("what is predicted so far is kept: the same command does the rest")
     with unfinished, TerminalProgress(f"{run} → {out}") as listener:
         summary, about = predict_photos(
@@ -95,11 +98,9 @@ def predict(
             out,
             wanted,
             reading=reading.reading(),
-            features=features,
             sorting=_sorting(copy_to, link_to),
-            overwrite=overwrite,
-            workers=workers,
             listener=listener,
+            **how,
         )
     show(summary.table(about))
     show(f"written to {out}")

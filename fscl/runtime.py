@@ -1,5 +1,6 @@
 """Where a run computes: device, precision, threads and reading processes."""
 
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -16,6 +17,7 @@ from fscl.config import MOST_WORKERS
 from fscl.errors import ConfigurationError
 
 MAX_WORKERS = 8  # more processes than this rarely read faster than one accelerator trains
+MAX_JOBS = 4  # a run takes about a gigabyte of memory
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Runtime:
     def start(cls, workers: int | None = None) -> "Runtime":
         """Choose the device: CUDA, Apple's MPS, else CPU; and the reading processes where not given.
 
-        On a CPU this process reads: training keeps every core busy, and a reader would fight it for one.
+        On a CPU this process reads: training keeps every core busy, and a reader would fight it for one. So does
+        a process that may start no others, as workers of Dask are by default.
 
         Raises:
             ConfigurationError: a number of workers that cannot be.
@@ -51,6 +54,8 @@ class Runtime:
             device = torch.device("cpu")
         idle_cores = 0 if device.type == "cpu" else cores() - 1
         workers = min(idle_cores, MAX_WORKERS) if workers is None else workers
+        if multiprocessing.current_process().daemon:
+            workers = 0
         if dist.is_available() and dist.is_initialized():
             return cls(device, workers, dist.get_rank(), dist.get_world_size())
         return cls(device, workers)
@@ -72,6 +77,16 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def default_jobs() -> int:
+    """Return how many cells run at once: one per accelerator, or one per core of a CPU, at most `MAX_JOBS`."""
+    return torch.cuda.device_count() or min(cores(), MAX_JOBS)
+
+
+def threads_per_cell(jobs: int) -> int:
+    """Return the threads that a cell of `jobs` at once has: on a CPU the same for any number, for the same bits."""
+    return max(1, cores() // (jobs if torch.cuda.is_available() else default_jobs()))
 
 
 def machine() -> dict[str, str | int | None]:

@@ -11,8 +11,17 @@ from fscl.cli import app
 from fscl.config import Stage, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
+OF_DASK = {"--scheduler-file", "--nthreads", "--nworkers", "--gres"}  # and of SLURM
 KOREAN, REPRODUCE = "README.ko.md", "docs/reproduce.md"
-DOCUMENTS = [KOREAN, REPRODUCE, "docs/recipes.md", "docs/tables.md", "docs/formats.md", "docs/explain.md"]
+DOCUMENTS = [
+    KOREAN,
+    REPRODUCE,
+    "docs/recipes.md",
+    "docs/tables.md",
+    "docs/formats.md",
+    "docs/explain.md",
+    "docs/dask.md",
+]
 
 
 def text_of(document):
@@ -63,7 +72,7 @@ def test_commands_parse(words):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_flags_exist(document):
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text_of(document)))
-    assert flags <= known_flags() | {"--help"}
+    assert flags <= known_flags() | {"--help"} | OF_DASK
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
     {
         *("config", "registry", "errors", "atomic", "lock", "printable", "records", "species", "words", "published"),
-        *("runtime", "progress", "run_folder"),
+        *("runtime", "progress", "run_folder", "futures", "cluster"),
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
     },
     {"manifest", "scoring", "models", "losses", "methods"},
