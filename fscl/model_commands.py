@@ -41,6 +41,7 @@ def predict(
     stamp: Annotated[bool, On] = False,
     engine: Annotated[Literal["torch", "onnx"] | None, Parameter(show_default=lambda _: "by the model")] = None,
     workers: Annotated[int | None, Whole] = None,
+    scheduler: str | None = None,
     overwrite: Annotated[bool, On] = False,
     reading: Source = NOTHING_SAID,
 ) -> None:
@@ -69,6 +70,7 @@ def predict(
         stamp: write the time into the file, which then differs from call to call
         engine: torch, or onnx: the model.onnx that fscl export has put into the folder
         workers: processes that read photos
+        scheduler: of Dask, whose workers compute: tcp://HOST:8786, a scheduler file, or local for workers here
         overwrite: replace what is there
     """
     from fscl.prediction import UNSURE_BELOW, Wanted
@@ -99,6 +101,7 @@ def predict(
         engine=engine,
         overwrite=overwrite,
         workers=workers,
+        scheduler=scheduler,
     )
 
 

@@ -97,15 +97,24 @@ class OnnxClassifier(nn.Module):
     """A graph in place of a classifier: photos in, logits and features out, on the CPU.
 
     Args:
-        session: of ONNX Runtime.
+        content: of the file.
         num_classes: K.
+
+    Raises:
+        ConfigurationError: the extra [export] is not installed.
+        Exception: ONNX Runtime cannot compute it; its errors have no class of their own.
     """
 
-    def __init__(self, session: Any, num_classes: int) -> None:
+    def __init__(self, content: bytes, num_classes: int) -> None:
         super().__init__()
-        self._session = session
+        self._content = content
+        self.session = session_of(content)
         self.num_classes = num_classes
         self.device = torch.device("cpu")
+
+    def __reduce__(self) -> tuple[type["OnnxClassifier"], tuple[bytes, int]]:
+        """Go to another process as the file's content: a session cannot."""
+        return OnnxClassifier, (self._content, self.num_classes)
 
     def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
         """Return the logits and the features of the last tap.
@@ -115,7 +124,7 @@ class OnnxClassifier(nn.Module):
         """
         given = {PHOTOS: np.ascontiguousarray(photos.cpu().numpy())}
         try:
-            logits, features = self._session.run([LOGITS, FEATURES], given)
+            logits, features = self.session.run([LOGITS, FEATURES], given)
         except Exception as error:  # its errors have no class in common but this one
             raise BundleError(f"ONNX Runtime cannot compute the model: {first_line(error)}; {EXPORT_AGAIN}") from None
         return Outputs(torch.from_numpy(logits), [torch.from_numpy(features)])
@@ -182,11 +191,11 @@ class OnnxModel:
             raise BundleError(f"{name}: expected all data in one file, got some in other files; {EXPORT_AGAIN}")
         try:
             onnx.checker.check_model(graph)
-            session = session_of(content)
+            classifier = OnnxClassifier(content, len(record.classes))
         except Exception as error:  # as above
             raise BundleError(f"{name}: damaged: {first_line(error)}; {EXPORT_AGAIN}") from None
-        _check_shapes(session, record, name)
-        return cls(OnnxClassifier(session, len(record.classes)), record, hashlib.sha256(content).hexdigest())
+        _check_shapes(classifier.session, record, name)
+        return cls(classifier, record, hashlib.sha256(content).hexdigest())
 
 
 AnyClassifier = Classifier | OnnxClassifier

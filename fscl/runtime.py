@@ -1,5 +1,6 @@
 """Where a run computes: device, precision, threads and reading processes."""
 
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -16,6 +17,7 @@ from fscl.config import MOST_WORKERS
 from fscl.errors import ConfigurationError
 
 MAX_WORKERS = 8  # more processes than this rarely read faster than one accelerator trains
+MAX_JOBS = 4  # a run takes about a gigabyte of memory
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class Runtime:
     def start(cls, workers: int | None = None) -> "Runtime":
         """Choose the device: CUDA, Apple's MPS, else CPU; and the reading processes where not given.
 
-        On a CPU this process reads: training keeps every core busy, and a reader would fight it for one. Of several
-        training processes on a machine each takes its part of the cores, and none takes MPS, which has no means for
-        their gradients.
+        On a CPU this process reads: training keeps every core busy, and a reader would fight it for one. So does a
+        process that may start no others, as workers of Dask are by default. Of several training processes on a machine
+        each takes its part of the cores, and none takes MPS, which has no means for their gradients.
 
         Raises:
             ConfigurationError: a number of workers that cannot be.
@@ -53,6 +55,8 @@ class Runtime:
             device = torch.device("cpu")
         idle_cores = 0 if device.type == "cpu" else max(cores() // torchrun.on_this_machine() - 1, 0)
         workers = min(idle_cores, MAX_WORKERS) if workers is None else workers
+        if multiprocessing.current_process().daemon:
+            workers = 0
         return cls(device, workers, processes.rank(), processes.count())
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -72,6 +76,16 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def default_jobs() -> int:
+    """Return how many cells run at once: one per accelerator, or one per core of a CPU, at most `MAX_JOBS`."""
+    return torch.cuda.device_count() or min(cores(), MAX_JOBS)
+
+
+def threads_per_cell(jobs: int) -> int:
+    """Return the threads that a cell of `jobs` at once has: on a CPU the same for any number, for the same bits."""
+    return max(1, cores() // (jobs if torch.cuda.is_available() else default_jobs()))
 
 
 def machine() -> dict[str, str | int | None]:

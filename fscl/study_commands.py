@@ -37,6 +37,7 @@ def compare(
     imbalance: Annotated[list[float] | None, Several] = None,
     seeds: Annotated[list[int] | None, Whole, Several] = None,
     jobs: Jobs = None,
+    scheduler: str | None = None,
     title: str | None = None,
     keep_weights: bool = True,
     overwrite: Annotated[bool, On] = False,
@@ -57,6 +58,7 @@ def compare(
             photos fall exponentially over the classes by name
         seeds: one run per seed (0)
         jobs: runs at once (on a CPU one per core, at most 4)
+        scheduler: of Dask, whose workers do the runs: tcp://HOST:8786, a scheduler file, or local for workers here
         title: of the report (the name of the folder)
         keep_weights: of finished cells; without them their folders cannot be evaluated or started from
         overwrite: drop what the folder holds
@@ -81,6 +83,7 @@ def compare(
             seeds=seeds or [0],
             title=printable(title) if title else None,
             jobs=jobs,
+            scheduler=scheduler,
             overwrite=overwrite,
             keep_weights=keep_weights,
             command=printable(shlex.join(["fscl", *sys.argv[1:]])),

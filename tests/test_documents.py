@@ -11,8 +11,9 @@ from fscl.cli import app
 from fscl.config import Stage, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
+OF_DASK = {"--scheduler-file", "--nthreads", "--nworkers", "--gres"}  # and of SLURM
 KOREAN, REPRODUCE = "README.ko.md", "docs/reproduce.md"
-GUIDES = [f"docs/{name}.md" for name in ("index", "recipes", "tables", "formats", "explain", "export", "serve")]
+GUIDES = [f"docs/{name}.md" for name in "index recipes tables formats explain export serve dask".split()]
 DOCUMENTS = [KOREAN, REPRODUCE, *GUIDES]
 
 
@@ -64,7 +65,7 @@ def test_commands_parse(words):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_flags_exist(document):
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text_of(document)))
-    assert flags <= known_flags() | {"--help"}
+    assert flags <= known_flags() | {"--help"} | OF_DASK
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
     {
         *("config", "registry", "errors", "atomic", "lock", "printable", "records", "species", "words", "published"),
-        *("runtime", "progress", "run_folder", "processes", "torchrun", "batch_share"),
+        *("runtime", "progress", "run_folder", "processes", "torchrun", "batch_share", "futures", "cluster"),
         *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
         *("frames", "video", "video_frames"),
     },

@@ -17,6 +17,7 @@ from fscl.experiments.ledger import Ledger
 from fscl.explain.similarity import cosine_matrices
 from fscl.loading.features import FeatureStore
 from fscl.loading.store import PhotoStore
+from fscl.lock import taken
 from fscl.manifest.table import SPLITS, Manifest, counts_by_class
 from fscl.progress import Listener
 from fscl.records import (
@@ -37,6 +38,8 @@ from fscl.training.loop import fit
 from fscl.training.start import untrained
 from fscl.training.subset import Subset
 
+DONE, FAILED, BUSY = "done", "failed", "busy"
+
 
 class Task(NamedTuple):
     """A cell to run: with the method's configuration, seed and imbalance of the cell in it, and the shared store."""
@@ -48,7 +51,7 @@ class Task(NamedTuple):
 
 
 def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) -> str:
-    """Train and evaluate a cell, or go on where it was interrupted, and write its file.
+    """Train and evaluate a cell, or go on where it was interrupted, and write its file, while no other process does.
 
     Args:
         task: which one; without a store the run makes its own where the configuration says so.
@@ -57,10 +60,21 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
         listener: hears of every step.
 
     Returns:
-        The status: `done` or `failed`. A failure is a row with its reason, so that the other cells go on.
+        `DONE`, `FAILED`, or `BUSY` where another process is at work on it. A failure is a row with its reason, so
+        that the other cells go on.
     """
+    ledger = Ledger(study)
+    with taken(ledger.lock(task.cell)) as free:
+        if not free:
+            return BUSY
+        if ledger.finished(task.cell, task.config):  # meanwhile, by another process
+            return DONE
+        return _run(task, manifest, ledger, listener)
+
+
+def _run(task: Task, manifest: Manifest, ledger: Ledger, listener: Listener) -> str:
     cell, config, store, keep_weights = task
-    ledger, started = Ledger(study), time.monotonic()
+    started = time.monotonic()
     folder = ledger.run_folder(cell)
     try:
         fit(config, manifest, folder, resume=True, listener=listener, store=store)
@@ -73,8 +87,8 @@ def run_cell(task: Task, manifest: Manifest, study: Path, listener: Listener) ->
             reason = f"{type(error).__name__}: {error}"
             write_text(RunFolder(folder).fault, traceback.format_exc())
         ledger.write(CellRecord(version=VERSION, cell=cell, method=config.method, status="failed", reason=reason))
-        return "failed"
-    return "done"
+        return FAILED
+    return DONE
 
 
 def _evaluated(task: Task, ledger: Ledger, started: float) -> CellRecord:

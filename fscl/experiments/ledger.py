@@ -1,17 +1,19 @@
-"""The results of a comparison: one atomic file per cell, so that processes need not wait for each other."""
+"""The results of a comparison: one atomic file per cell, so that comparisons on several machines can share them."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 
 from fscl.atomic import replacing
 from fscl.config import Config
 from fscl.errors import OutputError
-from fscl.lock import held
+from fscl.lock import held, is_taken, taken
 from fscl.manifest.identity import differences
 from fscl.manifest.table import Manifest
 from fscl.records import (
@@ -24,9 +26,14 @@ from fscl.records import (
     read_header,
     write_record,
 )
+from fscl.run_folder import STORE
 
 STUDY, PHOTOS, DRAWN_PHOTOS = "study.json", "photos.parquet", "photos"
-RESULTS = ("cells", "scores", "runs")
+CELLS = "cells"
+RESULTS = (CELLS, "scores", "runs")
+LOCKS = ".locks"  # of the comparisons at work, of the cells that are computed, and of the photo store
+OTHER_OUT = "wait for it, or choose another --out"
+OPENING_SECONDS = 30.0  # that another comparison may take to open the study
 
 
 class Ledger:
@@ -40,13 +47,38 @@ class Ledger:
         self.folder = folder
         self._anew = False
 
-    def held(self) -> AbstractContextManager[None]:
-        """Keep other processes from running cells of this study.
+    @contextmanager
+    def at_work(self, study: StudyHeader, photos: Manifest) -> Iterator[Path]:
+        """Open the study, be known to be at work in it beside others, and yield the file that tells them.
 
         Raises:
-            OutputError: another one does.
+            OutputError: the study is to be overwritten and another comparison is at work in it, or it is of other
+                pairs, settings or photos.
         """
-        return held(self.folder, by="another comparison")
+        own = self.folder / LOCKS / f"call-{uuid4().hex}.lock"
+        with ExitStack() as stack:
+            with self._held():
+                others = [lock for lock in (self.folder / LOCKS).glob("*.lock") if is_taken(lock)]
+                if others and self._anew:
+                    raise OutputError(f"{self.folder}: another comparison is at work in this folder; {OTHER_OUT}")
+                if not others:
+                    rmtree(self.folder / LOCKS, ignore_errors=True)  # of killed ones
+                self._open(study, photos)
+                stack.callback(own.unlink, missing_ok=True)
+                stack.enter_context(taken(own))
+            yield own
+
+    def lock(self, cell: CellKey) -> Path:
+        """Return the file whose lock is held by the process that computes a cell."""
+        return self.folder / LOCKS / f"{cell.name}.lock"
+
+    @property
+    def store_lock(self) -> Path:
+        """The file whose lock is held by the comparison that has the photo store of the study."""
+        return self.folder / LOCKS / f"{STORE}.lock"
+
+    def _held(self) -> AbstractContextManager[None]:
+        return held(self.folder, by="another comparison", fix=OTHER_OUT, wait_seconds=OPENING_SECONDS)
 
     def run_folder(self, cell: CellKey) -> Path:
         """Return the folder in which the cell trains."""
@@ -109,7 +141,7 @@ class Ledger:
             raise OutputError(f"{error}, or drop the study with --overwrite") from None
 
     def claim(self, *, overwrite: bool) -> None:
-        """Make sure that the folder is free for a study, or holds one; with `overwrite`, `open` drops what it found.
+        """Make sure that the folder is free for a study, or holds one; with `overwrite`, `at_work` drops its results.
 
         Raises:
             OutputError: the folder holds other files: those are never dropped.
@@ -149,12 +181,8 @@ class Ledger:
         if other:
             raise OutputError(f"{self.folder}: holds a study of other photos: {'; '.join(other)}; {fix}")
 
-    def open(self, study: StudyHeader, photos: Manifest) -> None:
-        """Note what is asked for, beside what was asked for before; drop what is overwritten. Call it while held.
-
-        Raises:
-            OutputError: meanwhile another process has left a study of other pairs, settings or photos.
-        """
+    def _open(self, study: StudyHeader, photos: Manifest) -> None:
+        """Note what is asked for, beside what was asked for before; drop what is overwritten."""
         self.check(study, photos)
         before = self.before()
         if self._anew:
@@ -166,7 +194,7 @@ class Ledger:
         self._anew = False
 
     def _path(self, cell: CellKey) -> Path:
-        return self.folder / "cells" / f"{cell.name}.json"
+        return self.folder / CELLS / f"{cell.name}.json"
 
 
 def _used(photos: Manifest) -> Manifest:

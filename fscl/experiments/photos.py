@@ -12,7 +12,6 @@ from fscl.loading.store import PhotoStore, photo_store
 from fscl.manifest.identity import check_unchanged
 from fscl.manifest.table import Manifest
 from fscl.progress import Listener
-from fscl.run_folder import STORE
 from fscl.runtime import Runtime
 from fscl.training.frozen import feature_store
 from fscl.training.start import untrained
@@ -46,7 +45,7 @@ def check_photos(work: Sequence[Task], manifest: Manifest) -> None:
 
 
 def store_photos(
-    work: Sequence[Task], manifest: Manifest, out: Path, listener: Listener
+    work: Sequence[Task], manifest: Manifest, folder: Path | None, listener: Listener
 ) -> dict[StoreKey, PhotoStore | FeatureStore]:
     """Decode the photos of all cells, finished or not, once for all: a call that goes on finds the same store.
 
@@ -69,7 +68,7 @@ def store_photos(
             start = untrained(config, subsets[0], runtime)
             how = listener, runtime.workers, config.augmentation
             stores[key] = feature_store(start, rows, manifest.root, *how)
-        elif store := photo_store(rows, manifest.root, config.preprocessing, out / STORE, listener):
+        elif folder and (store := photo_store(rows, manifest.root, config.preprocessing, folder, listener)):
             stores[key] = store
     return stores
 

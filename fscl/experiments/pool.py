@@ -1,30 +1,33 @@
-"""Cells run at once in local processes, which tell how far they are."""
+"""Cells run at once, by local processes or others, which tell how far they are."""
 
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from fscl.errors import OutputError
-from fscl.experiments.cell import Task, run_cell
+from fscl.experiments.cell import BUSY, Task, run_cell
 from fscl.experiments.ledger import Ledger
+from fscl.futures import completed
+from fscl.lock import is_taken
 from fscl.manifest.table import Manifest
 from fscl.progress import DECODED, NotesOnce, Silent, TerminalProgress
 from fscl.records import CellKey
-from fscl.runtime import commit, cores
+from fscl.runtime import commit, threads_per_cell
+from fscl.training.interrupt import interrupt_run
 
-MAX_JOBS = 4  # a run takes about a gigabyte of memory
 REPORT_SECONDS = 0.5  # between two words of a process about its progress
 ORPHAN_SECONDS = 3.0  # between two looks of a process whether its parent is there
 
@@ -38,14 +41,95 @@ class Heard(NamedTuple):
     photos_per_second: float
 
 
-def default_jobs() -> int:
-    """Return how many cells run at once: one per accelerator, or one per core of a CPU, at most `MAX_JOBS`."""
-    return torch.cuda.device_count() or min(cores(), MAX_JOBS)
+class Crew(Protocol):
+    """Processes that run cells, here or on other machines."""
+
+    at_once: int
+    """Cells that are submitted and not finished, at most."""
+
+    def submit(self, task: Task) -> "Future[Any] | None":
+        """Let one of them run a cell; None where another comparison is at work on it."""
+
+    def outcome(self, task: Task, future: "Future[Any]") -> str:
+        """Return how a cell ended: `DONE`, `FAILED` or `BUSY`."""
+
+    def heard(self) -> "Iterator[Heard | str]":
+        """Yield what they have told since the last call."""
+
+    def stop(self) -> None:
+        """Let the cells that run write their checkpoints, and wait for that."""
 
 
-def threads_per_cell(jobs: int) -> int:
-    """Return the threads that a cell of `jobs` at once has: on a CPU the same for any number, for the same bits."""
-    return max(1, cores() // (jobs if torch.cuda.is_available() else default_jobs()))
+def run_cells(work: Sequence[Task], crew: Crew, *, title: str, quiet: bool) -> None:
+    """Run cells; those of another comparison at work in the study are waited for, and run where that has died.
+
+    Raises:
+        KeyboardInterrupt: after every running cell has written its checkpoint.
+    """
+    waiting, ended = deque(work), 0
+    last: dict[str, Heard] = {}
+    noted: set[str] = set()
+    with nullcontext(None) if quiet else TerminalProgress(title) as progress:
+        try:
+            tasks = completed(crew.submit, waiting, at_once=crew.at_once, tick_seconds=REPORT_SECONDS)
+            for finished in tasks:
+                if finished is not None and crew.outcome(*finished) == BUSY:
+                    waiting.append(finished[0])
+                elif finished is not None:
+                    ended += 1
+                for report in crew.heard():
+                    if isinstance(report, Heard):
+                        last[report.cell] = report
+                    elif progress is not None:
+                        NotesOnce(progress, noted).note(report)
+                if progress is not None:
+                    _show(progress, last, len(work), ended)
+        except BaseException:
+            tasks.close()
+            crew.stop()
+            raise
+
+
+def _show(progress: TerminalProgress, heard: Mapping[str, Heard], cells: int, finished: int) -> None:
+    if not heard:
+        progress.show(finished, cells, unit="cell")
+        return
+    active = [report for report in heard.values() if report.step < report.steps]
+    together = sum(report.photos_per_second for report in active)
+    total = cells * max(report.steps for report in heard.values())
+    done = sum(report.step for report in heard.values())
+    progress.show(done, total, f"{finished} of {cells} cells finished", f"{together:.0f} photos/s together")
+
+
+class Reporter(Silent):
+    """Tells how far a cell is, and ends its run where it is wanted no more.
+
+    Args:
+        cell: that runs.
+        tell: takes the words.
+        is_over: whether the cell is wanted no more.
+    """
+
+    def __init__(self, cell: CellKey, tell: "Callable[[Heard | str], None]", is_over: Callable[[], bool]) -> None:
+        self.cell, self._tell, self._is_over = cell, tell, is_over
+        self._last = 0.0
+
+    def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
+        """Tell it, now and then."""
+        if self._is_over():
+            interrupt_run()
+        if step == steps or time.monotonic() - self._last > REPORT_SECONDS:
+            self._last = time.monotonic()
+            self._tell(Heard(self.cell.name, step, steps, photos_per_second))
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self._tell(text)
+
+    def prepare(self, done: int, photos: int, what: str = DECODED) -> None:
+        """End what reads photos: the store keeps what is decoded."""
+        if self._is_over():
+            raise KeyboardInterrupt
 
 
 def run_at_once(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int, quiet: bool) -> None:
@@ -75,71 +159,59 @@ def run_at_once(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: in
 
 
 def _run_pool(work: Sequence[Task], manifest: Manifest, out: Path, *, jobs: int, quiet: bool) -> None:
-    context = multiprocessing.get_context("spawn")
-    reports: SimpleQueue[Heard | str] = context.SimpleQueue()
-    stop = context.Event()
-    places: SimpleQueue[int] = context.SimpleQueue()
-    for place in range(jobs):
-        places.put(place)
-    title = f"{len(work)} cells, {jobs} at once"
-    start = (threads_per_cell(jobs), places, reports, stop)
-    with (
-        nullcontext(None) if quiet else TerminalProgress(title) as progress,
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=start) as pool,
-    ):
-        running = {pool.submit(_run, task, manifest, out) for task in work}
-        heard: dict[str, Heard] = {}
-        noted: set[str] = set()
-        try:
-            while running:
-                finished, running = wait(running, timeout=REPORT_SECONDS)
-                for future in finished:
-                    future.result()
-                while not reports.empty():
-                    report = reports.get()
-                    if isinstance(report, Heard):
-                        heard[report.cell] = report
-                    elif progress is not None:
-                        NotesOnce(progress, noted).note(report)
-                if progress is not None and heard:
-                    _show(progress, heard, len(work), len(work) - len(running))
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    with LocalProcesses(jobs, manifest, out) as crew:
+        run_cells(work, crew, title=f"{len(work)} cells, {jobs} at once", quiet=quiet)
 
 
-def _show(progress: TerminalProgress, heard: Mapping[str, Heard], cells: int, finished: int) -> None:
-    active = [report for report in heard.values() if report.step < report.steps]
-    together = sum(report.photos_per_second for report in active)
-    total = cells * max(report.steps for report in heard.values())
-    done = sum(report.step for report in heard.values())
-    progress.show(done, total, f"{finished} of {cells} cells finished", f"{together:.0f} photos/s together")
+class LocalProcesses:
+    """Processes of this machine that run cells.
+
+    Args:
+        jobs: how many.
+        manifest: the photos of the study.
+        out: the study folder.
+    """
+
+    def __init__(self, jobs: int, manifest: Manifest, out: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.at_once = 2 * jobs  # so that each finds its next cell
+        self._manifest, self._out, self._ledger = manifest, out, Ledger(out)
+        self._reports: SimpleQueue[Heard | str] = context.SimpleQueue()
+        self._stop = context.Event()
+        places: SimpleQueue[int] = context.SimpleQueue()
+        for place in range(jobs):
+            places.put(place)
+        start = (threads_per_cell(jobs), places, self._reports, self._stop)
+        self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=start)
+
+    def __enter__(self) -> "LocalProcesses":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, task: Task) -> "Future[str] | None":
+        """Let one of them run a cell; None where another comparison is at work on it."""
+        if is_taken(self._ledger.lock(task.cell)):
+            return None
+        return self._pool.submit(_run, task, self._manifest, self._out)
+
+    def outcome(self, task: Task, future: "Future[str]") -> str:
+        """Return how a cell ended."""
+        return future.result()
+
+    def heard(self) -> "Iterator[Heard | str]":
+        """Yield what they have told since the last call."""
+        while not self._reports.empty():
+            yield self._reports.get()
+
+    def stop(self) -> None:
+        """Let the cells that run write their checkpoints, and wait for that."""
+        self._stop.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-class _Reporter(Silent):
-    """Tells the parent process how far a cell is, and interrupts it when the parent wants so or is gone."""
-
-    def __init__(self, cell: CellKey) -> None:
-        self.cell = cell
-        self._last = 0.0
-
-    def advance(self, step: int, steps: int, photos_per_second: float, terms: Mapping[str, float]) -> None:
-        if _is_over():
-            signal.raise_signal(signal.SIGTERM)  # the run writes its checkpoint and ends
-        if step == steps or time.monotonic() - self._last > REPORT_SECONDS:
-            self._last = time.monotonic()
-            _reports.put(Heard(self.cell.name, step, steps, photos_per_second))
-
-    def note(self, text: str) -> None:
-        _reports.put(text)
-
-    def prepare(self, done: int, photos: int, what: str = DECODED) -> None:
-        if _is_over():
-            raise KeyboardInterrupt  # the store keeps what is decoded
-
-
-# of a worker process, set when it starts
+# of a local process, set when it starts
 _reports: "SimpleQueue[Heard | str]"
 _stop: Event
 _parent: int
@@ -175,6 +247,6 @@ def _run(task: Task, manifest: Manifest, out: Path) -> str:
         raise KeyboardInterrupt  # it was queued before the parent could take it back
     _busy.set()
     try:
-        return run_cell(task, manifest, out, _Reporter(task.cell))
+        return run_cell(task, manifest, out, Reporter(task.cell, _reports.put, _is_over))
     finally:
         _busy.clear()

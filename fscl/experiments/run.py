@@ -1,29 +1,37 @@
 """Runs the missing cells of a comparison, several at once where cores allow."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Literal
 
 import torch
 
+from fscl.cluster import workers_of
 from fscl.config import Config
 from fscl.errors import ConfigurationError, did_you_mean
-from fscl.experiments.cell import Task, run_cell
+from fscl.experiments.cell import BUSY, Task, run_cell
 from fscl.experiments.disk import disk_note
 from fscl.experiments.grid import ClassSet, is_undefined, minority_photos
 from fscl.experiments.ledger import Ledger
+from fscl.experiments.on_dask import DaskWorkers
 from fscl.experiments.photos import check_photos, store_key, store_photos
-from fscl.experiments.pool import default_jobs, run_at_once, threads_per_cell
+from fscl.experiments.pool import REPORT_SECONDS, run_at_once, run_cells
 from fscl.experiments.study_plan import check_thinning, shared_split, study_plan
+from fscl.futures import completed
+from fscl.lock import is_taken, taken
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS
 from fscl.manifest.table import Manifest, unit_of
+from fscl.printable import number_of
 from fscl.progress import Listener, NotesOnce, Silent, TerminalProgress
 from fscl.records import VERSION, CellRecord, read_cell
 from fscl.run_folder import STORE
+from fscl.runtime import default_jobs, threads_per_cell
 from fscl.training.start import check_start
 from fscl.training.subset import rarest, source_record, split_photos, tie
 
@@ -44,11 +52,13 @@ def compare(
     overwrite: bool = False,
     keep_weights: bool = True,
     quiet: bool = False,
+    scheduler: str | None = None,
 ) -> Path:
     """Train and evaluate every cell that is not finished yet; return the study folder.
 
     Every method sees the same photos of a seed and ratio, or imbalance. A cell that fails becomes a row with its
-    reason and is tried again by the next call; an interrupted one goes on where it was.
+    reason and is tried again by the next call; an interrupted one goes on where it was. Several calls share the cells
+    of a study between them, on machines that see its folder.
 
     Args:
         manifest: the photos; split here, once, where they are not.
@@ -67,9 +77,11 @@ def compare(
         overwrite: drop what the folder holds.
         keep_weights: of finished cells, to evaluate or to start from; their figures and scores stay in any case.
         quiet: show no progress.
+        scheduler: of Dask, whose workers run the cells: an address, a scheduler file, or `local`.
 
     Raises:
-        FsclError: photos or settings that no cell can be run with; an `out` that holds something else.
+        FsclError: photos or settings that no cell can be run with; an `out` that holds something else; a scheduler
+            that is not there.
         KeyboardInterrupt: finished cells stay, unfinished ones have a checkpoint.
     """
     check_thinning(ratios, imbalances)
@@ -87,15 +99,24 @@ def compare(
     for name in {task.cell.method for task in missing}:
         check_start(configs[name].model)
     check_photos(missing, usable)
-    with ledger.held():
-        ledger.open(study, divided)
-        tasks = [task._replace(keep_weights=keep_weights) for task in plan.tasks]
-        _run_missing(tasks, usable, ledger, jobs=jobs, quiet=quiet)
+    tasks = [task._replace(keep_weights=keep_weights) for task in plan.tasks]
+    say = partial(_say_one, quiet=quiet)
+    with workers_of(scheduler, jobs=jobs, say=say) as cluster, ledger.at_work(study, divided) as own:
+        runnable = _runnable(tasks, usable, ledger, quiet=quiet)
+        crew = None if cluster is None else DaskWorkers(cluster, usable, ledger, own)
+        apart = crew is not None and not crew.see_study
+        with nullcontext(runnable) if apart else _with_stores(runnable, tasks, usable, ledger, quiet=quiet) as work:
+            if crew is not None:
+                run_cells(work, crew, title=f"{number_of(len(work), 'cell')} on Dask", quiet=quiet)
+            elif (at_once := min(jobs or default_jobs(), max(len(work), 1))) == 1:
+                _run_in_turn(work, usable, ledger, quiet=quiet)
+            else:
+                run_at_once(work, usable, out, jobs=at_once, quiet=quiet)
     return out
 
 
-def _run_missing(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, jobs: int | None, quiet: bool) -> None:
-    """Run the cells that are not finished, over one store; write down those that cannot be run."""
+def _runnable(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, quiet: bool) -> list[Task]:
+    """Return the cells that are not finished; write down those that cannot be run."""
     runnable = []
     for task in _missing(work, ledger):
         if is_undefined(task.cell):
@@ -111,22 +132,28 @@ def _run_missing(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, jo
             )
         else:
             runnable.append(task)
+    _say(filter(None, [disk_note(runnable, ledger.folder)]), quiet=quiet)
+    return runnable
+
+
+@contextmanager
+def _with_stores(
+    runnable: list[Task], work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, quiet: bool
+) -> Iterator[list[Task]]:
+    """Yield the cells with their store of photos or features, made for all cells of the study."""
     out = ledger.folder
-    _say(filter(None, [disk_note(runnable, out)]), quiet=quiet)
-    if len(runnable) > 1 or (runnable and ((out / STORE).exists() or runnable[0].config.frozen)):
-        with _listener("photos of all cells", quiet=quiet) as listener:
-            stores = store_photos(work, manifest, out, listener)
-        keys = [store_key(task) for task in runnable]
-        runnable = [
-            task._replace(store=None if key is None else stores.get(key))
-            for task, key in zip(runnable, keys, strict=True)
-        ]
-    jobs = min(jobs or default_jobs(), max(len(runnable), 1))
-    if jobs == 1:
-        _run_in_turn(runnable, manifest, out, quiet=quiet)
-    else:
-        run_at_once(runnable, manifest, out, jobs=jobs, quiet=quiet)
-    rmtree(out / STORE, ignore_errors=True)
+    with taken(ledger.store_lock) as ours:
+        if len(runnable) > 1 or (runnable and ((out / STORE).exists() or runnable[0].config.frozen)):
+            with _listener("photos of all cells", quiet=quiet) as listener:
+                stores = store_photos(work, manifest, out / STORE if ours else None, listener)
+            keys = [store_key(task) for task in runnable]
+            runnable = [
+                task._replace(store=None if key is None else stores.get(key))
+                for task, key in zip(runnable, keys, strict=True)
+            ]
+        yield runnable
+        if ours:
+            rmtree(out / STORE, ignore_errors=True)
 
 
 def _missing(work: Sequence[Task], ledger: Ledger) -> list[Task]:
@@ -177,16 +204,33 @@ def pairs_of(
     return [replace(pair, base=base) for pair in pairs]
 
 
-def _run_in_turn(work: Sequence[Task], manifest: Manifest, out: Path, *, quiet: bool) -> None:
-    threads, noted = torch.get_num_threads(), set[str]()
+def _run_in_turn(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, quiet: bool) -> None:
+    threads, noted, numbers = (
+        torch.get_num_threads(),
+        set[str](),
+        {id(task): n for n, task in enumerate(work, start=1)},
+    )
+    waiting = deque(work)
+
+    def run(task: Task) -> "Future[str] | None":
+        if is_taken(ledger.lock(task.cell)):
+            return None
+        ended: Future[str] = Future()
+        with _listener(f"[{numbers[id(task)]}/{len(work)}] {task.cell.name}", quiet=quiet) as listener:
+            ended.set_result(run_cell(task, manifest, ledger.folder, NotesOnce(listener, noted)))
+        return ended
+
     torch.set_num_threads(threads_per_cell(jobs=1))
     try:
-        for number, task in enumerate(work, start=1):
-            title = f"[{number}/{len(work)}] {task.cell.name}"
-            with _listener(title, quiet=quiet) as listener:
-                run_cell(task, manifest, out, NotesOnce(listener, noted))
+        for ended in completed(run, waiting, at_once=1, tick_seconds=REPORT_SECONDS):
+            if ended is not None and ended[1].result() == BUSY:
+                waiting.append(ended[0])
     finally:
         torch.set_num_threads(threads)
+
+
+def _say_one(note: str, *, quiet: bool) -> None:
+    _say([note], quiet=quiet)
 
 
 def _say(notes: Iterable[str], *, quiet: bool) -> None:

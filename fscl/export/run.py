@@ -13,7 +13,7 @@ from fscl.export.checking import Judge
 from fscl.export.graph import graph_of, with_record, without_pooled
 from fscl.export.int8 import int8_of
 from fscl.export.photos import CHECKED, to_calibrate, to_check
-from fscl.onnx_model import VERSION, Checked, Loss, OnnxClassifier, OnnxModel, OnnxRecord, installed, session_of
+from fscl.onnx_model import VERSION, Checked, Loss, OnnxClassifier, OnnxModel, OnnxRecord, installed
 from fscl.progress import Listener, Silent
 from fscl.run_folder import ONNX, RunFolder
 from fscl.runtime import now
@@ -119,7 +119,7 @@ def _record(bundle: Bundle, checked: Checked, loss: Loss | None) -> OnnxRecord:
 
 
 def _classifier(graph: Any, bundle: Bundle) -> OnnxClassifier:
-    return OnnxClassifier(session_of(graph.SerializeToString()), len(bundle.classes))
+    return OnnxClassifier(graph.SerializeToString(), len(bundle.classes))
 
 
 def _check_out(out: Path, *, overwrite: bool) -> None:

@@ -1,14 +1,23 @@
 """The scores of all regions, part by part: what is not on the disk yet is computed."""
 
 import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fscl.errors import DivergenceError
+from fscl.cluster import AT_ONCE, LOOK_SECONDS, Cluster, Origin, as_task, cannot_see
+from fscl.errors import DivergenceError, PhotosError
+from fscl.futures import completed
 from fscl.inference import Inferred, infer
 from fscl.loading.regions import Regions
+from fscl.loading.store_files import photo_version
 from fscl.manifest.table import BOX
 from fscl.onnx_model import Model
 from fscl.prediction.parts import Part, Parts
@@ -19,7 +28,14 @@ from fscl.runtime import Runtime
 BATCH_SIZE = 64  # a part is whole batches, so that a call that goes on has the same ones
 
 
-def compute(bundle: Model, listing: Listing, parts: Parts, runtime: Runtime, listener: Listener) -> None:
+def compute(
+    bundle: Model,
+    listing: Listing,
+    parts: Parts,
+    runtime: Runtime,
+    listener: Listener,
+    cluster: Cluster | None = None,
+) -> None:
     """Compute the parts that are missing; each is written as soon as it is whole.
 
     Args:
@@ -28,32 +44,96 @@ def compute(bundle: Model, listing: Listing, parts: Parts, runtime: Runtime, lis
         parts: of this prediction.
         runtime: where it computes, and how many processes read photos.
         listener: hears how far it is.
+        cluster: whose workers compute instead.
 
     Raises:
-        DivergenceError: a score that is not finite.
+        FsclError: a score that is not finite; workers that cannot compute.
     """
     missing = parts.missing()
-    places = np.concatenate(
-        [np.array(parts.rows(number), dtype=np.int64) for number in missing] or [np.empty(0, int)]
-    )
-    paths = listing.photos["path"].to_numpy()[listing.regions["photo"].to_numpy()[places]]
-    boxes = listing.regions[BOX].to_numpy(dtype=np.float64)[places]
-    regions = Regions([Path(p) for p in paths], boxes, np.full(len(places), -1), fractions=listing.fractions)
+    rows = [np.array(parts.rows(number), dtype=np.int64) for number in missing]
+    left, started = sum(map(len, rows)), time.monotonic()
+
+    def progress(done: int) -> None:
+        rate = done / max(time.monotonic() - started, 1e-9)
+        listener.prepare(parts.regions - left + done, parts.regions, f"{rate:.0f} photos/s")
+
+    features = parts.plan["features"]
+    if cluster is None:
+        regions = _regions(listing, np.concatenate([*rows, np.empty(0, dtype=np.int64)]))
+        sizes = [len(part) for part in rows]
+        computed = _parts_of(bundle, regions, sizes, runtime, features=features, progress=progress)
+        for number, part in zip(missing, computed, strict=True):
+            parts.write(number, part)
+        return
+    work = [(number, _regions(listing, part)) for number, part in zip(missing, rows, strict=True)]
+    done = 0
+    for number, part in _parts_of_workers(cluster, bundle, work, workers=runtime.workers, features=features):
+        parts.write(number, part)
+        done += len(part.logits)
+        progress(done)
+
+
+def _regions(listing: Listing, rows: NDArray[np.int64]) -> Regions:
+    paths = listing.photos["path"].to_numpy()[listing.regions["photo"].to_numpy()[rows]]
+    boxes = listing.regions[BOX].to_numpy(dtype=np.float64)[rows]
+    return Regions([Path(p) for p in paths], boxes, np.full(len(rows), -1), fractions=listing.fractions)
+
+
+def _parts_of(
+    bundle: Model,
+    regions: Regions,
+    sizes: Sequence[int],
+    runtime: Runtime,
+    *,
+    features: bool,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Part]:
+    """Yield parts of these sizes, whole batches each but for the last, as soon as each is whole."""
     classifier = bundle.classifier.to(runtime.device)
-    how: dict[str, Any] = {"batch_size": BATCH_SIZE, "workers": runtime.workers, "features": parts.plan["features"]}
-    waiting, started = _Waiting(), time.monotonic()
-    done, before = 0, parts.regions - len(places)
-    numbers = iter(missing)
-    number = next(numbers, None)
+    how: dict[str, Any] = {"batch_size": BATCH_SIZE, "workers": runtime.workers, "features": features}
+    left, waiting, done = list(sizes), _Waiting(), 0
     for seen in infer(classifier, regions, bundle.preprocessing, **how):
         _check_finite(seen, regions)
         waiting.add(seen, done)
         done += len(seen.rows) + len(seen.failures)
-        if number is not None and (waiting.size == len(parts.rows(number))):
-            parts.write(number, waiting.part(len(bundle.classes)))
-            waiting, number = _Waiting(), next(numbers, None)
-        rate = done / max(time.monotonic() - started, 1e-9)
-        listener.prepare(before + done, parts.regions, f"{rate:.0f} photos/s")
+        if waiting.size == left[0]:
+            yield waiting.part(len(bundle.classes))
+            waiting, left = _Waiting(), left[1:]
+        if progress is not None:
+            progress(done)
+
+
+def _parts_of_workers(
+    cluster: Cluster, bundle: Model, work: Sequence[tuple[int, Regions]], *, workers: int, features: bool
+) -> Iterator[tuple[int, Part]]:
+    """Yield parts by their numbers as workers finish them; those of a worker that dies are computed by another.
+
+    Raises:
+        FsclError: as a worker raised it, or workers died at a part, or the scheduler is gone.
+    """
+    model = cluster.kept(bundle)
+
+    def submit(part: tuple[int, Regions]) -> "Future[Part]":
+        photos = [Path(str(photo)).absolute() for photo in part[1].photos]
+        regions = replace(part[1], photos=photos)
+        sizes = [photo_version(photo)[0] for photo in photos]
+        return cluster.executor.submit(_on_worker, model, regions, sizes, workers, features, cluster.origin)
+
+    with closing(completed(submit, deque(work), at_once=AT_ONCE, tick_seconds=LOOK_SECONDS)) as parts:
+        for (number, _), future in filter(None, parts):
+            yield number, cluster.result(future)
+
+
+def _on_worker(
+    bundle: Model, regions: Regions, sizes: Sequence[int], workers: int, features: bool, origin: Origin
+) -> Part:
+    """Compute a part in a worker, of photos that are of these sizes where they are asked for."""
+    with as_task(origin):
+        for photo, size in zip(regions.photos, sizes, strict=True):
+            if photo_version(Path(str(photo)))[0] != size:
+                raise PhotosError(cannot_see(str(photo), origin))
+        [part] = _parts_of(bundle, regions, [len(regions)], Runtime.start(workers), features=features)
+        return part
 
 
 class _Waiting:

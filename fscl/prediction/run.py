@@ -2,20 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from fscl.atomic import mend_folder, replacing, replacing_folder, write_text
 from fscl.bundle import Bundle, file_sha256
+from fscl.cluster import workers_of
 from fscl.config import section
 from fscl.decisions import UNSURE_BELOW, Decisions
 from fscl.errors import ConfigurationError, OutputError, PhotosError, did_you_mean
 from fscl.formats import ANSWER_FORMATS
-from fscl.formats.answers import About, PhotoAnswer
+from fscl.formats.answers import About
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.taxonomy_file import read_taxonomy
 from fscl.lock import held
@@ -86,6 +88,7 @@ def predict_photos(
     engine: Engine | None = None,
     overwrite: bool = False,
     workers: int | None = None,
+    scheduler: str | None = None,
     listener: Listener | None = None,
 ) -> tuple[Summary, About]:
     """Predict photos and write one file; each photo of the source is in it.
@@ -103,7 +106,8 @@ def predict_photos(
         sorting: copies or links photos into folders of species.
         engine: as of `open_model`.
         overwrite: replace `out` and what an interrupted prediction has left.
-        workers: processes that read photos; by default chosen by the machine.
+        workers: processes that read photos; by default chosen by the machine, on workers of Dask none.
+        scheduler: of Dask, whose workers compute: an address, a scheduler file, or `local`.
         listener: hears how far it is.
 
     Raises:
@@ -118,7 +122,7 @@ def predict_photos(
     listing = list_photos(source, reading)
     if sorting is not None:
         sorting.check(listing)
-    runtime = Runtime.start(_readers(len(listing.regions)) if workers is None else workers)
+    runtime = Runtime.start(_readers(len(listing.regions), scheduler) if workers is None else workers)
     taxonomy = None if wanted.taxonomy is None else read_taxonomy(Path(wanted.taxonomy), bundle.classes)
     deciding, about = _deciding(bundle, wanted, taxonomy), _about(bundle, wanted, listing, taxonomy)
     plan = _plan(bundle, listing, features=features is not None)
@@ -132,12 +136,10 @@ def predict_photos(
             parts.claim(overwrite=overwrite)
             for remark in (*listing.remarks, *_not_in_format(wanted)):
                 listener.note(remark)
-            compute(bundle, listing, parts, runtime, listener)
+            with workers_of(scheduler, say=listener.note) as cluster:
+                compute(bundle, listing, parts, runtime, listener, cluster)
             _set_bars(deciding, wanted, parts, listener)
-
-            def told() -> Iterator[PhotoAnswer]:
-                return answers(listing, parts, deciding, by_sequence=wanted.by == "sequence")
-
+            told = partial(answers, listing, parts, deciding, by_sequence=wanted.by == "sequence")
             summary = Summary()
             with _replacing(out, wanted.format) as target:
                 ANSWER_FORMATS[wanted.format].write(target, summary.counted(told(), about), about)
@@ -165,8 +167,10 @@ def settings_file(out: Path) -> Path:
     return out.with_name(f"{out.name}.settings.json")
 
 
-def _readers(regions: int) -> int | None:
+def _readers(regions: int, scheduler: str | None) -> int | None:
     """Processes that read photos: on a CPU the model leaves gaps that they fill; starting them takes a second."""
+    if scheduler is not None:  # workers fill each other's gaps
+        return 0
     return cores() if regions >= WORTH_READERS and Runtime.start(0).device.type == "cpu" else None
 
 

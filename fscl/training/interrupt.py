@@ -6,6 +6,12 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_of_thread = threading.local()  # `interrupt`: of the run of each thread
+
+
+def interrupt_run() -> None:
+    """Ask the run of this thread to write its checkpoint and end after this step, as Ctrl-C does."""
+    _of_thread.interrupt.requested = True
 
 
 class Interrupt:
@@ -20,6 +26,7 @@ class Interrupt:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        _of_thread.interrupt = self
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._request) for number in SIGNALS}
         return self
@@ -27,6 +34,7 @@ class Interrupt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        del _of_thread.interrupt
         for number in list(self._previous):
             self._restore(number)
 

@@ -10,7 +10,9 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
+import torch
 
+from fscl import runtime
 from fscl.errors import OutputError
 from fscl.experiments import pool
 from fscl.experiments.cell import Task
@@ -85,7 +87,7 @@ def test_a_queued_cell_does_not_begin_when_all_is_over(tmp_path, photos, quick, 
 
 
 def test_decoding_ends_when_all_is_over(worker):
-    reporter = pool._Reporter(CELL)
+    reporter = pool.Reporter(CELL, lambda _: None, pool._is_over)
     reporter.prepare(1, 2)
     worker.set()
     with pytest.raises(KeyboardInterrupt):
@@ -116,7 +118,7 @@ def test_a_process_killed_alone_before_it_is_an_error(tmp_path, photos, quick, m
     ("accelerators", "jobs", "threads"), [(0, 1, 4), (0, 4, 4), (2, 2, 8), (1, 14, 1), (1, 1, 16), (32, 32, 1)]
 )
 def test_cells_share_the_cores(monkeypatch, accelerators, jobs, threads):
-    monkeypatch.setattr(pool, "cores", lambda: 16)
-    monkeypatch.setattr(pool.torch.cuda, "device_count", lambda: accelerators)
-    monkeypatch.setattr(pool.torch.cuda, "is_available", lambda: accelerators > 0)
-    assert pool.threads_per_cell(jobs) == threads
+    monkeypatch.setattr(runtime, "cores", lambda: 16)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: accelerators)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: accelerators > 0)
+    assert runtime.threads_per_cell(jobs) == threads

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
@@ -15,9 +16,11 @@ from fscl.config import with_weight
 from fscl.errors import ConfigurationError, FsclError, OutputError, PhotosError
 from fscl.evaluation import evaluate_run
 from fscl.experiments import cell as cell_module
+from fscl.experiments import ledger as ledger_module
 from fscl.experiments.grid import ClassSet
-from fscl.experiments.ledger import Ledger
+from fscl.experiments.ledger import LOCKS, Ledger
 from fscl.experiments.run import compare, failures, pairs_of
+from fscl.lock import held, taken
 from fscl.manifest.imbalance import profile_sizes
 from fscl.manifest.table import Manifest
 from fscl.progress import Silent
@@ -473,9 +476,12 @@ def test_overwrite_drops_what_the_study_found(tmp_path, photos, quick):
 def test_overwrite_leaves_a_comparison_at_work_alone(tmp_path, photos, quick):
     axes = AXES | {"ratios": [1.0]}
     out = compare(photos, configs(quick, "baseline"), tmp_path / "s", **axes)
-    before = {path: path.read_bytes() for path in sorted(out.rglob("*.*")) if path.is_file()}
-    with Ledger(out).held(), pytest.raises(OutputError, match="another comparison is at work in this folder"):
-        compare(photos, configs(quick, "fscl"), out, overwrite=True, **axes)
+    with at_work(out):
+        before = {path: path.read_bytes() for path in sorted(out.rglob("*.*")) if path.is_file()}
+        with pytest.raises(OutputError, match="another comparison is at work in this folder; wait"):
+            compare(photos, configs(quick, "fscl"), out, overwrite=True, **axes)
+        assert before == {path: path.read_bytes() for path in before}
+    before = {path: content for path, content in before.items() if path.parent.name != LOCKS}
     assert before == {path: path.read_bytes() for path in before}
 
 
@@ -545,10 +551,35 @@ def test_a_comparison_of_several_at_once_can_be_ended(tmp_path, photos, group):
     assert not list((tmp_path / "study").glob("cells/*"))
 
 
-def test_two_comparisons_in_one_folder_do_not_mix(tmp_path, photos, quick):
+def test_a_comparison_of_an_earlier_release_at_work_is_left_alone(tmp_path, photos, quick, monkeypatch):
+    monkeypatch.setattr(ledger_module, "OPENING_SECONDS", 0.1)
     out = tmp_path / "s"
-    with Ledger(out).held(), pytest.raises(OutputError, match="another comparison is at work in this folder; wait"):
+    with held(out, by="it"), pytest.raises(OutputError, match="another comparison is at work in this folder; wait"):
         compare(photos, configs(quick, "baseline"), out, **AXES)
     assert not list(out.glob("cells/*"))
-    compare(photos, configs(quick, "baseline"), out, **AXES)
-    assert len(records(out)) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_comparison_beside_another_leaves_the_cell_that_the_other_computes(tmp_path, photos, quick, jobs):
+    """It computes the others, waits, and takes the cell over where the other ends without it."""
+    axes, out = AXES | {"jobs": jobs}, tmp_path / "s"
+    compare(photos, configs(quick, "baseline"), out, **axes)
+    with at_work(out), ThreadPoolExecutor() as beside:
+        with taken(Ledger(out).lock(FINE.cell("fscl", 1.0, 0))):
+            helping = beside.submit(compare, photos, configs(quick, "fscl"), out, **axes)
+            deadline = time.monotonic() + 60
+            while "fine-fscl-r0.25-s0" not in records(out) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            time.sleep(1.0)
+            assert not helping.done()
+            assert "fine-fscl-r1-s0" not in records(out)
+            assert not (out / "runs/fine-fscl-r1-s0").exists()
+        helping.result(timeout=60)
+    assert {record["status"] for record in records(out).values()} == {"done"}
+    assert len(records(out)) == 4
+
+
+def at_work(out):
+    """Be another comparison that is at work in the study."""
+    ledger = Ledger(out)
+    return ledger.at_work(ledger.before(), Manifest.read(out / "photos.parquet"))

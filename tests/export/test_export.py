@@ -27,7 +27,7 @@ from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.models.heads import HEADS
-from fscl.onnx_model import OnnxClassifier, session_of
+from fscl.onnx_model import OnnxClassifier
 from fscl.progress import Silent
 
 CLASSES = ("boar", "deer", "hare")
@@ -35,7 +35,7 @@ SIDE = {"test_vit": 160}  # px, of backbones of a fixed size
 
 
 def in_session(graph):
-    return OnnxClassifier(session_of(graph.SerializeToString()), len(CLASSES))
+    return OnnxClassifier(graph.SerializeToString(), len(CLASSES))
 
 
 KINDS = [  # `exported` is a ResNet with a linear head

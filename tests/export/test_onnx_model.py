@@ -1,11 +1,13 @@
 """Exported models that are opened: any bytes give a model or one error of ours."""
 
+import pickle
 import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 
 import fscl as package
 from fscl.errors import BundleError, ConfigurationError
@@ -138,3 +140,10 @@ def test_a_machine_without_the_extra_says_what_to_install(exported, monkeypatch)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigurationError, match=r"need onnxruntime.*pip install 'fscl\[export\]'"):
         package.load(exported.path)
+
+
+def test_it_goes_to_another_process_as_its_content(exported):
+    model = open_model(exported.path)
+    photos = torch.rand(2, 3, *[model.preprocessing.image_size] * 2)
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again.classifier(photos).logits, model.classifier(photos).logits)
