@@ -37,8 +37,8 @@ class Runtime:
         """Choose the device: CUDA, Apple's MPS, else CPU; and the reading processes where not given.
 
         On a CPU this process reads: training keeps every core busy, and a reader would fight it for one. So does a
-        process that may start no others, as workers of Dask are by default. Of several training processes on a machine
-        each takes its part of the cores, and none takes MPS, which has no means for their gradients.
+        process that may start no others, as workers of Dask are by default. Of several training processes on a
+        machine each takes its part of the cores, and none takes MPS, which has no means for their gradients.
 
         Raises:
             ConfigurationError: a number of workers that cannot be.

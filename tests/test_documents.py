@@ -13,8 +13,8 @@ from fscl.config import Stage, resolve
 ROOT = Path(__file__).resolve().parents[1]
 OF_DASK = {"--scheduler-file", "--nthreads", "--nworkers", "--gres"}  # and of SLURM
 KOREAN, REPRODUCE = "README.ko.md", "docs/reproduce.md"
-GUIDES = [f"docs/{name}.md" for name in "index recipes tables formats explain export serve dask".split()]
-DOCUMENTS = [KOREAN, REPRODUCE, *GUIDES]
+NAMES = ("index", "recipes", "tables", "formats", "explain", "export", "serve", "dask")
+DOCUMENTS = [KOREAN, REPRODUCE, *(f"docs/{name}.md" for name in NAMES)]
 
 
 def text_of(document):
