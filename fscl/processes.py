@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from fscl import torchrun
@@ -28,11 +27,11 @@ T = TypeVar("T")
 TO_MEET = timedelta(minutes=10)  # machines of a cluster do not start at the same moment
 TO_STEP = timedelta(minutes=10)  # what a process waits for the others within a step, before it takes them for stuck
 TO_PREPARE = timedelta(days=7)  # while the first process reads photos or scores them; a killed one is noticed at once
-TO_SPEAK_S = 2.0  # what the others leave the first process to say why a run ends
+SPEAK_SECONDS = 2.0  # what the others leave the first process to say why a run ends
 SPEAKERS, CODE = "speakers", "code"  # in the store: how many processes said why the run ends, and its exit code
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_patient: "dist.ProcessGroup | None" = None  # for what takes long
+_long_group: "dist.ProcessGroup | None" = None  # for what takes long
 
 
 def count() -> int:
@@ -72,7 +71,7 @@ def joined() -> Iterator[None]:
                 silence.enter_context(redirect_stderr(nowhere))
             _check_accelerators()
             yield
-            dist.barrier(_patient)
+            dist.barrier(_long_group)
     except BaseException as error:
         gone = _of_a_lost_process(error)
         code = _said_elsewhere(store, gone or error)
@@ -90,17 +89,17 @@ def first(work: Callable[[], T]) -> T:
     if count() == 1:
         return work()
     given: list[Any] = [work() if is_first() else None]
-    dist.broadcast_object_list(given, src=0, group=_patient, device=torch.device("cpu"))
+    dist.broadcast_object_list(given, src=0, group=_long_group, device=torch.device("cpu"))
     result: T = given[0]
     return result
 
 
-def everyones(own: T) -> list[T]:
+def gathered(own: T) -> list[T]:
     """Return what each process has, in their order, to all of them."""
     if count() == 1:
         return [own]
     found: list[Any] = [None] * count()
-    dist.all_gather_object(found, own, group=_patient)
+    dist.all_gather_object(found, own, group=_long_group)
     return found
 
 
@@ -144,15 +143,17 @@ def same_buffers(module: nn.Module) -> None:
 
 def _met() -> Any:
     """Meet the other processes; return the store in which they leave word for each other."""
-    global _patient
+    global _long_group
     cuda = torch.cuda.is_available() and torchrun.on_this_machine() <= torch.cuda.device_count()
     try:
+        from torch.distributed.rendezvous import rendezvous  # not in a torch that was built without
+
         store, own, processes = next(rendezvous("env://", timeout=TO_MEET))
         if cuda:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         dist.init_process_group(backend, store=store, rank=own, world_size=processes, timeout=TO_STEP)
-        _patient = dist.new_group(backend="gloo", timeout=TO_PREPARE)  # type: ignore[assignment]  # this is in it
+        _long_group = dist.new_group(backend="gloo", timeout=TO_PREPARE)  # type: ignore[assignment]  # this is in it
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise ConfigurationError(
@@ -169,13 +170,13 @@ def _check_accelerators() -> None:
     if accelerators and here > accelerators:
         raise ConfigurationError(
             f"expected an accelerator for each process, got {here} processes on a machine with {accelerators}: "
-            f"torchrun --nproc-per-node {accelerators}"
+            f"torchrun --standalone --nproc-per-node {accelerators}"
         )
 
 
 def _leave() -> None:
-    global _patient
-    _patient = None
+    global _long_group
+    _long_group = None
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -203,7 +204,7 @@ def _said_elsewhere(store: Any, error: BaseException) -> int | None:
         for number in SIGNALS:  # torchrun ends the others once one of them has ended
             signal.signal(number, signal.SIG_IGN)
     try:
-        until = time.monotonic() + (0 if is_first() else TO_SPEAK_S)
+        until = time.monotonic() + (0 if is_first() else SPEAK_SECONDS)
         while time.monotonic() < until and not store.check([CODE]):
             time.sleep(0.02)
         if store.add(SPEAKERS, 1) > 1:

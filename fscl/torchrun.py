@@ -19,4 +19,4 @@ def starter() -> list[str]:
     """Return the words that start the program as it was started, where it was on one machine."""
     if not started() or os.environ.get("LOCAL_WORLD_SIZE") != os.environ["WORLD_SIZE"]:
         return ["fscl"]
-    return ["torchrun", "--nproc-per-node", os.environ["WORLD_SIZE"], "-m", "fscl"]
+    return ["torchrun", "--standalone", "--nproc-per-node", os.environ["WORLD_SIZE"], "-m", "fscl"]

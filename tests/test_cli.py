@@ -630,7 +630,7 @@ ENDS = {
             *QUICK,
             "--overwrite",
         ],
-        "fscl.experiments.run._run_missing",
+        "fscl.experiments.run._runnable",
         "go on with: fscl compare photos.parquet --out study --fine boar:deer --ratios 1 " + " ".join(QUICK),
     ),
     "report": (

@@ -25,10 +25,11 @@ FEWEST = 10  # validation photos of each class, to calibrate on them
 
 @dataclass(frozen=True)
 class Chosen:
-    """Photos, and what they are called; unlabelled ones have the label −1."""
+    """Photos, what they are called, and which part of the run they are, if any; unlabelled ones have the label −1."""
 
     regions: Regions
     name: str
+    split: str | None = None
 
 
 def to_check(run: Path, model: Bundle, source: Path | None, most: int, root: Path | None) -> Chosen:
@@ -53,12 +54,12 @@ def to_check(run: Path, model: Bundle, source: Path | None, most: int, root: Pat
         rows = part_of(own, split).usable
         rows = rows[rows["label"].isin(model.classes)].reset_index(drop=True)
         if not rows.empty:
-            return _some(rows, own.root, model, most, f"{name} photos of the run")
+            return _some(rows, own.root, model, most, f"{name} photos of the run", split)
     raise PhotosError(f"{run}: has no test or validation photos; give some: --photos FOLDER")
 
 
-def to_calibrate(run: Path, model: Bundle, root: Path | None) -> Chosen:
-    """Return validation photos of a run, or training photos where a class has too few of these.
+def to_calibrate(run: Path, model: Bundle, root: Path | None, checked: Chosen) -> Chosen:
+    """Return validation photos of a run, or training photos where a class has too few of these or they are `checked`.
 
     Raises:
         PhotosError: none are at hand.
@@ -67,10 +68,11 @@ def to_calibrate(run: Path, model: Bundle, root: Path | None) -> Chosen:
     rows = {split: part_of(own, split).usable for split in ("val", "train")}
     rows = {split: part[part["label"].isin(model.classes)].reset_index(drop=True) for split, part in rows.items()}
     fewest = rows["val"]["label"].value_counts().reindex(list(model.classes), fill_value=0).min()
-    split, name = ("val", "validation") if fewest >= FEWEST else ("train", "training")
+    free = checked.split != "val"  # what int8 loses is to be seen on photos that it was not calibrated on
+    split, name = ("val", "validation") if free and fewest >= FEWEST else ("train", "training")
     if rows[split].empty:
         raise PhotosError(f"{run}: has neither validation nor training photos, which int8 is calibrated on")
-    return _some(rows[split], own.root, model, CALIBRATED, f"{name} photos of the run")
+    return _some(rows[split], own.root, model, CALIBRATED, f"{name} photos of the run", split)
 
 
 def _of_run(run: Path, root: Path | None, fix: str) -> Manifest:
@@ -80,10 +82,10 @@ def _of_run(run: Path, root: Path | None, fix: str) -> Manifest:
     return own
 
 
-def _some(rows: pd.DataFrame, root: Path, model: Bundle, most: int, name: str) -> Chosen:
+def _some(rows: pd.DataFrame, root: Path, model: Bundle, most: int, name: str, split: str | None = None) -> Chosen:
     rows, _ = unchanged(rows, root)
     rows = rows.iloc[some_of_each(rows["label"].tolist(), most)].reset_index(drop=True)
-    return Chosen(Regions.of(rows, root, model.classes), name)
+    return Chosen(Regions.of(rows, root, model.classes), name, split)
 
 
 def _given(source: Path, model: Bundle, most: int) -> Chosen:

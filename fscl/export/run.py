@@ -75,7 +75,7 @@ def export_run(
     bundle = Bundle.open(run)
     source, most = (None, photos) if isinstance(photos, int) else (photos, CHECKED)
     chosen = to_check(run, bundle, source, most, root)
-    calibration = to_calibrate(run, bundle, root) if int8 else None
+    calibration = to_calibrate(run, bundle, root, chosen) if int8 else None
     judge = Judge(
         chosen,
         bundle.preprocessing,

@@ -21,7 +21,7 @@ class AdapterHead(FittedHead):
     D starts as 0, so that the head starts as nearest class mean. Since the map is linear, m_c, the mean of z over the
     training photos of a class, is the map of their mean of x: it follows D without a photo being looked at again.
     m is the mean of all m_c. Pull D to 0 by the weight decay of AdamW. The features that the losses see are z − m.
-    The fewer photos n_c the classes have, the less is D listened to: the error of the class means grows with the mean
+    The fewer photos n_c the classes have, the less does D count: the error of the class means grows with the mean
     of 1/n_c, and what D learns from a handful of photos does not hold for new ones.
 
     Args:
@@ -52,7 +52,7 @@ class AdapterHead(FittedHead):
         if not 0 < scale < inf:
             raise ValueError(f"scale must be > 0, got {scale}; papers use 16–30")
         if not 0 <= prior < inf:
-            raise ValueError(f"prior must be >= 0 photos, got {prior}; 40 suits a few photos")
+            raise ValueError(f"prior must be >= 0 photos, got {prior}; 20 suits a few photos")
         self.scale, self.prior = scale, prior
         self.residual = nn.Linear(in_features, in_features, bias=False) if trained else None
         self.register_buffer("mean", torch.zeros(in_features))

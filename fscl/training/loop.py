@@ -37,7 +37,7 @@ from fscl.training.optimization import Optimization
 from fscl.training.plan import Plan
 from fscl.training.run import check_run, finish_run, start_run
 from fscl.training.start import check_processes, processes_note, start_note, untrained
-from fscl.training.step import News
+from fscl.training.step import StepReport
 from fscl.training.subset import Subset, subset
 from fscl.training.validation import is_best, validated
 
@@ -172,13 +172,13 @@ def _train(
     with _told_what_is_kept(checkpoint), Interrupt() as interrupt:
         for step in plan.batches(done, store):
             number, epoch = step.number, plan.epoch(step.number)
-            news = News.of(step, stop=interrupt.requested)
-            if news.stop or news.exhausted:
+            report = StepReport.of(step, stop=interrupt.requested)
+            if report.stop or report.exhausted:
                 processes.first(partial(_save, checkpoint, number - 1, log, optimization))
-                raise _stopped(number - 1, plan) if news.stop else PhotosError(news.exhausted)
+                raise _stopped(number - 1, plan) if report.stop else PhotosError(report.exhausted)
             value = optimization.step(step)
             log.step(number, epoch, optimization.learning_rate, value)
-            for row, reason in news.failures:
+            for row, reason in report.failures:
                 log.problem(number, "train", plan.train.name(row), reason)
             clock.count(step.share.size)
             listener.advance(number, plan.steps, clock.photos_per_second, log.latest)

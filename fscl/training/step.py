@@ -81,7 +81,7 @@ class Step(NamedTuple):
         return self.stage.mixing(photos, labels, partners, partner_labels, generator)
 
 
-class News(NamedTuple):
+class StepReport(NamedTuple):
     """What the processes have to tell each other of a step before they take it."""
 
     failures: Sequence[Failure] = ()  # photos that could not be read
@@ -89,16 +89,16 @@ class News(NamedTuple):
     stop: bool = False  # whether the run shall be stopped
 
     @classmethod
-    def of(cls, step: Step, *, stop: bool) -> "News":
-        """Return the news of all processes; each of them has to ask."""
+    def of(cls, step: Step, *, stop: bool) -> "StepReport":
+        """Return the report of all processes; each of them has to ask."""
         own = cls(step.failures, step.exhausted, stop)
         if not processes.any_of(own != cls([])):
             return own
-        told = processes.everyones(own)
+        told = processes.gathered(own)
         return cls(
-            [failure for news in told for failure in news.failures],
-            next(filter(None, (news.exhausted for news in told)), ""),
-            any(news.stop for news in told),
+            [failure for report in told for failure in report.failures],
+            next(filter(None, (report.exhausted for report in told)), ""),
+            any(report.stop for report in told),
         )
 
 

@@ -88,7 +88,7 @@ def _scored(validation: Regions, optimization: Optimization) -> Scores:
     own = np.arange(runtime.rank, len(validation), runtime.world_size)
     found = score(validation.at(own))
     failures = [Failure(int(own[row]), reason) for row, reason in found.failures]
-    shares = processes.everyones(Scores(own[found.rows], found.logits, failures))
+    shares = processes.gathered(Scores(own[found.rows], found.logits, failures))
     rows = np.concatenate([share.rows for share in shares])
     order = np.argsort(rows)
     logits = np.concatenate([share.logits for share in shares])

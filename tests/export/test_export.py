@@ -1,6 +1,7 @@
 """`fscl export`: the file alone answers as the run does; what does not is not written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from shutil import copy
 
@@ -278,11 +279,13 @@ def test_int8_is_never_calibrated_on_the_photos_that_it_is_checked_on(trained, m
     split = {own.photo(path): split for path, split in zip(own.rows["path"], own.rows["split"], strict=True)}
     checked = to_check(trained, bundle, None, 256, None)
     assert {split[path] for path in checked.regions.photos} == {"test"}
-    few = to_calibrate(trained, bundle, None)
+    few = to_calibrate(trained, bundle, None, checked)
     assert ({split[path] for path in few.regions.photos}, few.name) == ({"train"}, "training photos of the run")
     monkeypatch.setattr("fscl.export.photos.FEWEST", 1)
-    enough = to_calibrate(trained, bundle, None)
+    enough = to_calibrate(trained, bundle, None, checked)
     assert ({split[path] for path in enough.regions.photos}, enough.name) == ({"val"}, "validation photos of the run")
+    on_validation = to_calibrate(trained, bundle, None, replace(checked, split="val"))
+    assert {split[path] for path in on_validation.regions.photos} == {"train"}
 
 
 @pytest.mark.usefixtures("recorded")

@@ -24,7 +24,7 @@ from fscl.loading.regions import Failure
 from fscl.records.log_lines import read_metrics
 from fscl.scanning.scan import scan
 from fscl.training import start
-from fscl.training.step import News, Step
+from fscl.training.step import Step, StepReport
 from tests.training import several_processes
 
 ROOT = Path(__file__).parents[2]
@@ -214,7 +214,7 @@ def test_a_killed_process_ends_all_with_one_line(folder, long_run):
     said, _ = started.communicate(timeout=60)
     [line] = lines_of_ours(said)
     assert "one of the 2 processes of this run is gone" in line
-    assert "go on with: torchrun --nproc-per-node 2 -m fscl train --resume killed" in line
+    assert "go on with: torchrun --standalone --nproc-per-node 2 -m fscl train --resume killed" in line
     assert not any(Path(f"/proc/{pid}").exists() for pid in of_rank.values())
 
 
@@ -295,10 +295,10 @@ def test_what_one_process_has_to_tell_all_hear(monkeypatch):
     lost = Failure(3, "truncated file")
     steps, told = [step([], ""), step([lost], "no photo of a class")], []
     monkeypatch.setattr(processes, "any_of", lambda own: told.append(own) or True)
-    monkeypatch.setattr(processes, "everyones", lambda own: [own, News([lost], "no photo of a class", True)])
-    assert News.of(steps[0], stop=False) == News([lost], "no photo of a class", True)
-    assert News.of(steps[1], stop=False).failures == [lost, lost]
-    News.of(steps[0], stop=True)
+    monkeypatch.setattr(processes, "gathered", lambda own: [own, StepReport([lost], "no photo of a class", True)])
+    assert StepReport.of(steps[0], stop=False) == StepReport([lost], "no photo of a class", True)
+    assert StepReport.of(steps[1], stop=False).failures == [lost, lost]
+    StepReport.of(steps[0], stop=True)
     assert told == [False, True, True], "what a process has to tell it asks for"
 
 
@@ -312,7 +312,7 @@ def test_shares_are_nearly_equal_and_together_the_batch():
 def test_the_program_says_how_it_was_started(monkeypatch):
     for name in (*torchrun.NAMES, "LOCAL_WORLD_SIZE"):
         monkeypatch.setenv(name, "4")
-    assert torchrun.starter() == ["torchrun", "--nproc-per-node", "4", "-m", "fscl"]
+    assert torchrun.starter() == ["torchrun", "--standalone", "--nproc-per-node", "4", "-m", "fscl"]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # of two machines
     assert torchrun.starter() == ["fscl"]
     monkeypatch.delenv("RANK")
