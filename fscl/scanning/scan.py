@@ -15,7 +15,7 @@ from fscl.errors import PhotosError
 from fscl.formats.photo_times import taken, times_of_source
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.walk import NOT_UTF8
-from fscl.frames import whole
+from fscl.frames import video_of
 from fscl.images import UnreadableError, read_facts
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, COLUMNS, Manifest
@@ -176,7 +176,7 @@ def hashes(manifest: Manifest, paths: list[str]) -> dict[str, str | None]:
 
 def _sharing(sizes: pd.Series) -> list[str]:
     """Photos that share the size of their file with another file: only these can be byte copies."""
-    files = sizes.index.map(whole)
+    files = sizes.index.map(video_of)
     size = sizes.set_axis(files)[~files.duplicated()]
     shared = size.index[size.duplicated(keep=False) & size.gt(0).fillna(False)]
     return sizes.index[files.isin(shared)].tolist()
