@@ -5,12 +5,14 @@ kept open: each reader of a member has a file handle of its own, so threads and 
 """
 
 import errno
+import hashlib
 import io
 import os
 import re
 import stat
 import threading
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile, ZipInfo
@@ -30,18 +32,26 @@ from fscl.zip_names import (
 
 __all__ = [
     "ArchiveError",
+    "Version",
     "code_page",
+    "content_hash",
     "file_of",
     "frame_of",
+    "hash_of_frame",
     "is_archive",
     "is_packed",
     "members",
     "open_binary",
+    "photo_version",
     "size",
 ]
 
 NEVER_END = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)  # kinds of files that whoever reads may wait for
 THROUGH = re.compile(r"\.zip/", re.IGNORECASE)
+
+
+Version = tuple[int, int]
+"""Bytes and time of a file."""
 
 
 class _Member(NamedTuple):
@@ -157,6 +167,50 @@ def size(path: Path) -> int:
     path = file_of(path)
     place = _through(path)
     return path.stat().st_size if place is None else _member(*place).file_size
+
+
+def photo_version(photo: Path) -> Version:
+    """Return what tells a photo from an earlier one of its name: bytes and time of its file, in ns.
+
+    Of a frame they are those of the video, in a zip those of the archive; (−1, −1) where there is no file.
+    """
+    for path in (photo, *photo.parents):
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):  # a path through a file is the one on Windows, else the other
+            continue
+        except (OSError, ValueError):  # ValueError: a name that no file has
+            break
+        if path == photo or stat.S_ISREG(status.st_mode):
+            return status.st_size, status.st_mtime_ns
+        break
+    return -1, -1
+
+
+def content_hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file; of a frame that of the video's hash and its number. None: it cannot be read."""
+    try:
+        frame = frame_of(path)
+        if frame is None:
+            return _sha256(path)
+        return hash_of_frame(_sha256_of_video(frame[0], photo_version(frame[0])), frame[1])
+    except (OSError, ArchiveError):
+        return None
+
+
+def hash_of_frame(of_video: str, number: int) -> str:
+    """Return the hash of a frame, made of that of its video."""
+    return hashlib.sha256(f"{of_video} frame {number}".encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with open_binary(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _sha256_of_video(video: Path, version: Version) -> str:
+    return _sha256(video)
 
 
 def is_packed(path: Path) -> bool:

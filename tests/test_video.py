@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fscl import formats
+from fscl.archives import content_hash
 from fscl.errors import ConfigurationError, UnreadableError
 from fscl.formats import answers, megadetector_writer, timelapse_writer
 from fscl.formats.answers import Animal, PhotoAnswer
@@ -23,7 +24,6 @@ from fscl.manifest.splits import assign_splits
 from fscl.prediction.photos import list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.scanning.scan import scan
-from fscl.video import content_hash
 from fscl.video_frames import times_of
 from tests.formats.writing import about
 

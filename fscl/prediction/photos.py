@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from fscl import archives, formats
+from fscl.archives import photo_version
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats import json_document, megadetector, videos
 from fscl.formats.detections import ANIMAL, Detected, matched
 from fscl.formats.reading import Reading
 from fscl.formats.walk import MEDIA_SUFFIXES, escaped, not_utf8, walk
 from fscl.frames import video_of
-from fscl.loading.store_files import photo_version
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, Manifest
 from fscl.printable import number_of

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import pandas as pd
 
 from fscl import archives, formats
+from fscl.archives import content_hash
 from fscl.errors import PhotosError
 from fscl.formats.photo_times import taken, times_of_source
 from fscl.formats.reading import NOTHING_SAID, Reading
@@ -24,7 +25,6 @@ from fscl.scanning import sequences
 from fscl.scanning.labels import apply_class_map, read_class_map
 from fscl.scanning.sequences import GAP_S
 from fscl.scanning.summary import Verify
-from fscl.video import content_hash
 
 Result = TypeVar("Result")
 BATCH = 64  # photos per task of the pool: a header takes less time than to hand out a task
