@@ -82,9 +82,9 @@ def expanded(
     """Return rows with a row for each frame in place of each row of a video; without videos the rows as they are.
 
     `sequence` becomes the video where the source has none, `datetime` that of the video and the seconds since,
-    `frame_rate` the frames a second of the video. A video that cannot be read stays a row, with the reason as its
-    `problem`; of one that is damaged further on there are the frames, and such a row. Rows that are of frames already
-    get the same columns.
+    `frame_rate` the frames a second of the video, `video_id` its name. A video that cannot be read stays a row, with
+    the reason as its `problem`; of one that is damaged further on there are the frames, and such a row. Rows that are
+    of frames already get the same columns.
 
     Args:
         rows: `problem`, `sequence`, `datetime` and the columns `named`.
@@ -178,6 +178,7 @@ def _columns(
         sequence=table["sequence"].astype("str").fillna(pd.Series(videos, dtype="str")),
         datetime=pd.Series(times, dtype="datetime64[us]"),
         frame_rate=pd.Series(rates, dtype="float64"),
+        video_id=pd.Series(videos, dtype="str"),
         problem=reasons.added(table["problem"].astype("str"), pd.Series([row.problem for row in made], dtype="str")),
         note=reasons.added(note, pd.Series([fact.note for fact in facts], dtype="str")),
     )
