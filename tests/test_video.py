@@ -7,6 +7,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from shutil import copytree
 from zipfile import ZipFile
 
 import numpy as np
@@ -23,6 +24,7 @@ from fscl.images import read_facts, read_region
 from fscl.manifest.splits import assign_splits
 from fscl.prediction.photos import list_photos
 from fscl.prediction.sorting import Sorting
+from fscl.scanning.copies import seen_before
 from fscl.scanning.scan import scan
 from fscl.video_frames import times_of
 from tests.formats.writing import about
@@ -309,6 +311,22 @@ def test_whatever_bytes_a_video_has_it_is_a_row_or_frames(videos, draw, name, se
     rows = scan(root, verify="decode", reading=Reading(frames_per_second=2)).rows
     assert rows["path"].str.contains(name).any()
     assert rows["problem"].dropna().str.startswith("unreadable: ").all()
+
+
+def test_other_frames_of_a_video_that_was_seen_were_seen(tmp_path, draw):
+    root = draw("p/fox/1.jpg") / "p"
+    write_video(root / "fox/clip.avi")
+    write_video(root / "hare/clip.avi", rate=11)
+    before = scan(root, reading=Reading(frames_per_second=0.1))
+    after = Reading(frames_per_second=3)
+    assert all(seen_before(scan(root, reading=after), before))
+    copytree(root, tmp_path / "q")
+    (tmp_path / "q/fox/clip.avi").rename(tmp_path / "q/fox/renamed.avi")
+    write_video(tmp_path / "q/hare/new.avi", rate=12)
+    photos = scan(tmp_path / "q", reading=after)
+    assert len(photos.rows) == 1 + 9 + 9 + 9
+    new = photos.rows["path"][[not each for each in seen_before(photos, before)]]
+    assert new.str.startswith("hare/new.avi").sum() == len(new) == 9
 
 
 class TestDetections:
