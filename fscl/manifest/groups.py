@@ -88,6 +88,8 @@ def joints(rows: pd.DataFrame, by: By) -> list[str]:
     >>> joints(rows, "site")
     ["sequence '7' joins 3 sites (x, y, z)"]
     """
+    if by == "photo":  # it is no news that a video has several frames
+        return []
     whole, *others = kept_whole(rows, by, without=["content_hash"])
     sentences = []
     for column in others:
