@@ -29,7 +29,9 @@ import atheris
 import pandas as pd
 from PIL import Image
 
-with atheris.instrument_imports(include=["fscl.formats", "fscl.manifest", "fscl.archives", "fscl.zip_names"]):
+with atheris.instrument_imports(
+    include=["fscl.formats", "fscl.manifest", "fscl.archives", "fscl.zip_members", "fscl.zip_names"]
+):
     from fscl import formats
     from fscl.errors import FsclError
     from fscl.formats import FORMATS

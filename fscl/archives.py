@@ -5,20 +5,21 @@ kept open: each reader of a member has a file handle of its own, so threads and 
 """
 
 import errno
+import hashlib
 import io
 import os
 import re
 import stat
-import struct
 import threading
-import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile, ZipExtFile, ZipFile, ZipInfo
+from zipfile import ZipFile, ZipInfo
 
-from fscl.errors import PhotosError
-from fscl.frames import parted
+from fscl.errors import ArchiveError
+from fscl.frames import split_frame
+from fscl.zip_members import DAMAGES, open_member, why_not_read
 from fscl.zip_names import (
     CODE_PAGES,
     NAMELESS,
@@ -27,22 +28,30 @@ from fscl.zip_names import (
     known_code_page,
     safe,
     says_its_encoding,
-    why_not_read,
 )
+
+__all__ = [
+    "ArchiveError",
+    "Version",
+    "code_page",
+    "content_hash",
+    "file_of",
+    "frame_of",
+    "hash_of_frame",
+    "is_archive",
+    "is_packed",
+    "members",
+    "open_binary",
+    "photo_version",
+    "size",
+]
 
 NEVER_END = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)  # kinds of files that whoever reads may wait for
 THROUGH = re.compile(r"\.zip/", re.IGNORECASE)
 
-# Of the zip format (PKWARE's APPNOTE 6.3, 4.3.7 and 4.4.4).
-LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, bytes of the name and of the extra field that follow
-SIGNATURE = b"PK\x03\x04"
 
-# How zipfile tells of damage.
-DAMAGES = (BadZipFile, EOFError, NotImplementedError, ValueError, struct.error, zlib.error)
-
-
-class ArchiveError(PhotosError):
-    """An archive that is damaged, or a member that is not read; the message is a short reason."""
+Version = tuple[int, int]
+"""Bytes and time of a file."""
 
 
 class _Member(NamedTuple):
@@ -105,7 +114,7 @@ def code_page(archive: Path) -> str | None:
 
 def frame_of(path: Path) -> tuple[Path, int] | None:
     """Return the video and the number of a frame of it; None of a path that is a file, also one called as a frame."""
-    frame = parted(path.as_posix())
+    frame = split_frame(path.as_posix())
     if frame is None:
         return None
     video = Path(frame[0])
@@ -146,7 +155,7 @@ def open_binary(path: Path) -> io.BufferedReader:
             raise OSError(errno.EINVAL, "a pipe or device, not a file", str(path))
         return path.open("rb")
     member = _member(*place)
-    return io.BufferedReader(_Unpacked(_packed(place[0], member), member.file_size))
+    return open_member(place[0], member)
 
 
 def size(path: Path) -> int:
@@ -158,6 +167,50 @@ def size(path: Path) -> int:
     path = file_of(path)
     place = _through(path)
     return path.stat().st_size if place is None else _member(*place).file_size
+
+
+def photo_version(photo: Path) -> Version:
+    """Return what tells a photo from an earlier one of its name: bytes and time of its file, in ns.
+
+    Of a frame they are those of the video, in a zip those of the archive; (−1, −1) where there is no file.
+    """
+    for path in (photo, *photo.parents):
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):  # a path through a file is the one on Windows, else the other
+            continue
+        except (OSError, ValueError):  # ValueError: a name that no file has
+            break
+        if path == photo or stat.S_ISREG(status.st_mode):
+            return status.st_size, status.st_mtime_ns
+        break
+    return -1, -1
+
+
+def content_hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file; of a frame that of the video's hash and its number. None: it cannot be read."""
+    try:
+        frame = frame_of(path)
+        if frame is None:
+            return _sha256(path)
+        return hash_of_frame(_sha256_of_video(frame[0], photo_version(frame[0])), frame[1])
+    except (OSError, ArchiveError):
+        return None
+
+
+def hash_of_frame(of_video: str, number: int) -> str:
+    """Return the hash of a frame, made of that of its video."""
+    return hashlib.sha256(f"{of_video} frame {number}".encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with open_binary(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _sha256_of_video(video: Path, version: Version) -> str:
+    return _sha256(video)
 
 
 def is_packed(path: Path) -> bool:
@@ -255,58 +308,3 @@ def _listed(directory: _Directory, code_page: str | None = None) -> _Listing:
         problem = "its name leads out of its zip" if leads_out else why_not_read(info)
         listing[name] = _Member(info, "it has no name in its zip" if name == NAMELESS else problem)
     return listing
-
-
-class _Unpacked(io.RawIOBase):
-    """A member as a stream. What is unpacked is kept until it is closed, so that seeking back is free."""
-
-    def __init__(self, packed: ZipExtFile, size: int) -> None:
-        self._packed = packed
-        self._size = size
-        self._content = bytearray()
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        if start + offset < 0:
-            raise ValueError(f"expected a place in the file, got {start + offset}")
-        self._position = start + offset
-        return self._position
-
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
-        end = self._position + len(buffer)
-        if end > len(self._content):
-            try:
-                # No more than the declared size, whatever there is; at the end the checksum is compared.
-                self._content += self._packed.read(end - len(self._content))
-            except DAMAGES as error:
-                raise ArchiveError("damaged in its zip") from error
-        content = self._content[self._position : end]
-        buffer[: len(content)] = content
-        self._position += len(content)
-        return len(content)
-
-    def close(self) -> None:
-        self._packed.close()
-        super().close()
-
-
-def _packed(archive: str, info: ZipInfo) -> ZipExtFile:
-    """A member behind a handle of its own, which `ZipFile.open` does not give."""
-    file = open(archive, "rb")  # noqa: PTH123, SIM115 - closed by the ZipExtFile
-    try:
-        file.seek(info.header_offset)
-        signature, name_bytes, extra_bytes = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
-        if signature != SIGNATURE:
-            raise BadZipFile("no member where the archive says")
-        file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
-        return ZipExtFile(file, "r", info, None, close_fileobj=True)
-    except (OSError, *DAMAGES) as error:  # of the system, where a place before the start is sought
-        file.close()
-        raise ArchiveError("damaged in its zip") from error

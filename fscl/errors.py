@@ -33,6 +33,10 @@ class UnreadableError(PhotosError):
     """A photo that cannot be read; the message is a short reason, such as `truncated file`."""
 
 
+class ArchiveError(PhotosError):
+    """An archive that is damaged, or a member that is not read; the message is a short reason."""
+
+
 class OutputError(FsclError):
     """An output folder or file that holds something else, or cannot be written."""
 

@@ -29,21 +29,21 @@ def frame_name(video: str, number: int) -> str:
     return f"{video}/frame{number:06d}.jpg"
 
 
-def parted(path: str) -> tuple[str, int] | None:
+def split_frame(path: str) -> tuple[str, int] | None:
     """Return the video and the number that the path of a frame names; None of any other path.
 
-    >>> parted("C1/clip.mp4/frame000025.jpg"), parted("C1/frame000025.jpg")
+    >>> split_frame("C1/clip.mp4/frame000025.jpg"), split_frame("C1/frame000025.jpg")
     (('C1/clip.mp4', 25), None)
     """
     match = _FRAME.fullmatch(path)
     return None if match is None else (match["video"], int(match["number"]))
 
 
-def whole(path: str) -> str:
+def video_of(path: str) -> str:
     """Return the video that a frame is of; any other path is its own.
 
-    >>> whole("C1/clip.mp4/frame000025.jpg"), whole("C1/1.jpg")
+    >>> video_of("C1/clip.mp4/frame000025.jpg"), video_of("C1/1.jpg")
     ('C1/clip.mp4', 'C1/1.jpg')
     """
-    frame = parted(path)
+    frame = split_frame(path)
     return path if frame is None else frame[0]

@@ -3,7 +3,6 @@
 A frame has the number that its time has among the times of all frames, counted from 0.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fscl import archives
+from fscl.archives import Version
 from fscl.errors import UnreadableError
 from fscl.pixels import MOST_OF_PHOTO
 
@@ -26,9 +26,6 @@ MICROSECONDS = 1e6  # of which the duration of a container is in FFmpeg
 ALL_THERE = 0.95  # of the frames that a video declares: cameras count a little differently
 CREATED = ("com.apple.quicktime.creationdate", "creation_time", "date")
 """What a video says of when it was made: Apple's has local time, the next is what other cameras write."""
-
-Version = tuple[int, int]
-"""Bytes and time of the file that a video is, or of the zip that it is in."""
 
 
 class Times(NamedTuple):
@@ -59,38 +56,6 @@ class Times(NamedTuple):
         slots = np.floor(self.offsets_s[frames] * per_second + 1e-6)  # 0.9999999 s is of the next second
         numbers: list[int] = frames[np.diff(slots, prepend=-1.0) > 0].tolist()
         return numbers
-
-
-def content_hash(path: Path) -> str | None:
-    """Return the SHA-256 of a file; of a frame that of the video's hash and its number. None: it cannot be read."""
-    try:
-        frame = archives.frame_of(path)
-        if frame is None:
-            return _sha256(path)
-        of_video = _sha256_of_video(frame[0], version_of(frame[0]))
-        return hashlib.sha256(f"{of_video} frame {frame[1]}".encode()).hexdigest()
-    except (OSError, archives.ArchiveError):
-        return None
-
-
-def _sha256(path: Path) -> str:
-    with archives.open_binary(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@lru_cache(maxsize=256)
-def _sha256_of_video(video: Path, version: Version) -> str:
-    return _sha256(video)
-
-
-def version_of(video: Path) -> Version:
-    """Return what tells a video from an earlier one of its name.
-
-    Raises:
-        OSError: it is not there.
-    """
-    status = next((path for path in (video, *video.parents) if path.is_file()), video).stat()
-    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager

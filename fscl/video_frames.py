@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fscl.archives import Version, photo_version
 from fscl.errors import UnreadableError
-from fscl.video import Times, Version, opened, pyav_failures, read_times, version_of
+from fscl.video import Times, opened, pyav_failures, read_times
 
 # The signs of a, b, c, d of a display matrix, which shows the pixel x, y at a x + c y, b x + d y.
 UPRIGHT = {
@@ -45,7 +46,7 @@ def times_of(video: Path) -> Times:
         UnreadableError: no video, one that is damaged from the start, or PyAV is not installed.
     """
     with pyav_failures():
-        times = read_times(video, version_of(video))
+        times = read_times(video, photo_version(video))
         _ = _reader(video).size
     return times
 
@@ -187,7 +188,7 @@ _of_thread = threading.local()
 
 def _reader(video: Path) -> _Reader:
     """The video that this thread reads. A forked process has its own: it shares the place in files with the other."""
-    key = video, version_of(video), os.getpid()
+    key = video, photo_version(video), os.getpid()
     kept: tuple[Any, _Reader] | None = getattr(_of_thread, "kept", None)
     if kept is None or kept[0] != key:
         if kept is not None:

@@ -1,15 +1,11 @@
-"""Names of files in zips: in UTF-8 where they say so, else in the code page that suits all of an archive best.
-
-And which files in zips are not read.
-"""
+"""Names of files in zips: in UTF-8 where they say so, else in the code page that suits all of an archive best."""
 
 import codecs
 import re
-import stat
 import struct
 import zlib
 from collections.abc import Iterable
-from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipInfo
+from zipfile import ZipInfo
 
 from fscl.code_pages import guess
 from fscl.errors import ConfigurationError, did_you_mean
@@ -30,11 +26,6 @@ CODE_PAGES = (*GUESSED, *ON_REQUEST)
 UTF8_FLAG = 0x0800
 UNICODE_PATH = 0x7075  # an extra field: the name in UTF-8, beside that of a code page
 EXTRA_FIELD, UNICODE_PATH_START = struct.Struct("<HH"), struct.Struct("<BL")
-
-MAX_BYTES = 512 * 2**20  # of a member, unpacked: the largest photo that `images` takes, uncompressed in RGB
-MAX_RATIO = 200  # unpacked : packed, of members from LARGE_BYTES on; photos are below 10, zip bombs near 1000
-LARGE_BYTES = 64 * 2**20
-ENCRYPTED = 0x0001  # 4.4.4
 
 DRIVE = re.compile(r"^[A-Za-z]:")
 NAMELESS = "(no name)"  # the member under which those are listed that have none
@@ -140,18 +131,3 @@ def safe(name: str) -> tuple[str, bool]:
     if relative == name and ".." not in parts:
         return "/".join(parts), False
     return "/".join([OUTSIDE, *(part for part in parts if part != "..")]), True
-
-
-def why_not_read(info: ZipInfo) -> str | None:
-    """Say why a member is not read, judged by what the archive declares; None where it is."""
-    if info.flag_bits & ENCRYPTED:
-        return "encrypted in its zip"
-    if stat.S_ISLNK(info.external_attr >> 16):
-        return "a link in its zip"
-    if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # the others may unpack any amount at once
-        return "not packed by deflate in its zip"
-    if info.file_size > MAX_BYTES:
-        return f"more than {MAX_BYTES // 2**20} MiB in its zip (zip bomb?)"
-    if info.file_size > max(LARGE_BYTES, MAX_RATIO * info.compress_size):
-        return f"packed more than {MAX_RATIO}:1 in its zip (zip bomb?)"
-    return None

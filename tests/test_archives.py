@@ -7,6 +7,7 @@ import struct
 import unicodedata
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import pytest
@@ -373,3 +374,26 @@ def test_a_path_that_no_file_can_have_is_of_no_file(tmp_path):
     for look in (size, open_binary):
         with pytest.raises(FileNotFoundError):
             look(tmp_path / "a\0b.jpg")
+
+
+@pytest.mark.parametrize("on_windows", [False, True])
+def test_a_photo_in_a_zip_or_video_that_is_replaced_has_another_version(archive, monkeypatch, on_windows):
+    inner = Path.stat
+
+    def stat_of_windows(path, **given):
+        try:
+            return inner(path, **given)
+        except NotADirectoryError as error:  # a path through a file, which Windows says does not exist
+            raise FileNotFoundError(*error.args) from None
+
+    if on_windows:
+        monkeypatch.setattr(Path, "stat", stat_of_windows)
+    clip = archive.with_name("clip.mp4")
+    clip.write_bytes(NOISE)
+    for file, photo in ((archive, archive / "fox/1.jpg"), (clip, clip / "frame000025.jpg")):
+        before = archives.photo_version(photo)
+        assert before == (file.stat().st_size, file.stat().st_mtime_ns)
+        file.write_bytes(file.read_bytes() + b"another")
+        assert archives.photo_version(photo)[0] == before[0] + 7
+    for gone in ("gone.jpg", "gone/a.jpg", "gone.zip/a.jpg", "gone.mp4/frame000025.jpg", "a\0b.jpg"):
+        assert archives.photo_version(archive.with_name("x") / gone) == (-1, -1)

@@ -12,7 +12,7 @@ FLOORS = [
     {
         *("config", "registry", "errors", "atomic", "lock", "printable", "records", "species", "words", "published"),
         *("runtime", "progress", "run_folder", "processes", "torchrun", "batch_share", "futures", "cluster"),
-        *("images", "pixels", "decoding", "archives", "zip_names", "code_pages"),
+        *("images", "pixels", "decoding", "archives", "zip_members", "zip_names", "code_pages"),
         *("frames", "video", "video_frames"),
     },
     {"manifest", "scoring", "models", "losses", "methods"},

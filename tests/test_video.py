@@ -7,13 +7,15 @@ import os
 import random
 import sys
 from pathlib import Path
+from shutil import copytree
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
 
 from fscl import formats
-from fscl.errors import ConfigurationError, UnreadableError
+from fscl.archives import content_hash
+from fscl.errors import ConfigurationError, PhotosError, UnreadableError
 from fscl.formats import answers, megadetector_writer, timelapse_writer
 from fscl.formats.answers import Animal, PhotoAnswer
 from fscl.formats.reading import Reading
@@ -22,8 +24,8 @@ from fscl.images import read_facts, read_region
 from fscl.manifest.splits import assign_splits
 from fscl.prediction.photos import list_photos
 from fscl.prediction.sorting import Sorting
+from fscl.scanning.copies import seen_before
 from fscl.scanning.scan import scan
-from fscl.video import content_hash
 from fscl.video_frames import times_of
 from tests.formats.writing import about
 
@@ -196,6 +198,47 @@ class TestScan:
             assert rows[rows["path"].str.contains("fox/1.avi|copy")].dropna(subset="split")["split"].nunique() == 1
             assert (rows.dropna(subset="split").groupby("sequence")["split"].nunique() == 1).all()
 
+    @pytest.fixture
+    def copied(self, tmp_path):
+        """Six videos of a site each, of which each two frames are taken; of a copy of the first there are others."""
+        lines = ["path,label,site,datetime"]
+        for number in range(6):
+            write_video(tmp_path / f"{number}.avi", rate=5 + number)
+            for at in (0, 10):
+                lines.append(f"{number}.avi/frame{at:06d}.jpg,{'fox' if number % 2 else 'hare'},{number},")
+        (tmp_path / "copy.avi").write_bytes((tmp_path / "0.avi").read_bytes())
+        lines += [f"copy.avi/frame{at:06d}.jpg,hare,6," for at in (3, 10)]
+        (tmp_path / "photos.csv").write_text("\n".join(lines))
+        return scan(tmp_path / "photos.csv").rows
+
+    @pytest.mark.parametrize("by", ["photo", "sequence", "site"])
+    def test_no_frame_of_a_video_or_its_copies_crosses_a_split(self, copied, by):
+        rows = copied.assign(sequence=copied["path"]) if by == "photo" else copied
+        for seed in range(8):
+            split = assign_splits(rows, by=by, seed=seed, val_fraction=0, test_fraction=0.4)
+            assert split["problem"].isna().all()
+            videos = split["video_id"].replace("copy.avi", "0.avi")
+            assert (split["split"].groupby(videos).nunique() == 1).all()
+            assert split["split"].nunique() == 2
+
+    def test_a_split_by_time_keeps_the_later_copy_of_a_video(self, copied):
+        days = copied["video_id"].map({"copy.avi": 9} | {f"{number}.avi": number for number in range(6)})
+        times = np.datetime64("2023-05-01", "us") + days.to_numpy() * np.timedelta64(1, "D")
+        rows = copied.assign(datetime=times, sequence=None)
+        split = assign_splits(rows, by="time", val_fraction=0, test_fraction=0.3).set_index("path")
+        earlier = split["video_id"] == "0.avi"
+        assert split.loc[earlier, "problem"].tolist() == ["byte copy of a test video"] * 2
+        assert split.loc[~earlier, "split"].groupby(split["video_id"]).nunique().eq(1).all()
+        assert split.loc["copy.avi/frame000003.jpg", "split"] == "test"
+
+    def test_a_source_that_parts_a_video_is_refused_and_one_that_parts_its_copies_loses_one(self, copied):
+        parts = copied["video_id"].map(lambda video: "test" if video in ("copy.avi", "1.avi") else "train")
+        split = assign_splits(copied.assign(split=parts), by="photo")
+        assert split.loc[split["problem"].notna(), "video_id"].tolist() == ["0.avi"] * 2
+        parts[4] = "test"
+        with pytest.raises(PhotosError, match=r"share no video_id, but video_id '2\.avi' is in training and test"):
+            assign_splits(copied.assign(split=parts, sequence=None), by="photo")
+
     def test_videos_in_a_zip(self, folder, tmp_path):
         with ZipFile(tmp_path / "photos.zip", "w") as packed:
             for file in sorted(folder.rglob("*.*")):
@@ -214,6 +257,14 @@ class TestScan:
         assert found.rows["path"].tolist() == ["fox/clip.mp4/frame000025.jpg", "hare/1.jpg"]
         assert found.rows["problem"].isna().all()
         assert "frame_rate" not in found.rows
+
+    def test_byte_copies_of_frames_in_a_folder_called_as_a_video_are_known(self, draw):
+        root = draw("p/fox/clip.mp4/frame000000.jpg", "p/fox/clip.mp4/frame000002.jpg", "p/hare/1.jpg") / "p"
+        (root / "fox/clip.mp4/frame000000.jpg").write_bytes(b"of another size")
+        (root / "hare/copy.jpg").write_bytes((root / "fox/clip.mp4/frame000002.jpg").read_bytes())
+        rows = scan(root).rows.set_index("path")
+        assert rows.loc["hare/copy.jpg", "content_hash"] is not None
+        assert rows.loc["hare/copy.jpg", "content_hash"] == rows.loc["fox/clip.mp4/frame000002.jpg", "content_hash"]
 
     def test_without_pyav_photos_are_read_and_the_fix_is_said(self, folder, monkeypatch):
         monkeypatch.setitem(sys.modules, "av", None)
@@ -260,6 +311,22 @@ def test_whatever_bytes_a_video_has_it_is_a_row_or_frames(videos, draw, name, se
     rows = scan(root, verify="decode", reading=Reading(frames_per_second=2)).rows
     assert rows["path"].str.contains(name).any()
     assert rows["problem"].dropna().str.startswith("unreadable: ").all()
+
+
+def test_other_frames_of_a_video_that_was_seen_were_seen(tmp_path, draw):
+    root = draw("p/fox/1.jpg") / "p"
+    write_video(root / "fox/clip.avi")
+    write_video(root / "hare/clip.avi", rate=11)
+    before = scan(root, reading=Reading(frames_per_second=0.1))
+    after = Reading(frames_per_second=3)
+    assert all(seen_before(scan(root, reading=after), before))
+    copytree(root, tmp_path / "q")
+    (tmp_path / "q/fox/clip.avi").rename(tmp_path / "q/fox/renamed.avi")
+    write_video(tmp_path / "q/hare/new.avi", rate=12)
+    photos = scan(tmp_path / "q", reading=after)
+    assert len(photos.rows) == 1 + 9 + 9 + 9
+    new = photos.rows["path"][[not each for each in seen_before(photos, before)]]
+    assert new.str.startswith("hare/new.avi").sum() == len(new) == 9
 
 
 class TestDetections:

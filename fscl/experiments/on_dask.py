@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from fscl.archives import photo_version
 from fscl.atomic import write_bytes
 from fscl.cluster import AT_ONCE, Cluster, Origin, Teller, WorkersDiedError, as_task, cannot_see
 from fscl.errors import OutputError, PhotosError
@@ -20,7 +21,6 @@ from fscl.experiments.pool import Heard, Reporter
 from fscl.loading.feature_files import cache_folder
 from fscl.loading.features import FeatureStore
 from fscl.loading.store import PhotoStore
-from fscl.loading.store_files import photo_version
 from fscl.lock import is_taken, taken
 from fscl.manifest.table import Manifest
 from fscl.records import VERSION, CellKey, CellRecord

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from fscl.formats.camtrap_dp.deployments import Packaging
-from fscl.frames import parted, whole
+from fscl.frames import split_frame, video_of
 from fscl.images import Box
 from fscl.scoring.taxonomy import Taxonomy
 
@@ -103,12 +103,12 @@ class PhotoAnswer:
     @property
     def media(self) -> str:
         """The file: of a frame its video."""
-        return self.file if self.frame_rate is None else whole(self.file)
+        return self.file if self.frame_rate is None else video_of(self.file)
 
     @property
     def frame(self) -> int | None:
         """The number of a frame of a video; None of a photo."""
-        parts = None if self.frame_rate is None else parted(self.file)
+        parts = None if self.frame_rate is None else split_frame(self.file)
         return None if parts is None else parts[1]
 
     @property

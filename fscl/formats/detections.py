@@ -11,7 +11,7 @@ import pandas as pd
 from fscl.errors import PhotosError
 from fscl.formats import boxes
 from fscl.formats.blanks import BLANK, LEFT_OUT, is_blank
-from fscl.frames import parted, whole
+from fscl.frames import is_video, split_frame, video_of
 from fscl.images import Box
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, Manifest
@@ -62,7 +62,7 @@ class Detected(NamedTuple):
 
     def of(self, path: str) -> "Detected":
         """Return what it says of the frame that a path names; of a photo all."""
-        frame = parted(path)
+        frame = split_frame(path)
         if self.frames is None or self.problem is not None:
             return self
         if frame is None or frame[1] not in self.frames:
@@ -102,15 +102,16 @@ def matched(paths: Iterable[str], files: Iterable[str]) -> dict[str, str | None]
     >>> matched(["C1/a.jpg", "C2/a.jpg", "C3/b.jpg"], ["D:\\\\photos\\\\C1\\\\a.jpg", "photos/C2/a.jpg", "C4/b.jpg"])
     {'C1/a.jpg': 'D:\\\\photos\\\\C1\\\\a.jpg', 'C2/a.jpg': 'photos/C2/a.jpg', 'C3/b.jpg': None}
     """
-    known = dict.fromkeys(files)
-    videos = {path: whole(path) for path in paths}
-    same = _matched(dict.fromkeys(videos.values()), dict.fromkeys(map(whole, known)))
-    chosen: dict[str, str | None] = {}
-    for path, video in videos.items():
-        file = same[video]
-        names = [] if file is None else [file + path[len(video) :], file]
-        chosen[path] = next((name for name in names if name in known), None)
-    return chosen
+    names, known = dict.fromkeys(paths), dict.fromkeys(files)
+    frames = [path for path in names if split_frame(path) is not None]
+    chosen = _matched(frames, filter(split_frame, known))
+    videos = {path: video_of(path) for path in frames if chosen[path] is None}
+    same = _matched(dict.fromkeys(videos.values()), filter(is_video, known))
+    chosen |= {path: same[video] for path, video in videos.items()}
+    left = [path for path in names if chosen.get(path) is None]
+    taken = set(map(chosen.get, frames))
+    chosen |= _matched(left, [file for file in known if file not in taken or is_video(file)])
+    return {path: chosen[path] for path in names}
 
 
 def _matched(paths: Iterable[str], files: Iterable[str]) -> dict[str, str | None]:

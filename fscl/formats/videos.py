@@ -15,7 +15,7 @@ from fscl.decoding import named_failures
 from fscl.errors import UnreadableError
 from fscl.formats.photo_times import taken
 from fscl.formats.walk import NOT_UTF8
-from fscl.frames import frame_name, is_video, parted, whole
+from fscl.frames import frame_name, is_video, split_frame, video_of
 from fscl.manifest import reasons
 from fscl.manifest.table import Manifest
 from fscl.printable import number_of
@@ -82,9 +82,9 @@ def expanded(
     """Return rows with a row for each frame in place of each row of a video; without videos the rows as they are.
 
     `sequence` becomes the video where the source has none, `datetime` that of the video and the seconds since,
-    `frame_rate` the frames a second of the video. A video that cannot be read stays a row, with the reason as its
-    `problem`; of one that is damaged further on there are the frames, and such a row. Rows that are of frames already
-    get the same columns.
+    `frame_rate` the frames a second of the video, `video_id` its name. A video that cannot be read stays a row, with
+    the reason as its `problem`; of one that is damaged further on there are the frames, and such a row. Rows that are
+    of frames already get the same columns.
 
     Args:
         rows: `problem`, `sequence`, `datetime` and the columns `named`.
@@ -104,7 +104,7 @@ def expanded(
     for place, name in enumerate(rows[named[0]].tolist()):
         if place not in of_place:
             made.append(_Made(place))
-        elif (frame := parted(name)) is not None:
+        elif (frame := split_frame(name)) is not None:
             made.append(_Made(place, frame[1], of_place[place].problem, renamed=False))
         else:
             made += _frames(
@@ -125,7 +125,7 @@ def _places(rows: pd.DataFrame, files: Sequence[Path], name: str) -> dict[int, P
     for place, (path, out) in enumerate(zip(names, ruled_out, strict=True)):
         if not out and is_video(path):
             places[place] = files[place]
-        elif not out and parted(path) is not None:
+        elif not out and split_frame(path) is not None:
             file = archives.file_of(files[place])
             if file != files[place]:  # else it is a photo that is called so
                 places[place] = file
@@ -164,7 +164,7 @@ def _columns(
     facts = [seen.get(row.place, _Seen()) for row in made]
     both = list(zip(made, facts, strict=True))
     videos = [
-        whole(name) if row.number is not None else None for name, row in zip(table[named[0]], made, strict=True)
+        video_of(name) if row.number is not None else None for name, row in zip(table[named[0]], made, strict=True)
     ]
     rates = [None if row.number is None or fact.times is None else fact.times.rate for row, fact in both]
     times = [_time(*each, given) for each, given in zip(both, pd.to_datetime(table["datetime"]), strict=True)]
@@ -178,6 +178,7 @@ def _columns(
         sequence=table["sequence"].astype("str").fillna(pd.Series(videos, dtype="str")),
         datetime=pd.Series(times, dtype="datetime64[us]"),
         frame_rate=pd.Series(rates, dtype="float64"),
+        video_id=pd.Series(videos, dtype="str"),
         problem=reasons.added(table["problem"].astype("str"), pd.Series([row.problem for row in made], dtype="str")),
         note=reasons.added(note, pd.Series([fact.note for fact in facts], dtype="str")),
     )

@@ -16,14 +16,13 @@ import pyarrow as pa
 import torch
 from platformdirs import user_cache_path
 
+from fscl.archives import content_hash, photo_version
 from fscl.atomic import replacing
 from fscl.config import Augmentation, Preprocessing
 from fscl.loading.loader import Batch, InferencePhotos, PhotoViews, in_order
 from fscl.loading.regions import Regions
-from fscl.loading.store_files import photo_version
 from fscl.models import Classifier
 from fscl.printable import number_of
-from fscl.video import content_hash
 
 FOLDER = "FSCL_CACHE"  # environment variable: where the cache lies, in place of the user's cache folder
 VERSION = 1

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
+from fscl.archives import photo_version
 from fscl.atomic import replacing, write_text
 from fscl.config import Preprocessing, Section
 from fscl.errors import OutputError
@@ -163,19 +164,6 @@ def read_keys(index: Path) -> list[tuple[str, float, float, float, float]] | Non
     except (OSError, ValueError, pa.ArrowException):
         return None
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-
-
-def photo_version(photo: Path) -> tuple[int, int]:
-    """Size and time of a photo's file, or of the archive that it is in; (−1, −1) where there is none."""
-    for path in (photo, *photo.parents):
-        try:
-            status = path.stat()
-        except NotADirectoryError:  # a path through a file: it is in an archive
-            continue
-        except (OSError, ValueError):  # ValueError: a name that no file has
-            break
-        return status.st_size, status.st_mtime_ns
-    return -1, -1
 
 
 def _prefix(preprocessing: Preprocessing) -> str:

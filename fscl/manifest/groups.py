@@ -1,6 +1,6 @@
-"""What a split keeps together: photos, sequences, sites, and byte copies as far as they may join those."""
+"""What a split keeps together: photos, videos, sequences, sites, and byte copies as far as they may join those."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -9,13 +9,15 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 By = Literal["photo", "sequence", "site", "time"]
-# Columns whose values stay within one part.
+# Columns whose values stay within one part, those of videos where the manifest has them.
+OF_PHOTO = ["photo_id", "video_id", "video_hash", "content_hash"]
 KEPT_WHOLE: dict[str, list[str]] = {
-    "photo": ["photo_id", "content_hash"],
-    "sequence": ["sequence", "photo_id", "content_hash"],
-    "site": ["site", "sequence", "photo_id", "content_hash"],
-    "time": ["sequence", "photo_id", "content_hash"],
+    "photo": OF_PHOTO,
+    "sequence": ["sequence", *OF_PHOTO],
+    "site": ["site", "sequence", *OF_PHOTO],
+    "time": ["sequence", *OF_PHOTO],
 }
+COPIED = {"video_hash": "video", "content_hash": "photo"}  # columns that byte copies share, and what is copied
 # Sequences or sites that copies of one photo may make one. A frame that the lens cap made black is on every site.
 MOST_JOINED = {"sequence": 2, "site": 1}
 FIX = {
@@ -33,13 +35,19 @@ class Groups(NamedTuple):
     surplus: pd.Index
 
 
+def kept_whole(rows: pd.DataFrame, by: By, without: Container[str] = ()) -> list[str]:
+    """Return the columns of `KEPT_WHOLE` that the rows have, but some."""
+    return [column for column in KEPT_WHOLE[by] if column in rows and column not in without]
+
+
 def groups(rows: pd.DataFrame, by: By) -> Groups:
     """Return which rows are kept together, and which byte copies are too many.
 
-    Rows that share a photo are one group, by sequence also those that share a sequence, by site also those that
-    share a site: the connected components. Byte copies join, too, but at most `MOST_JOINED` groups that hold other
-    photos. Where a copy is in more of them, the rows of one stay in, and those of the others are surplus. By time
-    groups are as by sequence, and byte copies join nothing, for a copy may be of another year.
+    Rows that share a photo or a video, or the content of a video, are one group, by sequence also those that share a
+    sequence, by site also those that share a site: the connected components. Byte copies of photos join, too, but at
+    most `MOST_JOINED` groups that hold other photos. Where a copy is in more of them, the rows of one stay in, and
+    those of the others are surplus. By time groups are as by sequence, and copies join nothing, for a copy may be of
+    another year.
 
     Args:
         rows: usable manifest rows, under their region_id; their order decides which copy stays.
@@ -51,10 +59,10 @@ def groups(rows: pd.DataFrame, by: By) -> Groups:
     ([0, 0, 1, 1, 2, 2], [3])
     """
     if by == "photo":
-        return Groups(_components(rows, KEPT_WHOLE[by]), rows.index[:0])
-    number = _components(rows, [column for column in KEPT_WHOLE[by] if column != "content_hash"])
+        return Groups(_components(rows, kept_whole(rows, by)), rows.index[:0])
     if by == "time":
-        return Groups(number, rows.index[:0])
+        return Groups(_components(rows, kept_whole(rows, by, without=COPIED)), rows.index[:0])
+    number = _components(rows, kept_whole(rows, by, without=["content_hash"]))
     hashes = rows["content_hash"]
     pairs = pd.DataFrame({"hash": hashes, "group": number}).dropna().drop_duplicates()
     pairs = pairs[pairs["hash"].duplicated(keep=False)]
@@ -80,7 +88,9 @@ def joints(rows: pd.DataFrame, by: By) -> list[str]:
     >>> joints(rows, "site")
     ["sequence '7' joins 3 sites (x, y, z)"]
     """
-    whole, *others = (column for column in KEPT_WHOLE[by] if column != "content_hash")
+    if by == "photo":  # it is no news that a video has several frames
+        return []
+    whole, *others = kept_whole(rows, by, without=["content_hash"])
     sentences = []
     for column in others:
         pairs = rows[[whole, column]].dropna().drop_duplicates()

@@ -1,4 +1,4 @@
-"""Training, validation and test photos that share no photo, byte copy, sequence or site."""
+"""Training, validation and test photos that share no photo, video, byte copy, sequence or site."""
 
 from collections import defaultdict
 from math import inf
@@ -9,7 +9,7 @@ import pandas as pd
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
 from fscl.manifest.balance import balance_report
 from fscl.manifest.forward import NO_TIME, check_order, leave_out_untimed, parts_by_time
-from fscl.manifest.groups import KEPT_WHOLE, By, groups
+from fscl.manifest.groups import COPIED, KEPT_WHOLE, By, groups, kept_whole
 from fscl.manifest.table import is_usable
 
 FINER = {
@@ -43,9 +43,9 @@ def assign_splits(
     """Return a copy of the manifest with `split` filled in, stratified as far as groups allow.
 
     A group is a site, a sequence or a photo; a row without site goes by its sequence, one without sequence
-    by its photo. Groups that share a sequence or photo are one, and so are photos that are byte copies. A byte
-    copy does not make sites one, nor more than two sequences: it stays in one of them, and the other copies are
-    left out, with a `problem`.
+    by its photo. Groups that share a sequence, video or photo are one, and so are photos that are byte copies, and
+    frames of copies of one video. A byte copy of a photo does not make sites one, nor more than two sequences: it
+    stays in one of them, and the other copies are left out, with a `problem`.
 
     - A class in enough groups (three, or two where only one part is carved) gets at least one validation
       and one test photo; where groups hold several classes, as far as they allow. A class in fewer stays in
@@ -124,7 +124,7 @@ def check_disjoint(rows: pd.DataFrame, by: By) -> None:
     Rows without split take no part; `by` says which columns of `KEPT_WHOLE` are looked at.
     """
     placed = rows[rows["split"].notna()]
-    for column in KEPT_WHOLE[by]:
+    for column in kept_whole(rows, by):
         pairs = placed[[column, "split"]].dropna().drop_duplicates()
         shared = pairs.loc[pairs[column].duplicated(), column].drop_duplicates().sort_values()
         if len(shared):
@@ -176,14 +176,20 @@ def _refuse_trouble(rows: pd.DataFrame, by: By) -> None:
 
 
 def _leave_out_copies(table: pd.DataFrame) -> None:
-    """Where the source has byte copies on both sides, keep the one that is held out furthest."""
-    if not table["content_hash"].dropna().duplicated().any():
-        return
-    for part, held_out in (("val", "test"), ("train", "test"), ("train", "val")):
-        hashes = table.loc[table["split"] == held_out, "content_hash"].dropna()
-        copies = (table["split"] == part) & table["content_hash"].isin(hashes)
-        table.loc[copies, "problem"] = f"{BYTE_COPY} of a {LONG_NAME[held_out]} photo"
-        table.loc[copies, "split"] = None
+    """Where the source has byte copies on both sides, keep the one that is held out furthest; videos with all frames.
+
+    A single video that is on both sides stays so: `check_disjoint` refuses it.
+    """
+    for column, what in COPIED.items():
+        if column not in table or not table[column].dropna().duplicated().any():
+            continue
+        for part, held_out in (("val", "test"), ("train", "test"), ("train", "val")):
+            held = table[table["split"] == held_out]
+            copies = (table["split"] == part) & table[column].isin(held[column].dropna())
+            if column == "video_hash":
+                copies &= ~table["video_id"].isin(held["video_id"])
+            table.loc[copies, "problem"] = f"{BYTE_COPY} of a {LONG_NAME[held_out]} {what}"
+            table.loc[copies, "split"] = None
 
 
 def _fill(table: pd.DataFrame, by: By) -> None:

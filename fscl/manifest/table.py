@@ -39,6 +39,15 @@ COLUMNS = {
 }
 """Column → pandas dtype, in the order of the file."""
 
+MAY_BE_ABSENT = {
+    "note": "str",
+    "clock": "str",
+    "frame_rate": "float64",
+    "video_id": "str",
+    "video_hash": "str",
+}
+"""Columns of ours that only some manifests have, behind those → pandas dtype."""
+
 IS_NUMBER = (pa.types.is_floating, pa.types.is_integer)
 STORED_AS: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
     "str": (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary),

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fscl.archives import photo_version
 from fscl.cluster import AT_ONCE, LOOK_SECONDS, Cluster, Origin, as_task, cannot_see
 from fscl.errors import DivergenceError, PhotosError
 from fscl.futures import completed
 from fscl.inference import Inferred, infer
 from fscl.loading.regions import Regions
-from fscl.loading.store_files import photo_version
 from fscl.manifest.table import BOX
 from fscl.onnx_model import Model
 from fscl.prediction.parts import Part, Parts

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from fscl import archives, formats
+from fscl.archives import photo_version
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats import json_document, megadetector, videos
 from fscl.formats.detections import ANIMAL, Detected, matched
 from fscl.formats.reading import Reading
 from fscl.formats.walk import MEDIA_SUFFIXES, escaped, not_utf8, walk
-from fscl.frames import whole
-from fscl.loading.store_files import photo_version
+from fscl.frames import video_of
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, Manifest
 from fscl.printable import number_of
@@ -117,7 +117,7 @@ def _photos_of(source: Path, reading: Reading) -> tuple[pd.DataFrame, pd.DataFra
 
 def _in_order(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows by their names; frames of a video, and what is wrong with it, one after the other."""
-    ordered = rows.assign(_media=rows[name].map(whole)).sort_values(["_media", name], kind="stable")
+    ordered = rows.assign(_media=rows[name].map(video_of)).sort_values(["_media", name], kind="stable")
     return ordered.drop(columns="_media").reset_index(drop=True)
 
 

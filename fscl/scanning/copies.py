@@ -7,10 +7,12 @@ import pandas as pd
 
 from fscl import archives
 from fscl.manifest.table import Manifest
-from fscl.scanning.scan import hashes
+from fscl.scanning.scan import files_of, hashes
 
 
 class _File(NamedTuple):
+    """A photo, or the video of frames."""
+
     path: str
     place: str
     size: int
@@ -18,7 +20,7 @@ class _File(NamedTuple):
 
 
 def seen_before(photos: Manifest, before: Manifest) -> list[bool]:
-    """Tell which rows show a photo that `before` holds.
+    """Tell which rows show a photo that `before` holds; of a frame, the video: whichever frames were taken of it.
 
     Where photos of both have one size, their contents are compared: by the hashes that are known, else by those of
     the files as they lie now, in zips too. Where one of the two hashes is missing, for its file is gone or was
@@ -47,13 +49,16 @@ def seen_before(photos: Manifest, before: Manifest) -> list[bool]:
         untold = namesake is not None and not (file.content and namesake.content)
         if untold or file.content in contents:
             seen.add(file.path)
-    return photos.rows["path"].isin(seen).tolist()
+    return files_of(photos.rows).isin(seen).tolist()
 
 
 def _files(photos: Manifest) -> list[_File]:
     """Return the files of the rows; their sizes are those of the scan, or of now where that did not ask."""
     files = []
-    columns = photos.rows[["path", "bytes", "content_hash"]].drop_duplicates("path")
+    rows = photos.rows.assign(path=files_of(photos.rows))
+    if "video_id" in rows:
+        rows["content_hash"] = rows["content_hash"].mask(rows["video_id"].notna(), rows["video_hash"])
+    columns = rows[["path", "bytes", "content_hash"]].drop_duplicates("path")
     for path, scanned, content in columns.itertuples(index=False, name=None):
         size = _size(photos, path) if pd.isna(scanned) else int(scanned)
         if size:

@@ -11,11 +11,12 @@ from typing import NamedTuple, TypeVar
 import pandas as pd
 
 from fscl import archives, formats
+from fscl.archives import content_hash
 from fscl.errors import PhotosError
 from fscl.formats.photo_times import taken, times_of_source
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.walk import NOT_UTF8
-from fscl.frames import whole
+from fscl.frames import split_frame
 from fscl.images import UnreadableError, read_facts
 from fscl.manifest import reasons
 from fscl.manifest.table import BOX, COLUMNS, Manifest
@@ -24,7 +25,6 @@ from fscl.scanning import sequences
 from fscl.scanning.labels import apply_class_map, read_class_map
 from fscl.scanning.sequences import GAP_S
 from fscl.scanning.summary import Verify
-from fscl.video import content_hash
 
 Result = TypeVar("Result")
 BATCH = 64  # photos per task of the pool: a header takes less time than to hand out a task
@@ -100,7 +100,7 @@ def scan(
         **{column: looked[column].fillna(rows[column]) for column in ("bytes", "width", "height")},
         datetime=times.fillna(looked["time"]),
         problem=reasons.added(rows["problem"], looked["problem"]),
-        content_hash=rows["path"].map(hashes(manifest, _sharing(looks["bytes"]))),
+        **_hashes(rows, looked["bytes"], manifest),
         note=reasons.added(reasons.added(rows.get("note", notes), notes), looked["note"]),
         clock=as_read["clock"].astype("str") if "clock" in as_read else sequences.clocks(as_read, looked),
     )
@@ -174,12 +174,29 @@ def hashes(manifest: Manifest, paths: list[str]) -> dict[str, str | None]:
     return dict(zip(paths, digests, strict=True))
 
 
-def _sharing(sizes: pd.Series) -> list[str]:
-    """Photos that share the size of their file with another file: only these can be byte copies."""
-    files = sizes.index.map(whole)
-    size = sizes.set_axis(files)[~files.duplicated()]
-    shared = size.index[size.duplicated(keep=False) & size.gt(0).fillna(False)]
-    return sizes.index[files.isin(shared)].tolist()
+def files_of(rows: pd.DataFrame) -> pd.Series:
+    """Return the path of each row's file: the photo, of a frame the video."""
+    return rows["video_id"].fillna(rows["path"]) if "video_id" in rows else rows["path"]
+
+
+def _hashes(rows: pd.DataFrame, sizes: pd.Series, manifest: Manifest) -> dict[str, pd.Series]:
+    """The columns of hashes, of files that share their size with another file: only these can be byte copies."""
+    files = files_of(rows)
+    size = sizes.set_axis(files).dropna()
+    size = size[~size.index.duplicated()]
+    shared = size.index[size.duplicated(keep=False) & size.gt(0)]
+    of_file = files.map(hashes(manifest, shared.tolist())).astype("str")
+    if "video_id" not in rows:
+        return {"content_hash": of_file}
+    of_video = of_file.where(rows["video_id"].notna())
+    of_frame = [
+        archives.hash_of_frame(video, frame[1]) if isinstance(video, str) and (frame := split_frame(path)) else None
+        for video, path in zip(of_video, rows["path"], strict=True)
+    ]
+    return {
+        "content_hash": of_file.mask(of_video.notna(), pd.Series(of_frame, rows.index, dtype="str")),
+        "video_hash": of_video,
+    }
 
 
 def _clipped(rows: pd.DataFrame) -> pd.DataFrame:

@@ -139,3 +139,10 @@ def test_too_few_groups_are_the_reason_where_nothing_joins():
         "no test photos: a class is tested where it has 3 groups or more, by sequence none has more than 1; "
         "add photos of other sequences, or split by photo"
     )
+
+
+def test_a_video_that_joins_sites_is_named_and_that_it_has_frames_is_not():
+    rows = table(label="boar", site=list("xxyz")).assign(video_id=["a.avi", "a.avi", "a.avi", None])
+    assert joints(rows, "site") == ["video_id 'a.avi' joins 2 sites (x, y)"]
+    assert joints(rows, "photo") == []
+    assert groups(rows, "photo").number.tolist() == [0, 0, 0, 1]

@@ -23,7 +23,7 @@ from fscl.formats.tables.times import read_times
 from fscl.formats.walk import PHOTO_SUFFIXES
 from fscl.manifest import reasons
 from fscl.manifest.names import tidy
-from fscl.manifest.table import BOX, COLUMNS, Manifest, is_manifest, read_parquet
+from fscl.manifest.table import BOX, COLUMNS, MAY_BE_ABSENT, Manifest, is_manifest, read_parquet
 from fscl.printable import number_of
 
 NAMES = {
@@ -38,7 +38,7 @@ NAMES = {
 }
 """Our column → what others call it; the first found is taken. Case, spaces, `_` and `-` do not count."""
 
-OURS = {*COLUMNS, "note", "clock"}
+OURS = {*COLUMNS, *MAY_BE_ABSENT}
 
 
 def recognises(source: Path) -> bool:
