@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +57,7 @@ class Corrections:
         self.file = file
         if file.suffix.lower() != ".csv":
             raise OutputError(f"--corrections {file}: expected the name of a .csv; choose such a name")
+        self._writing = threading.Lock()  # the lock of the file counts for all threads of this server together
         self._lock = FileLock(file.with_name(f".{file.name}.lock"), thread_local=False)
         self._read()
 
@@ -90,7 +92,7 @@ class Corrections:
             OSError: the table cannot be written.
         """
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock:
+        with self._writing, self._lock:
             table = self._read()
             path, place = table.place("filepath"), table.place("label")
             own = [row for row in table.rows[1:] if path < len(row) and row[path] == filepath]

@@ -1,5 +1,8 @@
 """Corrected labels: kept in the browser, or added to a table in which nothing else changes."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 import pytest
 
@@ -30,6 +33,20 @@ def test_what_somebody_else_has_said_is_not_overwritten(tmp_path):
     assert one.labels() == {"a.jpg": "fox"}
     other.correct("a.jpg", "hare", "fox")
     assert one.labels() == {"a.jpg": "hare"}
+
+
+def test_threads_of_one_server_lose_no_label(tmp_path):
+    table = Corrections(tmp_path / "labels.csv")
+    start = threading.Barrier(4)
+
+    def person(number):
+        start.wait()
+        for photo in range(15):
+            table.correct(f"{number}/{photo}.jpg", "fox", None)
+
+    with ThreadPoolExecutor(4) as people:
+        list(people.map(person, range(4)))
+    assert len(table.labels()) == 60
 
 
 @pytest.mark.parametrize("content", [b"", b"path,label\n", b"\xff\xfe", b'filepath,label\n"a'])
