@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fscl import archives
 from fscl.errors import PhotosError
-from fscl.formats.walk import escaped, walk
+from fscl.formats.walk import PHOTO_SUFFIXES, escaped, walk
 from fscl.printable import STEERING
 
 LONGEST = 1000  # characters of a name
@@ -41,7 +41,7 @@ class Folder:
         """
         with self._listing:
             if anew or not self._photos:
-                contents = walk(self.path)
+                contents = walk(self.path, PHOTO_SUFFIXES)
                 photos = [*contents.files, *contents.unreadable]
                 self._photos = {escaped(name): name for name in sorted(photos) if self._is_inside(name)}
             return list(self._photos)

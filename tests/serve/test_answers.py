@@ -15,7 +15,7 @@ from PIL import Image
 from fscl.errors import ConfigurationError
 from fscl.predictor import load
 from fscl.serve import app, require_extra
-from fscl.serve.folder import checked_name
+from fscl.serve.folder import Folder, checked_name
 from tests.serve.conftest import serving
 
 
@@ -139,6 +139,13 @@ def test_links_out_of_the_folder_are_not_photos_of_it(run, draw, tmp_path):
         draw("mine/new.jpg")
         assert page.get("/api/photos", params={"start": 1, "count": 1}).json()["total"] == 1
         assert "new.jpg" in page.get("/api/photos").json()["names"]
+
+
+def test_a_folder_shows_photos_and_no_videos(draw, tmp_path):
+    draw("mine/1.jpg")
+    for name in ("2.mp4", "3.MOV", "4.avi"):
+        (tmp_path / "mine" / name).write_bytes(b"video")
+    assert Folder(tmp_path / "mine").names() == ["1.jpg"]
 
 
 @pytest.mark.parametrize(
