@@ -70,9 +70,10 @@ class TrainingPhotos(Silent):
 
     def nearest(self, direction: NDArray[np.float32], path: str) -> Neighbours:
         """Return the training photos nearest to a direction, (dim,), without the one at `path` itself."""
+        ended = not self._thread.is_alive()  # asked first: what it found is there then, also if it ends meanwhile
         known = self._known
         if known is None:
-            return Neighbours(ready=not self._thread.is_alive(), note=self._why, photos=[])
+            return Neighbours(ready=ended, note=self._why, photos=[])
         rows = known.rows
         photos = [
             NearPhoto(

@@ -63,6 +63,21 @@ def test_a_direction_tells_how_alike_photos_are_and_finds_the_training_photos(pa
     assert page.post("/api/nearest", content=b"x").status_code == 422
 
 
+def test_features_that_come_while_they_are_asked_for_are_not_missed(page, monkeypatch):
+    training = page.page.served.training
+    known = training._known
+
+    class Ending:
+        def is_alive(self):
+            training._known = known  # the thread ends at this very moment
+            return False
+
+    monkeypatch.setattr(training, "_known", None)
+    monkeypatch.setattr(training, "_thread", Ending())
+    near = training.nearest(known.features[0], "")
+    assert (near.ready, len(near.photos)) == (True, 5)
+
+
 def test_a_heat_map_has_the_proportions_of_the_photo(page):
     written = BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (60, 120, 3), dtype=np.uint8)
