@@ -35,7 +35,7 @@ from fscl.serve.corrections import ChangedError, Corrections, checked_label
 from fscl.serve.folder import Folder, checked_name
 from fscl.serve.guard import FullError, Room
 from fscl.serve.model_thread import ModelThread
-from fscl.serve.training_photos import Neighbours, TrainingPhotos
+from fscl.serve.training_photos import NearestPhotos, Neighbours
 
 STATIC = Path(__file__).parent / "static"
 PAGE = {"": "index.html"} | {name: name for name in ("page.css", "page.js", "ask.js", "card.js", "table.js")}
@@ -65,7 +65,7 @@ class Served:
     run: Path
     bundle: Bundle
     model: ModelThread
-    training: TrainingPhotos
+    training: NearestPhotos
     folder: Folder | None = None
     corrections: Corrections | None = None
     readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(cores(), "reader"))

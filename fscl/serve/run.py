@@ -22,7 +22,7 @@ from fscl.serve.corrections import Corrections
 from fscl.serve.folder import Folder
 from fscl.serve.guard import Guard, is_any_address, is_local
 from fscl.serve.model_thread import ModelThread
-from fscl.serve.training_photos import TrainingPhotos
+from fscl.serve.training_photos import NearestPhotos
 
 NO_PASSWORD = (
     "there is no password: whoever reaches {} can ask this model, see photos of --folder and of training, "
@@ -87,7 +87,7 @@ def opened(
         bundle = Bundle.open(run)
         bundle.classifier.to(Runtime.start(0).device)
         model = ModelThread(bundle)
-        served = Served(run, bundle, model, TrainingPhotos(run, root, bundle, model), shown, table)
+        served = Served(run, bundle, model, NearestPhotos(run, root, bundle, model), shown, table)
         try:
             config = uvicorn.Config(
                 Guard(page_app(served), host),

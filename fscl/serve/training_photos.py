@@ -49,7 +49,7 @@ class _ClosedError(Exception):
     """The page ends while features are computed; those that are there stay in the cache."""
 
 
-class TrainingPhotos(Silent):
+class NearestPhotos(Silent):
     """Knows the training photos of a run as soon as it can; hears itself how far the features are.
 
     Args:
@@ -87,7 +87,7 @@ class TrainingPhotos(Silent):
         return Neighbours(ready=True, note=self._note, photos=photos)
 
     def wait(self) -> None:
-        """Wait until the features are there, or cannot be."""
+        """Wait until the features are there, or cannot be; for tests and measurements: the page asks again."""
         self._thread.join()
 
     def close(self) -> None:
