@@ -3,9 +3,6 @@
 import csv
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -151,16 +148,3 @@ def test_a_busy_server_is_asked_again(open_page, run, taken):
         page.set_input_files("#files", taken / "boar/0.jpg")
         said(page, "1 of 1 answered")
         page.context.close()
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_it_cleanly(run):
-    words = [sys.executable, "-m", "fscl", "serve", run, "--port", "0", "--host", "localhost"]
-    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert started.stdout.readline().startswith("http://localhost:")
-        started.send_signal(signal.SIGINT)
-        out, err = started.communicate(timeout=60)
-    finally:
-        started.kill()
-    assert (started.returncode, out, err) == (0, "ended\n", "")
