@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
@@ -42,6 +42,7 @@ PAGE = {"": "index.html"} | {name: name for name in ("page.css", "page.js", "ask
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}  # Windows may be told others
 
 MOST_BYTES = 64 * 2**20  # of a photo
+MOST_OF_LABEL = 64 * 2**10  # of what is said of one label
 MOST_OF_ALL = 512 * 2**20  # of the photos that are at work at once
 WAITING, HEATS = 64, 32  # requests for an answer, and for a heat map, at once
 SECONDS = 60.0  # in which a photo has to be here
@@ -211,7 +212,11 @@ def _add_corrections(app: FastAPI, served: Served, corrections: Corrections) -> 
         return Labels(folder=below, browser=await served.read(corrections.labels))
 
     @app.post("/api/corrections")
-    async def correct(given: Correction) -> dict[str, str | None]:
+    async def correct(request: Request) -> dict[str, str | None]:
+        try:
+            given = Correction.model_validate_json(await _body(request, MOST_OF_LABEL))
+        except ValidationError:  # which would say again all that came
+            raise HTTPException(422, "expected a photo, where it is, its label and the one before") from None
         label = None if given.label is None else checked_label(given.label, served.bundle.classes)
         if given.where == "browser":
             filepath = checked_name(given.photo)
@@ -277,9 +282,9 @@ async def _body(request: Request, most: int, *, keep: bool = True) -> bytes:
                     raise HTTPException(413, "more bytes than were announced")
                 parts += [part] if keep else []
     except TimeoutError:
-        raise HTTPException(408, "the photo did not come in time") from None
+        raise HTTPException(408, "what was sent did not come in time") from None
     except ClientDisconnect:
-        raise HTTPException(400, "the photo did not come") from None
+        raise HTTPException(400, "what was sent did not come") from None
     return b"".join(parts)
 
 

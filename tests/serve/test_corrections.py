@@ -1,5 +1,6 @@
 """Corrected labels: kept in the browser, or added to a table in which nothing else changes."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -87,6 +88,21 @@ def test_the_page_adds_to_the_table_and_finds_its_labels_again(run, draw, tmp_pa
     with serving(run, folder=tmp_path / "photos", corrections=file) as page:
         assert page.get("/api/corrections").json()["browser"]["camera/3.jpg"] == "deer"
         assert page.get("/api/about").json()["corrections"] == str(file)
+
+
+@pytest.mark.parametrize(
+    ("photo", "code"),
+    [("x" * 5000, 422), ("x" * 2**17, 413), (["x" * 5000], 422), (None, 422), ("\ud800", 422)],
+)
+def test_what_is_no_label_is_bounded_and_not_said_again(run, tmp_path, photo, code):
+    with serving(run, corrections=tmp_path / "labels.csv") as page:
+        said = {"photo": photo, "where": "browser", "label": "deer", "was": None}
+        for content in (json.dumps(said), json.dumps(said)[:-1]):
+            told = page.post("/api/corrections", content=content)
+            assert told.status_code == code
+            assert len(told.content) < 200
+        assert page.post("/api/corrections", content=iter([b"{}"])).status_code == 411
+    assert not (tmp_path / "labels.csv").exists()
 
 
 def test_without_a_table_the_server_takes_no_labels(page):
