@@ -1,7 +1,9 @@
 """The folder that the page may show, and names of photos: none of them leads out of it."""
 
+import math
 import os
 import threading
+import time
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fscl import archives
@@ -28,22 +30,26 @@ class Folder:
             raise PhotosError(f"--folder: expected a folder of photos or a zip, found {got} at {path}; give another")
         self.path = path.resolve()
         self._photos: dict[str, str] = {}
+        self._looked = -math.inf
         self._listing = threading.Lock()
 
     def names(self, *, anew: bool = False) -> list[str]:
         """Return the names of all photos, sorted; links that lead out of the folder are left out.
 
         Args:
-            anew: look again what is there.
+            anew: look again what is there; who asks while another looks waits for a look that begins after asking.
 
         Raises:
             PhotosError: a damaged zip.
         """
+        asked = time.perf_counter()
         with self._listing:
-            if anew or not self._photos:
+            if (anew and self._looked < asked) or not self._photos:
+                begun = time.perf_counter()
                 contents = walk(self.path, PHOTO_SUFFIXES)
                 photos = [*contents.files, *contents.unreadable]
                 self._photos = {escaped(name): name for name in sorted(photos) if self._is_inside(name)}
+                self._looked = begun
             return list(self._photos)
 
     def photo(self, name: str) -> Path:

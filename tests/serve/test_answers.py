@@ -3,6 +3,7 @@
 import base64
 import struct
 import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from fscl.errors import ConfigurationError
+from fscl.formats.walk import walk
 from fscl.predictor import load
 from fscl.serve import app, require_extra
 from fscl.serve.folder import Folder, checked_name
@@ -194,6 +196,47 @@ def test_what_there_is_no_room_for_is_to_ask_again(page, class_folders, monkeypa
         assert answer(page, b"no photo").status_code == 422
         assert answer(page, b"", params={"photo": "gone"}).status_code == 422
     assert answer(page, (class_folders / "boar/000.jpg").read_bytes()).status_code == 200
+
+
+def test_what_is_neither_answer_nor_heat_map_has_its_room_too(page, monkeypatch):
+    direction = base64.b64decode(answer(page, b"", params={"photo": "boar/000.jpg"}).json()["direction"])
+    asked = {
+        "/api/photos": {},
+        "/api/picture": {"params": {"photo": "boar/000.jpg"}},
+        "/api/training/0": {},
+        "/api/nearest": {"content": direction},
+    }
+
+    def told():
+        return [page.request("POST" if "content" in what else "GET", path, **what) for path, what in asked.items()]
+
+    monkeypatch.setattr(page.page.served.others, "_requests", 0)
+    assert [(one.status_code, one.headers["retry-after"]) for one in told()] == [(503, "1")] * 4
+    monkeypatch.setattr(page.page.served.others, "_requests", 1)
+    assert [one.status_code for one in told()] == [200] * 4
+
+
+def test_who_opens_the_page_at_once_share_a_look_into_the_folder(draw, tmp_path, monkeypatch):
+    draw("mine/1.jpg")
+    folder = Folder(tmp_path / "mine")
+    looks, going = [], threading.Event()
+
+    def slow(*given):
+        looks.append(1)
+        going.wait(10)
+        return walk(*given)
+
+    monkeypatch.setattr("fscl.serve.folder.walk", slow)
+    with ThreadPoolExecutor(8) as people:
+        lists = [people.submit(folder.names, anew=True) for _ in range(8)]
+        while not looks:
+            time.sleep(0.01)
+        time.sleep(0.1)  # until all have asked
+        going.set()
+        assert all(one.result() == ["1.jpg"] for one in lists)
+    assert len(looks) <= 2
+    folder.names(anew=True)
+    assert len(looks) <= 3
 
 
 def test_a_fault_of_the_model_does_not_end_its_thread(page, class_folders, monkeypatch):

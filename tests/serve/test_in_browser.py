@@ -18,7 +18,7 @@ def open_page(browser):
     """Return a function that opens a page; at the end it has had no error and asked nobody else."""
     contexts, faults = [], []
 
-    def open_it(address, **options):
+    def open_it(address, routes=(), **options):
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
@@ -26,8 +26,11 @@ def open_page(browser):
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
         page.on("console", lambda message: None if TOLD.search(message.text) else faults.append(message.text))
         page.on(
-            "request", lambda one: None if one.url.startswith((address, "data:", "blob:")) else faults.append(one.url)
+            "request",
+            lambda one: None if one.url.startswith((address, "data:", "blob:")) else faults.append(one.url),
         )
+        for pattern, answer in routes:
+            page.route(pattern, answer)
         page.goto(address)
         return page
 
@@ -56,6 +59,15 @@ def card(page, name):
 
 def said(page, text):
     page.locator("#progress").get_by_text(text).wait_for()
+
+
+def shows(page, selector, count):
+    drawn = "where => [...document.querySelectorAll(where)].filter((image) => image.naturalWidth).length"
+    for _ in range(100):
+        if page.evaluate(drawn, selector) >= count:
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"fewer than {count} pictures at {selector}")
 
 
 def choose(page, folder):
@@ -134,17 +146,20 @@ def test_it_fits_a_narrow_screen_and_keeps_labels_in_the_table(open_page, run, t
 
 
 def test_a_busy_server_is_asked_again(open_page, run, taken):
-    with serving(run) as asking:
-        page = open_page(asking.page.address)
-        turns = iter([503, 503])
+    with serving(run, folder=taken / "boar") as asking:
+        asking.page.served.training.wait()
 
-        def busy(route):
-            if next(turns, None):
+        def busy_at_first(turns):
+            return lambda route: (
                 route.fulfill(status=503, headers={"retry-after": "0.01"}, body="{}")
-            else:
-                route.continue_()
+                if next(turns, None)
+                else route.continue_()
+            )
 
-        page.route("**/api/answer", busy)
-        page.set_input_files("#files", taken / "boar/0.jpg")
-        said(page, "1 of 1 answered")
+        busy = ["answer*", "picture*", "training/*", "photos*"]
+        routes = [(f"**/api/{path}", busy_at_first(iter([503] * 20))) for path in busy]
+        page = open_page(asking.page.address, routes)
+        said(page, "12 of 12 answered")
+        shows(page, ".picture img", 12)
+        shows(page, ".nearest img", 5)
         page.context.close()

@@ -1,5 +1,7 @@
 // One photo on the page. Names come from files and tables: they are shown as text, never as HTML.
 
+import { pictureAt } from "./ask.js";
+
 const SIDE = 480; // px of the pictures that are kept
 
 export const percent = (share) => (share >= 0.995 ? "> 99 %" : `${Math.round(100 * share)} %`);
@@ -151,9 +153,8 @@ export class Card {
       ...photos.map((one) => {
         const row = element("li");
         const image = element("img");
-        image.loading = "lazy";
         image.alt = `training photo of ${one.label}`;
-        image.src = `api/training/${one.number}`;
+        pictureAt(`api/training/${one.number}`).then((address) => { image.src = address; }, () => {}); // else its name is there
         row.title = `${one.path}: ${one.label}, likeness ${one.similarity.toFixed(2)}`;
         const other = this.photo.answer && one.label !== this.photo.answer.species;
         row.append(image, element("span", other ? "other" : "", one.label), element("span", "likeness", one.similarity.toFixed(2)));

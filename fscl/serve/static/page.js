@@ -1,6 +1,6 @@
 // The page: which photos there are, in which order, and what a person says of them.
 
-import { ask, directionOf, likeness, queue } from "./ask.js";
+import { ask, directionOf, likeness, pictureAt, queue } from "./ask.js";
 import { Card, smallPicture } from "./card.js";
 import { csv } from "./table.js";
 
@@ -42,7 +42,15 @@ function add(name, file) {
       if (picture) photo.card.picture(picture);
       else photo.card.noPicture("this browser cannot show it");
     });
-  } else photo.card.picture(`api/picture?photo=${encodeURIComponent(name)}`);
+  } else {
+    pictures(async () => {
+      try {
+        photo.card.picture(await pictureAt(`api/picture?photo=${encodeURIComponent(name)}`));
+      } catch {
+        photo.card.noPicture("no picture");
+      }
+    });
+  }
   if (file && file.size > about.most_bytes) refuse(photo, `larger than ${Math.floor(about.most_bytes / 2 ** 20)} MB`);
   else answers(() => answer(photo));
 }
