@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,11 @@ from fscl.atomic import write_text
 from fscl.errors import ConfigurationError, OutputError, PhotosError, first_line
 from fscl.formats.tables.cells import MISSING
 from fscl.manifest.names import tidy
+from fscl.printable import STEERING
 
 COLUMNS = ("filepath", "label")
 LONGEST = 200  # characters of a label
+FORMULA = re.compile(r"(?:^|;)[\s\"]*[=+\-@＝＋－＠]")  # Excel runs it; in some countries its cells end at semicolons
 MARK = "\ufeff"  # with which Excel begins a CSV in UTF-8
 
 
@@ -62,9 +65,13 @@ class Corrections:
         self._read()
 
     def filepath(self, photo: Path) -> str:
-        """Return how the table calls a file: by its path from the table's folder if it is below that, else whole."""
+        """Return how the table calls a file: from the table's folder on if it is below that.
+
+        Else, and where Excel would take that for a formula, by its whole path.
+        """
         folder = self.file.parent.resolve()
-        return (photo.relative_to(folder) if photo.is_relative_to(folder) else photo).as_posix()
+        below = photo.relative_to(folder).as_posix() if photo.is_relative_to(folder) else ""
+        return below if below and not FORMULA.search(below) else photo.as_posix()
 
     def labels(self) -> dict[str, str]:
         """Return `filepath` → label of all rows that have one."""
@@ -130,15 +137,22 @@ def checked_label(label: str, classes: Sequence[str]) -> str:
     """Return a label in the one form that tables have.
 
     Raises:
-        ConfigurationError: it is empty, too long, or a word that tables read as nothing.
+        ConfigurationError: it is no class, and is empty, too long, a word that tables read as nothing, or what Excel
+            would run.
 
     >>> checked_label("  red  fox ", ["fox"])
     'red fox'
     """
     tidied = tidy(label)
-    if tidied not in classes and (not tidied or len(tidied) > LONGEST or tidied.lower() in MISSING):
+    if tidied in classes:
+        return tidied
+    if not tidied or len(tidied) > LONGEST or tidied.lower() in MISSING:
         raise ConfigurationError(
             f"expected a label of 1 to {LONGEST} characters that is no word for nothing, such as NA; choose another"
+        )
+    if FORMULA.search(tidied) or STEERING.search(tidied):
+        raise ConfigurationError(
+            "expected a label that begins with a letter or a digit: Excel would run what begins with = + - or @"
         )
     return tidied
 

@@ -10,6 +10,7 @@ from fscl import archives
 from fscl.errors import PhotosError
 from fscl.formats.walk import PHOTO_SUFFIXES, escaped, walk
 from fscl.printable import STEERING
+from fscl.serve.corrections import FORMULA
 
 LONGEST = 1000  # characters of a name
 
@@ -74,7 +75,8 @@ def checked_name(name: str) -> str:
     r"""Return the name of a photo that the browser holds, as it will stand in a table.
 
     Raises:
-        PhotosError: it would lead out of the folder of the table, or holds signs that no name should have.
+        PhotosError: it would lead out of the folder of the table, holds signs that no name should have, or is what
+            Excel would run.
 
     >>> checked_name("camera 1/0001.jpg")
     'camera 1/0001.jpg'
@@ -86,4 +88,6 @@ def checked_name(name: str) -> str:
     parts = name.replace("\\", "/").split("/")
     if not name or len(name) > LONGEST or absolute or ".." in parts or STEERING.search(name) or "\n" in name:
         raise PhotosError("expected the name of a photo below a folder, such as camera1/0001.jpg")
+    if FORMULA.search(name):
+        raise PhotosError("expected a name that does not begin with = + - or @, which Excel would run; rename it")
     return name

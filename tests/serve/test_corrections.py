@@ -9,6 +9,7 @@ import pytest
 
 from fscl.errors import OutputError
 from fscl.serve.corrections import ChangedError, Corrections, checked_label
+from fscl.serve.folder import checked_name
 from tests.serve.conftest import serving
 
 
@@ -64,6 +65,32 @@ def test_a_label_that_is_none_is_refused(label):
     with pytest.raises(ValueError, match="expected a label"):
         checked_label(label, ["fox"])
     assert checked_label("None", ["None"]) == "None"
+
+
+FORMULAS = ["=cmd()", "+1", "-1", "@x", " =1", "\u200b=1", '"=1', "fox;=1", "fox; -1", "＝1", "＠x"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "\0fox", "\x1b[2J", "\x07"])
+def test_no_label_or_name_that_excel_would_run_comes_into_the_table(text):
+    with pytest.raises(ValueError, match="Excel would run"):
+        checked_label(text, ["fox"])
+    with pytest.raises(ValueError, match=r"Excel would run|expected the name of a photo"):
+        checked_name(text.strip().lstrip("\u200b") + ".jpg")
+
+
+@pytest.mark.parametrize("text", ["fox-like", "red + grey", "a@b", "fox; hare", "노루"])
+def test_signs_within_a_label_are_no_formula(text):
+    assert checked_label(text, ["fox"]) == text
+    assert checked_label("-", ["-"]) == "-"
+    assert checked_name(f"{text}.jpg") == f"{text}.jpg"
+
+
+def test_a_photo_of_the_folder_that_excel_would_run_has_its_whole_path(tmp_path):
+    table = Corrections(tmp_path / "labels.csv")
+    for name in ("=1.jpg", "fox.jpg"):
+        table.correct(table.filepath(tmp_path.resolve() / name), "fox", None)
+    assert list(table.labels()) == [f"{tmp_path.resolve().as_posix()}/=1.jpg", "fox.jpg"]
+    assert table.below(tmp_path.resolve()) == {"=1.jpg": "fox", "fox.jpg": "fox"}
 
 
 def test_the_page_adds_to_the_table_and_finds_its_labels_again(run, draw, tmp_path):

@@ -97,13 +97,21 @@ def test_photos_are_answered_explained_labelled_and_the_table_is_trained_from(op
         assert page.evaluate("document.activeElement.card.photo.name") == "photos/boar/1.jpg"
         deer = card(page, "photos/deer/3.jpg")
         deer.locator("select").select_option("?")
+        deer.locator(".other input").fill(" =cmd()")
+        deer.locator(".other input").press("Enter")
+        assert "Excel would run" in deer.locator(".reason").inner_text()
+        assert deer.locator(".badge.good").count() == 0
+        deer.locator("select").select_option("?")
         deer.locator(".other input").fill(" red   fox ")
         deer.locator(".other input").press("Enter")
         assert deer.locator(".badge.good").inner_text() == "label: red fox"
+        assert deer.locator(".reason:visible").count() == 0
         deer.get_by_role("button", name="look-alikes first").click()
         assert page.locator(".photo .file").first.inner_text() == "photos/deer/3.jpg"
         page.locator("#filter").select_option("labelled")
         assert page.locator(".photo:visible").count() == 2
+        page.set_input_files("#files", [{"name": "=1.jpg", "mimeType": "image/jpeg", "buffer": b"photo"}])
+        assert "Left out: =1.jpg" in page.locator("#message").inner_text()
         with page.expect_download() as download:
             page.get_by_role("button", name="download corrected.csv").click()
         download.value.save_as(taken.parent / "corrected.csv")

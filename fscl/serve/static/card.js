@@ -86,11 +86,16 @@ export class Card {
     this.labelled();
   }
 
+  // Says why there is no answer, or why a label was not kept; nothing takes it away.
+  reason(why) {
+    this.at(".reason").hidden = !why;
+    this.at(".reason").textContent = why ?? "";
+  }
+
   refused(why) {
     this.at(".species").textContent = "no answer";
     this.at(".probability").textContent = "";
-    this.at(".reason").hidden = false;
-    this.at(".reason").textContent = why;
+    this.reason(why);
     if (this.at("img").hidden) this.noPicture("no picture");
     this.heading();
   }

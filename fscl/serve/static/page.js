@@ -2,7 +2,7 @@
 
 import { ask, directionOf, likeness, pictureAt, queue } from "./ask.js";
 import { Card, smallPicture } from "./card.js";
-import { csv } from "./table.js";
+import { csv, isFormula } from "./table.js";
 
 const PHOTO = /\.(jpe?g|jpe|jfif|mpo|png|webp|avif|heic|heif|tiff?|bmp|gif)$/i;
 const STEP = 60; // photos of the folder that are shown at once
@@ -120,7 +120,13 @@ function named(text) {
 async function setLabel(photo, text) {
   const was = photo.label;
   const label = text === null || !text.trim() ? null : named(text);
+  if (label !== null && isFormula(label) && !about.classes.some((one) => one.name === label)) {
+    photo.card.reason("the label was not kept: Excel would run what begins with = + - or @; choose another");
+    photo.card.labelled();
+    return;
+  }
   photo.label = label;
+  photo.card.reason(photo.problem);
   photo.card.labelled();
   changed();
   if (about.corrections === null || label === was) return;
@@ -129,15 +135,13 @@ async function setLabel(photo, text) {
     if (photo.label === label) photo.label = kept.label;
   } catch (error) {
     photo.label = error.status === 409 ? error.detail.label : was;
-    photo.card.at(".reason").hidden = false;
-    photo.card.at(".reason").textContent = error.status === 409
+    photo.card.reason(error.status === 409
       ? `not changed, for ${error.message} meanwhile; set it again to replace that`
-      : `the label was not kept: ${error.message}`;
+      : `the label was not kept: ${error.message}`);
     photo.card.labelled();
     changed();
     return;
   }
-  photo.card.at(".reason").hidden = true;
   photo.card.labelled();
   changed();
 }
@@ -289,9 +293,13 @@ async function filesIn(entry) {
 function take(named) {
   const files = named.filter(([name]) => !name.split("/").some((part) => part.startsWith(".")));
   const ours = files.filter(([name, file]) => PHOTO.test(name) || file.type.startsWith("image/") || !name.includes("/"));
-  warn(files.length && !ours.length ? "There is no photo among these." : "");
-  ours.sort(([one], [other]) => one.localeCompare(other, undefined, { numeric: true }));
-  for (const [name, file] of ours) add(name, file);
+  const safe = ours.filter(([name]) => !isFormula(name));
+  const formulas = ours.filter(([name]) => isFormula(name)).map(([name]) => name);
+  warn(formulas.length
+    ? `Left out: ${formulas.slice(0, 5).join(", ")}${formulas.length > 5 ? ", …" : ""}. Excel would run a name that begins with = + - or @ in the table; rename the photo.`
+    : files.length && !ours.length ? "There is no photo among these." : "");
+  safe.sort(([one], [other]) => one.localeCompare(other, undefined, { numeric: true }));
+  for (const [name, file] of safe) add(name, file);
   changed();
 }
 
