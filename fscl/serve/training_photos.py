@@ -32,12 +32,12 @@ class NearPhoto(BaseModel):
 
 
 class Neighbours(BaseModel):
-    """The training photos that are most like a photo.
+    """The training photos that are most similar to a photo.
 
     Attributes:
         ready: False while features are still being computed: ask again.
         note: how far that is, or why there are no neighbours; empty where there are.
-        photos: the most alike first.
+        photos: the most similar first.
     """
 
     ready: bool

@@ -45,7 +45,7 @@ def test_an_answer_is_that_of_predict(page, run, class_folders, fscl, tmp_path):
             assert [share for _, share in got["likeliest"]] == pytest.approx([share for share, _ in shares], abs=2e-4)
 
 
-def test_a_direction_tells_how_alike_photos_are_and_finds_the_training_photos(page, class_folders):
+def test_a_direction_tells_the_similarity_of_photos_and_finds_the_training_photos(page, class_folders):
     got = answer(page, b"", params={"photo": "boar/000.jpg"}).json()
     direction = base64.b64decode(got["direction"])
     assert np.linalg.norm(np.frombuffer(direction, "<f4")) == pytest.approx(1, abs=1e-3)

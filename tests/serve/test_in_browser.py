@@ -106,7 +106,12 @@ def test_photos_are_answered_explained_labelled_and_the_table_is_trained_from(op
         deer.locator(".other input").press("Enter")
         assert deer.locator(".badge.good").inner_text() == "label: red fox"
         assert deer.locator(".reason:visible").count() == 0
-        deer.get_by_role("button", name="look-alikes first").click()
+        hare = card(page, "photos/hare/2.jpg")
+        hare.focus()
+        page.keyboard.press("s")
+        assert page.locator(".photo .file").first.inner_text() == "photos/hare/2.jpg"
+        assert hare.locator(".badge.good").inner_text() == "similarity 1.00"
+        deer.get_by_role("button", name="most similar first").click()
         assert page.locator(".photo .file").first.inner_text() == "photos/deer/3.jpg"
         page.locator("#filter").select_option("labelled")
         assert page.locator(".photo:visible").count() == 2

@@ -69,4 +69,4 @@ export function directionOf(text) {
   return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }
 
-export const likeness = (one, other) => one.reduce((sum, value, i) => sum + value * other[i], 0);
+export const similarity = (one, other) => one.reduce((sum, value, i) => sum + value * other[i], 0);

@@ -40,8 +40,8 @@ export class Card {
     });
     at(".right").addEventListener("click", () => does.right(photo));
     at(".heat").addEventListener("click", () => this.showHeat(!this.heatShown));
-    at(".alike").addEventListener("click", () => does.alike(photo));
-    at(".right").disabled = at(".alike").disabled = true;
+    at(".similar").addEventListener("click", () => does.similar(photo));
+    at(".right").disabled = at(".similar").disabled = true;
     this.labelled();
   }
 
@@ -65,7 +65,7 @@ export class Card {
 
   answered() {
     const { answer } = this.photo;
-    this.at(".right").disabled = this.at(".alike").disabled = false;
+    this.at(".right").disabled = this.at(".similar").disabled = false;
     this.at(".species").textContent = answer.species;
     this.at(".probability").textContent = percent(answer.probability);
     const known = this.classes.find((one) => one.name === answer.species);
@@ -113,7 +113,7 @@ export class Card {
     if (label !== null) badges.push(element("span", "badge good", answer && label === answer.species ? "right" : `label: ${label}`));
     if (answer?.unsure) badges.push(element("span", "badge", "unsure"));
     if (answer?.unknown) badges.push(element("span", "badge", "like no species of training"));
-    if (this.photo.alike !== undefined) badges.push(element("span", "badge good", `likeness ${this.photo.alike.toFixed(2)}`));
+    if (this.photo.similarity !== undefined) badges.push(element("span", "badge good", `similarity ${this.photo.similarity.toFixed(2)}`));
     this.at(".badges").replaceChildren(...badges);
     this.heading();
   }
@@ -153,16 +153,16 @@ export class Card {
 
   nearest({ ready, note, photos }) {
     this.at(".near").hidden = false;
-    this.at(".near-note").textContent = photos.length ? `most like it in training${note ? ` (${note})` : ""}` : `most like it in training: ${note}`;
+    this.at(".near-note").textContent = photos.length ? `most similar in training${note ? ` (${note})` : ""}` : `most similar in training: ${note}`;
     this.at(".nearest").replaceChildren(
       ...photos.map((one) => {
         const row = element("li");
         const image = element("img");
         image.alt = `training photo of ${one.label}`;
         pictureAt(`api/training/${one.number}`).then((address) => { image.src = address; }, () => {}); // else its name is there
-        row.title = `${one.path}: ${one.label}, likeness ${one.similarity.toFixed(2)}`;
+        row.title = `${one.path}: ${one.label}, similarity ${one.similarity.toFixed(2)}`;
         const other = this.photo.answer && one.label !== this.photo.answer.species;
-        row.append(image, element("span", other ? "other" : "", one.label), element("span", "likeness", one.similarity.toFixed(2)));
+        row.append(image, element("span", other ? "other" : "", one.label), element("span", "similarity", one.similarity.toFixed(2)));
         return row;
       }),
     );

@@ -1,6 +1,6 @@
 // The page: which photos there are, in which order, and what a person says of them.
 
-import { ask, directionOf, likeness, pictureAt, queue } from "./ask.js";
+import { ask, directionOf, pictureAt, queue, similarity } from "./ask.js";
 import { Card, smallPicture } from "./card.js";
 import { csv, isFormula } from "./table.js";
 
@@ -33,7 +33,7 @@ function add(name, file) {
   }
   const photo = { name, file, where, number: photos.size, answer: null, label: known[where][name] ?? null };
   photos.set(key, photo);
-  photo.card = new Card(photo, about.classes, { label: setLabel, right, alike });
+  photo.card = new Card(photo, about.classes, { label: setLabel, right, similar });
   by("photos").append(photo.card.node);
   if (by("heats").checked) photo.card.showHeat(true);
   if (file) {
@@ -158,17 +158,17 @@ function right(photo) {
 
 // ---- order and choice
 
-function alike(photo) {
+function similar(photo) {
   if (!photo.direction) return;
   chosen = photo;
-  const option = by("sort").querySelector("[value=alike]");
+  const option = by("sort").querySelector("[value=similar]");
   option.disabled = false;
-  option.textContent = `look-alikes of ${photo.name.split("/").pop()}`;
-  by("sort").value = "alike";
+  option.textContent = `similarity to ${photo.name.split("/").pop()}`;
+  by("sort").value = "similar";
   arrange();
   photo.card.node.scrollIntoView({ block: "nearest" });
   photo.card.node.focus();
-  say(`sorted by likeness to ${photo.name}`);
+  say(`sorted by similarity to ${photo.name}`);
 }
 
 const last = (value) => value ?? -Infinity;
@@ -177,15 +177,15 @@ const ORDERS = {
   name: (one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }),
   sure: (one, other) => last(other.answer?.probability) - last(one.answer?.probability),
   unsure: (one, other) => (one.answer?.probability ?? 2) - (other.answer?.probability ?? 2),
-  alike: (one, other) => last(other.alike) - last(one.alike),
+  similar: (one, other) => last(other.similarity) - last(one.similarity),
 };
 
 function arrange() {
   const order = by("sort").value;
   for (const photo of photos.values()) {
-    const before = photo.alike;
-    photo.alike = order === "alike" && photo.direction ? likeness(photo.direction, chosen.direction) : undefined;
-    if (photo.alike !== before) photo.card.labelled();
+    const before = photo.similarity;
+    photo.similarity = order === "similar" && photo.direction ? similarity(photo.direction, chosen.direction) : undefined;
+    if (photo.similarity !== before) photo.card.labelled();
   }
   const wanted = [...photos.values()].sort((one, other) => ORDERS[order](one, other) || one.number - other.number);
   if (wanted.some((photo, place) => by("photos").children[place] !== photo.card.node)) {
@@ -265,7 +265,7 @@ by("photos").addEventListener("keydown", (event) => {
   else if (event.key === "0") setLabel(photo, null);
   else if (/^[1-9]$/.test(event.key) && about.classes[event.key - 1]) setLabel(photo, about.classes[event.key - 1].name);
   else if (event.key === "h") node.card.showHeat(!node.card.heatShown);
-  else if (event.key === "l") alike(photo);
+  else if (event.key === "s") similar(photo);
   else return;
   event.preventDefault();
 });
