@@ -42,7 +42,7 @@ class Answer(BaseModel):
         unsure: that is below `UNSURE_BELOW`, as in `fscl predict`.
         unknown: it is like none of the classes; None where the model cannot say.
         likeliest: the classes of the highest probability, and that, at most `LIKELIEST`.
-        direction: unit vector of its features, little-endian float32 in base64: the cosine of two is their likeness.
+        direction: unit vector of features, base64 of little-endian float32; the cosine of two is their similarity.
     """
 
     species: str

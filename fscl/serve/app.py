@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
@@ -35,15 +35,16 @@ from fscl.serve.corrections import ChangedError, Corrections, checked_label
 from fscl.serve.folder import Folder, checked_name
 from fscl.serve.guard import FullError, Room
 from fscl.serve.model_thread import ModelThread
-from fscl.serve.training_photos import Neighbours, TrainingPhotos
+from fscl.serve.training_photos import NearestPhotos, Neighbours
 
 STATIC = Path(__file__).parent / "static"
 PAGE = {"": "index.html"} | {name: name for name in ("page.css", "page.js", "ask.js", "card.js", "table.js")}
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}  # Windows may be told others
 
 MOST_BYTES = 64 * 2**20  # of a photo
+MOST_OF_LABEL = 64 * 2**10  # of what is said of one label
 MOST_OF_ALL = 512 * 2**20  # of the photos that are at work at once
-WAITING, HEATS = 64, 32  # requests for an answer, and for a heat map, at once
+WAITING, HEATS, OTHERS = 64, 32, 64  # requests for an answer, for a heat map, and for all else that reads, at once
 SECONDS = 60.0  # in which a photo has to be here
 AT_ONCE = 200  # photos of the folder that are listed together, at most
 T = TypeVar("T")
@@ -65,12 +66,22 @@ class Served:
     run: Path
     bundle: Bundle
     model: ModelThread
-    training: TrainingPhotos
+    training: NearestPhotos
     folder: Folder | None = None
     corrections: Corrections | None = None
     readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(cores(), "reader"))
     answers: Room = field(default_factory=lambda: Room(WAITING, MOST_OF_ALL))
     heats: Room = field(default_factory=lambda: Room(HEATS, MOST_OF_ALL))
+    others: Room = field(default_factory=lambda: Room(OTHERS, MOST_OF_ALL))
+
+    async def read_other(self, work: Callable[..., T], *given: Any) -> T:
+        """Do what is neither an answer nor a heat map, if there is room for it.
+
+        Raises:
+            FullError: there is none.
+        """
+        with self.others.taken(0):
+            return await self.read(work, *given)
 
     async def read(self, work: Callable[..., T], *given: Any) -> T:
         """Do what reads photos or files in a thread for it."""
@@ -180,13 +191,13 @@ def _add_answers(app: FastAPI, served: Served) -> None:
         if direction is None:
             raise HTTPException(422, "expected the direction of an answer")
         folder = served.folder
-        path = "" if photo is None or folder is None else str(await served.read(folder.photo, photo))
-        return await served.read(served.training.nearest, direction, path)
+        path = "" if photo is None or folder is None else str(await served.read_other(folder.photo, photo))
+        return await served.read_other(served.training.nearest, direction, path)
 
     @app.get("/api/training/{number}")
     async def training(number: int) -> Response:
         try:
-            picture = await served.read(served.training.picture, number)
+            picture = await served.read_other(served.training.picture, number)
         except (LookupError, PhotosError):
             raise HTTPException(404, "no such training photo, or it is gone") from None
         return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
@@ -195,32 +206,36 @@ def _add_answers(app: FastAPI, served: Served) -> None:
 def _add_folder(app: FastAPI, served: Served, folder: Folder) -> None:
     @app.get("/api/photos")
     async def photos(start: Annotated[int, Field(ge=0)] = 0, count: Annotated[int, Field(ge=1)] = AT_ONCE) -> Names:
-        names = await served.read(lambda: folder.names(anew=start == 0))
+        names = await served.read_other(lambda: folder.names(anew=start == 0))
         return Names(names=names[start : start + min(count, AT_ONCE)], total=len(names))
 
     @app.get("/api/picture")
     async def picture(photo: str) -> Response:
-        image = await served.read(lambda: jpeg(small(folder.photo(photo), served.bundle)))
+        image = await served.read_other(lambda: jpeg(small(folder.photo(photo), served.bundle)))
         return Response(image, media_type="image/jpeg")
 
 
 def _add_corrections(app: FastAPI, served: Served, corrections: Corrections) -> None:
     @app.get("/api/corrections")
     async def labels() -> Labels:
-        below = {} if served.folder is None else await served.read(corrections.below, served.folder.path)
-        return Labels(folder=below, browser=await served.read(corrections.labels))
+        below = {} if served.folder is None else await served.read_other(corrections.below, served.folder.path)
+        return Labels(folder=below, browser=await served.read_other(corrections.labels))
 
     @app.post("/api/corrections")
-    async def correct(given: Correction) -> dict[str, str | None]:
+    async def correct(request: Request) -> dict[str, str | None]:
+        try:
+            given = Correction.model_validate_json(await _body(request, MOST_OF_LABEL))
+        except ValidationError:  # which would say again all that came
+            raise HTTPException(422, "expected a photo, where it is, its label and the one before") from None
         label = None if given.label is None else checked_label(given.label, served.bundle.classes)
         if given.where == "browser":
             filepath = checked_name(given.photo)
         elif served.folder is not None:
-            filepath = corrections.filepath(await served.read(served.folder.photo, given.photo))
+            filepath = corrections.filepath(await served.read_other(served.folder.photo, given.photo))
         else:
             raise HTTPException(404)
         try:
-            await served.read(corrections.correct, filepath, label, given.was)
+            await served.read_other(corrections.correct, filepath, label, given.was)
         except ChangedError as error:
             raise HTTPException(409, {"reason": str(error), "label": error.label}) from None
         return {"label": label}
@@ -277,9 +292,9 @@ async def _body(request: Request, most: int, *, keep: bool = True) -> bytes:
                     raise HTTPException(413, "more bytes than were announced")
                 parts += [part] if keep else []
     except TimeoutError:
-        raise HTTPException(408, "the photo did not come in time") from None
+        raise HTTPException(408, "what was sent did not come in time") from None
     except ClientDisconnect:
-        raise HTTPException(400, "the photo did not come") from None
+        raise HTTPException(400, "what was sent did not come") from None
     return b"".join(parts)
 
 

@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +15,11 @@ from fscl.atomic import write_text
 from fscl.errors import ConfigurationError, OutputError, PhotosError, first_line
 from fscl.formats.tables.cells import MISSING
 from fscl.manifest.names import tidy
+from fscl.printable import STEERING
 
 COLUMNS = ("filepath", "label")
 LONGEST = 200  # characters of a label
+FORMULA = re.compile(r"(?:^|;)[\s\"]*[=+\-@＝＋－＠]")  # Excel runs it; in some countries its cells end at semicolons
 MARK = "\ufeff"  # with which Excel begins a CSV in UTF-8
 
 
@@ -56,13 +60,18 @@ class Corrections:
         self.file = file
         if file.suffix.lower() != ".csv":
             raise OutputError(f"--corrections {file}: expected the name of a .csv; choose such a name")
+        self._writing = threading.Lock()  # the lock of the file counts for all threads of this server together
         self._lock = FileLock(file.with_name(f".{file.name}.lock"), thread_local=False)
         self._read()
 
     def filepath(self, photo: Path) -> str:
-        """Return how the table calls a file: by its path from the table's folder if it is below that, else whole."""
+        """Return how the table calls a file: from the table's folder on if it is below that.
+
+        Else, and where Excel would take that for a formula, by its whole path.
+        """
         folder = self.file.parent.resolve()
-        return (photo.relative_to(folder) if photo.is_relative_to(folder) else photo).as_posix()
+        below = photo.relative_to(folder).as_posix() if photo.is_relative_to(folder) else ""
+        return below if below and not FORMULA.search(below) else photo.as_posix()
 
     def labels(self) -> dict[str, str]:
         """Return `filepath` → label of all rows that have one."""
@@ -90,7 +99,7 @@ class Corrections:
             OSError: the table cannot be written.
         """
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock:
+        with self._writing, self._lock:
             table = self._read()
             path, place = table.place("filepath"), table.place("label")
             own = [row for row in table.rows[1:] if path < len(row) and row[path] == filepath]
@@ -128,15 +137,22 @@ def checked_label(label: str, classes: Sequence[str]) -> str:
     """Return a label in the one form that tables have.
 
     Raises:
-        ConfigurationError: it is empty, too long, or a word that tables read as nothing.
+        ConfigurationError: it is no class, and is empty, too long, a word that tables read as nothing, or what Excel
+            would run.
 
     >>> checked_label("  red  fox ", ["fox"])
     'red fox'
     """
     tidied = tidy(label)
-    if tidied not in classes and (not tidied or len(tidied) > LONGEST or tidied.lower() in MISSING):
+    if tidied in classes:
+        return tidied
+    if not tidied or len(tidied) > LONGEST or tidied.lower() in MISSING:
         raise ConfigurationError(
             f"expected a label of 1 to {LONGEST} characters that is no word for nothing, such as NA; choose another"
+        )
+    if FORMULA.search(tidied) or STEERING.search(tidied):
+        raise ConfigurationError(
+            "expected a label that begins with a letter or a digit: Excel would run what begins with = + - or @"
         )
     return tidied
 

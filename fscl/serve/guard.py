@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
+OWN_SITES = {"same-origin", "none"}  # none: typed by the user; same-site would be another port
 HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]/@\s]+))(?::\d{1,5})?")
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -27,7 +28,10 @@ TOLD = {
 
 
 class Guard:
-    """Refuses requests under another name of the machine (DNS rebinding), and what other pages post (CSRF).
+    """Refuses requests under another name of the machine (DNS rebinding), and those of other pages (CSRF).
+
+    Another page may only lead to this one. Of a GET, a browser says whose it is where the address is of this machine
+    or is reached by https (Sec-Fetch-Site); of a POST always.
 
     Args:
         app: what is guarded.
@@ -45,7 +49,7 @@ class Guard:
         """Answer a request, or refuse it."""
         if scope["type"] != "http":
             return
-        refused = self._refused(scope["method"], Headers(scope=scope))
+        refused = self._refused(scope["method"], scope["path"], Headers(scope=scope))
         answer = self._app if refused is None else PlainTextResponse(refused, status_code=403)
 
         async def told(message: Message) -> None:
@@ -57,12 +61,14 @@ class Guard:
 
         await answer(scope, receive, told)
 
-    def _refused(self, method: str, headers: Headers) -> str | None:
+    def _refused(self, method: str, path: str, headers: Headers) -> str | None:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or not self._knows(hosts[0].lower()):
             return "expected the address that fscl serve has printed (Host)"
         if method not in ("GET", "HEAD") and origins not in ([f"http://{hosts[0]}"], [f"https://{hosts[0]}"]):
             return "expected a request of this page itself (Origin)"
+        if path != "/" and not set(headers.getlist("sec-fetch-site")) <= OWN_SITES:
+            return "expected a request of this page itself (Sec-Fetch-Site)"
         return None
 
     def _knows(self, host: str) -> bool:

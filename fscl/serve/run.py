@@ -2,12 +2,13 @@
 
 import errno
 import logging
+import signal
 import socket
 import sys
 import threading
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from fscl.serve.corrections import Corrections
 from fscl.serve.folder import Folder
 from fscl.serve.guard import Guard, is_any_address, is_local
 from fscl.serve.model_thread import ModelThread
-from fscl.serve.training_photos import TrainingPhotos
+from fscl.serve.training_photos import NearestPhotos
 
 NO_PASSWORD = (
     "there is no password: whoever reaches {} can ask this model, see photos of --folder and of training, "
@@ -41,15 +42,12 @@ class Page:
     listening: socket.socket
 
     def run(self) -> None:
-        """Serve it until it is ended by Ctrl-C or `stop`; more than once is not possible."""
+        """Serve it until `stop`; more than once is not possible."""
         logging.getLogger("uvicorn.error").addFilter(_is_a_fault)
-        try:
-            self.server.run(sockets=[self.listening])
-        except KeyboardInterrupt:  # raised again once all is closed
-            return
+        self.server.run(sockets=[self.listening])
 
     def stop(self) -> None:
-        """End it, from another thread."""
+        """End it, also before it runs; from another thread, or on a signal."""
         self.server.should_exit = True
 
 
@@ -87,7 +85,7 @@ def opened(
         bundle = Bundle.open(run)
         bundle.classifier.to(Runtime.start(0).device)
         model = ModelThread(bundle)
-        served = Served(run, bundle, model, TrainingPhotos(run, root, bundle, model), shown, table)
+        served = Served(run, bundle, model, NearestPhotos(run, root, bundle, model), shown, table)
         try:
             config = uvicorn.Config(
                 Guard(page_app(served), host),
@@ -116,15 +114,31 @@ def serve(
     open_page: bool = False,
 ) -> None:
     """Serve the page of a run until Ctrl-C, and say where it is; `open_page` opens it in the browser, too."""
-    with opened(run, folder=folder, root=root, corrections=corrections, host=host, port=port) as page:
-        if not is_local(host):
-            where = "this machine" if is_any_address(host) else host
-            print(printable(f"warning: {NO_PASSWORD.format(where)}"), file=sys.stderr)
-        show(f"{page.address}  is the page of {run}; Ctrl-C ends it")
-        if open_page:
-            threading.Thread(target=webbrowser.open, args=(page.address,), daemon=True).start()
-        page.run()
-    show("ended")
+    with ExitStack() as to_the_end:
+        with opened(run, folder=folder, root=root, corrections=corrections, host=host, port=port) as page:
+            to_the_end.enter_context(_ended_by_signals(page))
+            if not is_local(host):
+                where = "this machine" if is_any_address(host) else host
+                print(printable(f"warning: {NO_PASSWORD.format(where)}"), file=sys.stderr)
+            show(f"{page.address}  is the page of {run}; Ctrl-C ends it")
+            if open_page:
+                threading.Thread(target=webbrowser.open, args=(page.address,), daemon=True).start()
+            page.run()
+        show("ended")
+
+
+@contextmanager
+def _ended_by_signals(page: Page) -> Iterator[None]:
+    """Let Ctrl-C end the page at any moment of the block; nothing is raised, so nothing is left half done.
+
+    uvicorn hears signals itself only while it serves, and passes them on to these handlers.
+    """
+    before = {number: signal.signal(number, lambda *_: page.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -32,12 +32,12 @@ class NearPhoto(BaseModel):
 
 
 class Neighbours(BaseModel):
-    """The training photos that are most like a photo.
+    """The training photos that are most similar to a photo.
 
     Attributes:
         ready: False while features are still being computed: ask again.
         note: how far that is, or why there are no neighbours; empty where there are.
-        photos: the most alike first.
+        photos: the most similar first.
     """
 
     ready: bool
@@ -49,7 +49,7 @@ class _ClosedError(Exception):
     """The page ends while features are computed; those that are there stay in the cache."""
 
 
-class TrainingPhotos(Silent):
+class NearestPhotos(Silent):
     """Knows the training photos of a run as soon as it can; hears itself how far the features are.
 
     Args:
@@ -70,9 +70,10 @@ class TrainingPhotos(Silent):
 
     def nearest(self, direction: NDArray[np.float32], path: str) -> Neighbours:
         """Return the training photos nearest to a direction, (dim,), without the one at `path` itself."""
+        ended = not self._thread.is_alive()  # asked first: what it found is there then, also if it ends meanwhile
         known = self._known
         if known is None:
-            return Neighbours(ready=not self._thread.is_alive(), note=self._why, photos=[])
+            return Neighbours(ready=ended, note=self._why, photos=[])
         rows = known.rows
         photos = [
             NearPhoto(
@@ -86,7 +87,7 @@ class TrainingPhotos(Silent):
         return Neighbours(ready=True, note=self._note, photos=photos)
 
     def wait(self) -> None:
-        """Wait until the features are there, or cannot be."""
+        """Wait until the features are there, or cannot be; for tests and measurements: the page asks again."""
         self._thread.join()
 
     def close(self) -> None:

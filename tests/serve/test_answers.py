@@ -3,6 +3,7 @@
 import base64
 import struct
 import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -13,9 +14,10 @@ import pytest
 from PIL import Image
 
 from fscl.errors import ConfigurationError
+from fscl.formats.walk import walk
 from fscl.predictor import load
 from fscl.serve import app, require_extra
-from fscl.serve.folder import checked_name
+from fscl.serve.folder import Folder, checked_name
 from tests.serve.conftest import serving
 
 
@@ -43,7 +45,7 @@ def test_an_answer_is_that_of_predict(page, run, class_folders, fscl, tmp_path):
             assert [share for _, share in got["likeliest"]] == pytest.approx([share for share, _ in shares], abs=2e-4)
 
 
-def test_a_direction_tells_how_alike_photos_are_and_finds_the_training_photos(page, class_folders):
+def test_a_direction_tells_the_similarity_of_photos_and_finds_the_training_photos(page, class_folders):
     got = answer(page, b"", params={"photo": "boar/000.jpg"}).json()
     direction = base64.b64decode(got["direction"])
     assert np.linalg.norm(np.frombuffer(direction, "<f4")) == pytest.approx(1, abs=1e-3)
@@ -61,6 +63,21 @@ def test_a_direction_tells_how_alike_photos_are_and_finds_the_training_photos(pa
     assert page.get("/api/training/-1").status_code == 404
     assert page.post("/api/nearest", content=b"x" * len(direction)).status_code == 422
     assert page.post("/api/nearest", content=b"x").status_code == 422
+
+
+def test_features_that_come_while_they_are_asked_for_are_not_missed(page, monkeypatch):
+    training = page.page.served.training
+    known = training._known
+
+    class Ending:
+        def is_alive(self):
+            training._known = known  # the thread ends at this very moment
+            return False
+
+    monkeypatch.setattr(training, "_known", None)
+    monkeypatch.setattr(training, "_thread", Ending())
+    near = training.nearest(known.features[0], "")
+    assert (near.ready, len(near.photos)) == (True, 5)
 
 
 def test_a_heat_map_has_the_proportions_of_the_photo(page):
@@ -141,6 +158,13 @@ def test_links_out_of_the_folder_are_not_photos_of_it(run, draw, tmp_path):
         assert "new.jpg" in page.get("/api/photos").json()["names"]
 
 
+def test_a_folder_shows_photos_and_no_videos(draw, tmp_path):
+    draw("mine/1.jpg")
+    for name in ("2.mp4", "3.MOV", "4.avi"):
+        (tmp_path / "mine" / name).write_bytes(b"video")
+    assert Folder(tmp_path / "mine").names() == ["1.jpg"]
+
+
 @pytest.mark.parametrize(
     "name", ["../1.jpg", "/1.jpg", "a/../../1.jpg", "a\0.jpg", "", "C:/1.jpg", "..\\1.jpg", "a\n"]
 )
@@ -172,6 +196,47 @@ def test_what_there_is_no_room_for_is_to_ask_again(page, class_folders, monkeypa
         assert answer(page, b"no photo").status_code == 422
         assert answer(page, b"", params={"photo": "gone"}).status_code == 422
     assert answer(page, (class_folders / "boar/000.jpg").read_bytes()).status_code == 200
+
+
+def test_what_is_neither_answer_nor_heat_map_has_its_room_too(page, monkeypatch):
+    direction = base64.b64decode(answer(page, b"", params={"photo": "boar/000.jpg"}).json()["direction"])
+    asked = {
+        "/api/photos": {},
+        "/api/picture": {"params": {"photo": "boar/000.jpg"}},
+        "/api/training/0": {},
+        "/api/nearest": {"content": direction},
+    }
+
+    def told():
+        return [page.request("POST" if "content" in what else "GET", path, **what) for path, what in asked.items()]
+
+    monkeypatch.setattr(page.page.served.others, "_requests", 0)
+    assert [(one.status_code, one.headers["retry-after"]) for one in told()] == [(503, "1")] * 4
+    monkeypatch.setattr(page.page.served.others, "_requests", 1)
+    assert [one.status_code for one in told()] == [200] * 4
+
+
+def test_who_opens_the_page_at_once_share_a_look_into_the_folder(draw, tmp_path, monkeypatch):
+    draw("mine/1.jpg")
+    folder = Folder(tmp_path / "mine")
+    looks, going = [], threading.Event()
+
+    def slow(*given):
+        looks.append(1)
+        going.wait(10)
+        return walk(*given)
+
+    monkeypatch.setattr("fscl.serve.folder.walk", slow)
+    with ThreadPoolExecutor(8) as people:
+        lists = [people.submit(folder.names, anew=True) for _ in range(8)]
+        while not looks:
+            time.sleep(0.01)
+        time.sleep(0.1)  # until all have asked
+        going.set()
+        assert all(one.result() == ["1.jpg"] for one in lists)
+    assert len(looks) <= 2
+    folder.names(anew=True)
+    assert len(looks) <= 3
 
 
 def test_a_fault_of_the_model_does_not_end_its_thread(page, class_folders, monkeypatch):

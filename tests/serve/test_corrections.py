@@ -1,10 +1,15 @@
 """Corrected labels: kept in the browser, or added to a table in which nothing else changes."""
 
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 import pytest
 
 from fscl.errors import OutputError
 from fscl.serve.corrections import ChangedError, Corrections, checked_label
+from fscl.serve.folder import checked_name
 from tests.serve.conftest import serving
 
 
@@ -32,6 +37,20 @@ def test_what_somebody_else_has_said_is_not_overwritten(tmp_path):
     assert one.labels() == {"a.jpg": "hare"}
 
 
+def test_threads_of_one_server_lose_no_label(tmp_path):
+    table = Corrections(tmp_path / "labels.csv")
+    start = threading.Barrier(4)
+
+    def person(number):
+        start.wait()
+        for photo in range(15):
+            table.correct(f"{number}/{photo}.jpg", "fox", None)
+
+    with ThreadPoolExecutor(4) as people:
+        list(people.map(person, range(4)))
+    assert len(table.labels()) == 60
+
+
 @pytest.mark.parametrize("content", [b"", b"path,label\n", b"\xff\xfe", b'filepath,label\n"a'])
 def test_a_file_that_is_no_such_table_is_left_alone(tmp_path, content):
     file = tmp_path / "labels.csv"
@@ -46,6 +65,32 @@ def test_a_label_that_is_none_is_refused(label):
     with pytest.raises(ValueError, match="expected a label"):
         checked_label(label, ["fox"])
     assert checked_label("None", ["None"]) == "None"
+
+
+FORMULAS = ["=cmd()", "+1", "-1", "@x", " =1", "\u200b=1", '"=1', "fox;=1", "fox; -1", "＝1", "＠x"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "\0fox", "\x1b[2J", "\x07"])
+def test_no_label_or_name_that_excel_would_run_comes_into_the_table(text):
+    with pytest.raises(ValueError, match="Excel would run"):
+        checked_label(text, ["fox"])
+    with pytest.raises(ValueError, match=r"Excel would run|expected the name of a photo"):
+        checked_name(text.strip().lstrip("\u200b") + ".jpg")
+
+
+@pytest.mark.parametrize("text", ["fox-like", "red + grey", "a@b", "fox; hare", "노루"])
+def test_signs_within_a_label_are_no_formula(text):
+    assert checked_label(text, ["fox"]) == text
+    assert checked_label("-", ["-"]) == "-"
+    assert checked_name(f"{text}.jpg") == f"{text}.jpg"
+
+
+def test_a_photo_of_the_folder_that_excel_would_run_has_its_whole_path(tmp_path):
+    table = Corrections(tmp_path / "labels.csv")
+    for name in ("=1.jpg", "fox.jpg"):
+        table.correct(table.filepath(tmp_path.resolve() / name), "fox", None)
+    assert list(table.labels()) == [f"{tmp_path.resolve().as_posix()}/=1.jpg", "fox.jpg"]
+    assert table.below(tmp_path.resolve()) == {"=1.jpg": "fox", "fox.jpg": "fox"}
 
 
 def test_the_page_adds_to_the_table_and_finds_its_labels_again(run, draw, tmp_path):
@@ -70,6 +115,21 @@ def test_the_page_adds_to_the_table_and_finds_its_labels_again(run, draw, tmp_pa
     with serving(run, folder=tmp_path / "photos", corrections=file) as page:
         assert page.get("/api/corrections").json()["browser"]["camera/3.jpg"] == "deer"
         assert page.get("/api/about").json()["corrections"] == str(file)
+
+
+@pytest.mark.parametrize(
+    ("photo", "code"),
+    [("x" * 5000, 422), ("x" * 2**17, 413), (["x" * 5000], 422), (None, 422), ("\ud800", 422)],
+)
+def test_what_is_no_label_is_bounded_and_not_said_again(run, tmp_path, photo, code):
+    with serving(run, corrections=tmp_path / "labels.csv") as page:
+        said = {"photo": photo, "where": "browser", "label": "deer", "was": None}
+        for content in (json.dumps(said), json.dumps(said)[:-1]):
+            told = page.post("/api/corrections", content=content)
+            assert told.status_code == code
+            assert len(told.content) < 200
+        assert page.post("/api/corrections", content=iter([b"{}"])).status_code == 411
+    assert not (tmp_path / "labels.csv").exists()
 
 
 def test_without_a_table_the_server_takes_no_labels(page):

@@ -40,6 +40,15 @@ def test_what_another_page_posts_is_refused(page, path, origin):
         assert other.post(path, content=b"", headers=headers).status_code == 403
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site", ""])
+@pytest.mark.parametrize("path", ["/api/about", "/api/photos", "/api/picture", "/api/training/0", "/static/page.js"])
+def test_another_page_may_lead_to_this_one_and_no_more(page, path, site):
+    assert page.get(path, headers={"sec-fetch-site": site}).status_code == 403
+    assert page.get("/", headers={"sec-fetch-site": site}).status_code == 200
+    for own in ("same-origin", "none"):
+        assert page.get(path, headers={"sec-fetch-site": own}).status_code != 403
+
+
 def test_all_addresses_may_be_called_by_number_and_by_the_machines_name():
     guard = Guard(lambda *_: None, "0.0.0.0")
     assert guard._knows("192.168.1.5:8000")

@@ -3,9 +3,6 @@
 import csv
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +18,7 @@ def open_page(browser):
     """Return a function that opens a page; at the end it has had no error and asked nobody else."""
     contexts, faults = [], []
 
-    def open_it(address, **options):
+    def open_it(address, routes=(), **options):
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
@@ -29,8 +26,11 @@ def open_page(browser):
         page.on("pageerror", lambda error: faults.append(f"error: {error}"))
         page.on("console", lambda message: None if TOLD.search(message.text) else faults.append(message.text))
         page.on(
-            "request", lambda one: None if one.url.startswith((address, "data:", "blob:")) else faults.append(one.url)
+            "request",
+            lambda one: None if one.url.startswith((address, "data:", "blob:")) else faults.append(one.url),
         )
+        for pattern, answer in routes:
+            page.route(pattern, answer)
         page.goto(address)
         return page
 
@@ -61,6 +61,15 @@ def said(page, text):
     page.locator("#progress").get_by_text(text).wait_for()
 
 
+def shows(page, selector, count):
+    drawn = "where => [...document.querySelectorAll(where)].filter((image) => image.naturalWidth).length"
+    for _ in range(100):
+        if page.evaluate(drawn, selector) >= count:
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"fewer than {count} pictures at {selector}")
+
+
 def choose(page, folder):
     page.set_input_files("#tree", folder)
     said(page, "37 of 37 answered, 1 of them without a species")
@@ -88,13 +97,26 @@ def test_photos_are_answered_explained_labelled_and_the_table_is_trained_from(op
         assert page.evaluate("document.activeElement.card.photo.name") == "photos/boar/1.jpg"
         deer = card(page, "photos/deer/3.jpg")
         deer.locator("select").select_option("?")
+        deer.locator(".other input").fill(" =cmd()")
+        deer.locator(".other input").press("Enter")
+        assert "Excel would run" in deer.locator(".reason").inner_text()
+        assert deer.locator(".badge.good").count() == 0
+        deer.locator("select").select_option("?")
         deer.locator(".other input").fill(" red   fox ")
         deer.locator(".other input").press("Enter")
         assert deer.locator(".badge.good").inner_text() == "label: red fox"
-        deer.get_by_role("button", name="look-alikes first").click()
+        assert deer.locator(".reason:visible").count() == 0
+        hare = card(page, "photos/hare/2.jpg")
+        hare.focus()
+        page.keyboard.press("s")
+        assert page.locator(".photo .file").first.inner_text() == "photos/hare/2.jpg"
+        assert hare.locator(".badge.good").inner_text() == "similarity 1.00"
+        deer.get_by_role("button", name="most similar first").click()
         assert page.locator(".photo .file").first.inner_text() == "photos/deer/3.jpg"
         page.locator("#filter").select_option("labelled")
         assert page.locator(".photo:visible").count() == 2
+        page.set_input_files("#files", [{"name": "=1.jpg", "mimeType": "image/jpeg", "buffer": b"photo"}])
+        assert "Left out: =1.jpg" in page.locator("#message").inner_text()
         with page.expect_download() as download:
             page.get_by_role("button", name="download corrected.csv").click()
         download.value.save_as(taken.parent / "corrected.csv")
@@ -137,30 +159,20 @@ def test_it_fits_a_narrow_screen_and_keeps_labels_in_the_table(open_page, run, t
 
 
 def test_a_busy_server_is_asked_again(open_page, run, taken):
-    with serving(run) as asking:
-        page = open_page(asking.page.address)
-        turns = iter([503, 503])
+    with serving(run, folder=taken / "boar") as asking:
+        asking.page.served.training.wait()
 
-        def busy(route):
-            if next(turns, None):
+        def busy_at_first(turns):
+            return lambda route: (
                 route.fulfill(status=503, headers={"retry-after": "0.01"}, body="{}")
-            else:
-                route.continue_()
+                if next(turns, None)
+                else route.continue_()
+            )
 
-        page.route("**/api/answer", busy)
-        page.set_input_files("#files", taken / "boar/0.jpg")
-        said(page, "1 of 1 answered")
+        busy = ["answer*", "picture*", "training/*", "photos*"]
+        routes = [(f"**/api/{path}", busy_at_first(iter([503] * 20))) for path in busy]
+        page = open_page(asking.page.address, routes)
+        said(page, "12 of 12 answered")
+        shows(page, ".picture img", 12)
+        shows(page, ".nearest img", 5)
         page.context.close()
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_it_cleanly(run):
-    words = [sys.executable, "-m", "fscl", "serve", run, "--port", "0", "--host", "localhost"]
-    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        assert started.stdout.readline().startswith("http://localhost:")
-        started.send_signal(signal.SIGINT)
-        out, err = started.communicate(timeout=60)
-    finally:
-        started.kill()
-    assert (started.returncode, out, err) == (0, "ended\n", "")

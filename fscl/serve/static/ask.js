@@ -13,7 +13,7 @@ export class Refused extends Error {
   }
 }
 
-export async function ask(path, body, headers = {}) {
+async function answered(path, body, headers = {}) {
   for (let tries = 1, lost = 0; ; tries += 1) {
     let response;
     try {
@@ -24,7 +24,7 @@ export async function ask(path, body, headers = {}) {
       await later(1);
       continue;
     }
-    if (response.ok) return response.json();
+    if (response.ok) return response;
     if (response.status === 503 && tries < TRIES) {
       await later(Number(response.headers.get("retry-after")) || 1);
       continue;
@@ -39,6 +39,10 @@ export async function ask(path, body, headers = {}) {
     throw new Refused(response.status, response.status === 500 && detail === text ? "the server failed at this photo" : detail);
   }
 }
+
+export const ask = async (...asked) => (await answered(...asked)).json();
+
+export const pictureAt = async (path) => URL.createObjectURL(await (await answered(path)).blob());
 
 export function queue(atOnce) {
   const waiting = [];
@@ -65,4 +69,4 @@ export function directionOf(text) {
   return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }
 
-export const likeness = (one, other) => one.reduce((sum, value, i) => sum + value * other[i], 0);
+export const similarity = (one, other) => one.reduce((sum, value, i) => sum + value * other[i], 0);

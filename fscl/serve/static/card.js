@@ -1,5 +1,7 @@
 // One photo on the page. Names come from files and tables: they are shown as text, never as HTML.
 
+import { pictureAt } from "./ask.js";
+
 const SIDE = 480; // px of the pictures that are kept
 
 export const percent = (share) => (share >= 0.995 ? "> 99 %" : `${Math.round(100 * share)} %`);
@@ -38,8 +40,8 @@ export class Card {
     });
     at(".right").addEventListener("click", () => does.right(photo));
     at(".heat").addEventListener("click", () => this.showHeat(!this.heatShown));
-    at(".alike").addEventListener("click", () => does.alike(photo));
-    at(".right").disabled = at(".alike").disabled = true;
+    at(".similar").addEventListener("click", () => does.similar(photo));
+    at(".right").disabled = at(".similar").disabled = true;
     this.labelled();
   }
 
@@ -63,7 +65,7 @@ export class Card {
 
   answered() {
     const { answer } = this.photo;
-    this.at(".right").disabled = this.at(".alike").disabled = false;
+    this.at(".right").disabled = this.at(".similar").disabled = false;
     this.at(".species").textContent = answer.species;
     this.at(".probability").textContent = percent(answer.probability);
     const known = this.classes.find((one) => one.name === answer.species);
@@ -84,11 +86,16 @@ export class Card {
     this.labelled();
   }
 
+  // Says why there is no answer, or why a label was not kept; nothing takes it away.
+  reason(why) {
+    this.at(".reason").hidden = !why;
+    this.at(".reason").textContent = why ?? "";
+  }
+
   refused(why) {
     this.at(".species").textContent = "no answer";
     this.at(".probability").textContent = "";
-    this.at(".reason").hidden = false;
-    this.at(".reason").textContent = why;
+    this.reason(why);
     if (this.at("img").hidden) this.noPicture("no picture");
     this.heading();
   }
@@ -106,7 +113,7 @@ export class Card {
     if (label !== null) badges.push(element("span", "badge good", answer && label === answer.species ? "right" : `label: ${label}`));
     if (answer?.unsure) badges.push(element("span", "badge", "unsure"));
     if (answer?.unknown) badges.push(element("span", "badge", "like no species of training"));
-    if (this.photo.alike !== undefined) badges.push(element("span", "badge good", `likeness ${this.photo.alike.toFixed(2)}`));
+    if (this.photo.similarity !== undefined) badges.push(element("span", "badge good", `similarity ${this.photo.similarity.toFixed(2)}`));
     this.at(".badges").replaceChildren(...badges);
     this.heading();
   }
@@ -146,17 +153,16 @@ export class Card {
 
   nearest({ ready, note, photos }) {
     this.at(".near").hidden = false;
-    this.at(".near-note").textContent = photos.length ? `most like it in training${note ? ` (${note})` : ""}` : `most like it in training: ${note}`;
+    this.at(".near-note").textContent = photos.length ? `most similar in training${note ? ` (${note})` : ""}` : `most similar in training: ${note}`;
     this.at(".nearest").replaceChildren(
       ...photos.map((one) => {
         const row = element("li");
         const image = element("img");
-        image.loading = "lazy";
         image.alt = `training photo of ${one.label}`;
-        image.src = `api/training/${one.number}`;
-        row.title = `${one.path}: ${one.label}, likeness ${one.similarity.toFixed(2)}`;
+        pictureAt(`api/training/${one.number}`).then((address) => { image.src = address; }, () => {}); // else its name is there
+        row.title = `${one.path}: ${one.label}, similarity ${one.similarity.toFixed(2)}`;
         const other = this.photo.answer && one.label !== this.photo.answer.species;
-        row.append(image, element("span", other ? "other" : "", one.label), element("span", "likeness", one.similarity.toFixed(2)));
+        row.append(image, element("span", other ? "other" : "", one.label), element("span", "similarity", one.similarity.toFixed(2)));
         return row;
       }),
     );

@@ -1,8 +1,8 @@
 // The page: which photos there are, in which order, and what a person says of them.
 
-import { ask, directionOf, likeness, queue } from "./ask.js";
+import { ask, directionOf, pictureAt, queue, similarity } from "./ask.js";
 import { Card, smallPicture } from "./card.js";
-import { csv } from "./table.js";
+import { csv, isFormula } from "./table.js";
 
 const PHOTO = /\.(jpe?g|jpe|jfif|mpo|png|webp|avif|heic|heif|tiff?|bmp|gif)$/i;
 const STEP = 60; // photos of the folder that are shown at once
@@ -33,7 +33,7 @@ function add(name, file) {
   }
   const photo = { name, file, where, number: photos.size, answer: null, label: known[where][name] ?? null };
   photos.set(key, photo);
-  photo.card = new Card(photo, about.classes, { label: setLabel, right, alike });
+  photo.card = new Card(photo, about.classes, { label: setLabel, right, similar });
   by("photos").append(photo.card.node);
   if (by("heats").checked) photo.card.showHeat(true);
   if (file) {
@@ -42,7 +42,15 @@ function add(name, file) {
       if (picture) photo.card.picture(picture);
       else photo.card.noPicture("this browser cannot show it");
     });
-  } else photo.card.picture(`api/picture?photo=${encodeURIComponent(name)}`);
+  } else {
+    pictures(async () => {
+      try {
+        photo.card.picture(await pictureAt(`api/picture?photo=${encodeURIComponent(name)}`));
+      } catch {
+        photo.card.noPicture("no picture");
+      }
+    });
+  }
   if (file && file.size > about.most_bytes) refuse(photo, `larger than ${Math.floor(about.most_bytes / 2 ** 20)} MB`);
   else answers(() => answer(photo));
 }
@@ -112,7 +120,13 @@ function named(text) {
 async function setLabel(photo, text) {
   const was = photo.label;
   const label = text === null || !text.trim() ? null : named(text);
+  if (label !== null && isFormula(label) && !about.classes.some((one) => one.name === label)) {
+    photo.card.reason("the label was not kept: Excel would run what begins with = + - or @; choose another");
+    photo.card.labelled();
+    return;
+  }
   photo.label = label;
+  photo.card.reason(photo.problem);
   photo.card.labelled();
   changed();
   if (about.corrections === null || label === was) return;
@@ -121,15 +135,13 @@ async function setLabel(photo, text) {
     if (photo.label === label) photo.label = kept.label;
   } catch (error) {
     photo.label = error.status === 409 ? error.detail.label : was;
-    photo.card.at(".reason").hidden = false;
-    photo.card.at(".reason").textContent = error.status === 409
+    photo.card.reason(error.status === 409
       ? `not changed, for ${error.message} meanwhile; set it again to replace that`
-      : `the label was not kept: ${error.message}`;
+      : `the label was not kept: ${error.message}`);
     photo.card.labelled();
     changed();
     return;
   }
-  photo.card.at(".reason").hidden = true;
   photo.card.labelled();
   changed();
 }
@@ -146,17 +158,17 @@ function right(photo) {
 
 // ---- order and choice
 
-function alike(photo) {
+function similar(photo) {
   if (!photo.direction) return;
   chosen = photo;
-  const option = by("sort").querySelector("[value=alike]");
+  const option = by("sort").querySelector("[value=similar]");
   option.disabled = false;
-  option.textContent = `look-alikes of ${photo.name.split("/").pop()}`;
-  by("sort").value = "alike";
+  option.textContent = `similarity to ${photo.name.split("/").pop()}`;
+  by("sort").value = "similar";
   arrange();
   photo.card.node.scrollIntoView({ block: "nearest" });
   photo.card.node.focus();
-  say(`sorted by likeness to ${photo.name}`);
+  say(`sorted by similarity to ${photo.name}`);
 }
 
 const last = (value) => value ?? -Infinity;
@@ -165,15 +177,15 @@ const ORDERS = {
   name: (one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }),
   sure: (one, other) => last(other.answer?.probability) - last(one.answer?.probability),
   unsure: (one, other) => (one.answer?.probability ?? 2) - (other.answer?.probability ?? 2),
-  alike: (one, other) => last(other.alike) - last(one.alike),
+  similar: (one, other) => last(other.similarity) - last(one.similarity),
 };
 
 function arrange() {
   const order = by("sort").value;
   for (const photo of photos.values()) {
-    const before = photo.alike;
-    photo.alike = order === "alike" && photo.direction ? likeness(photo.direction, chosen.direction) : undefined;
-    if (photo.alike !== before) photo.card.labelled();
+    const before = photo.similarity;
+    photo.similarity = order === "similar" && photo.direction ? similarity(photo.direction, chosen.direction) : undefined;
+    if (photo.similarity !== before) photo.card.labelled();
   }
   const wanted = [...photos.values()].sort((one, other) => ORDERS[order](one, other) || one.number - other.number);
   if (wanted.some((photo, place) => by("photos").children[place] !== photo.card.node)) {
@@ -253,7 +265,7 @@ by("photos").addEventListener("keydown", (event) => {
   else if (event.key === "0") setLabel(photo, null);
   else if (/^[1-9]$/.test(event.key) && about.classes[event.key - 1]) setLabel(photo, about.classes[event.key - 1].name);
   else if (event.key === "h") node.card.showHeat(!node.card.heatShown);
-  else if (event.key === "l") alike(photo);
+  else if (event.key === "s") similar(photo);
   else return;
   event.preventDefault();
 });
@@ -281,9 +293,13 @@ async function filesIn(entry) {
 function take(named) {
   const files = named.filter(([name]) => !name.split("/").some((part) => part.startsWith(".")));
   const ours = files.filter(([name, file]) => PHOTO.test(name) || file.type.startsWith("image/") || !name.includes("/"));
-  warn(files.length && !ours.length ? "There is no photo among these." : "");
-  ours.sort(([one], [other]) => one.localeCompare(other, undefined, { numeric: true }));
-  for (const [name, file] of ours) add(name, file);
+  const safe = ours.filter(([name]) => !isFormula(name));
+  const formulas = ours.filter(([name]) => isFormula(name)).map(([name]) => name);
+  warn(formulas.length
+    ? `Left out: ${formulas.slice(0, 5).join(", ")}${formulas.length > 5 ? ", …" : ""}. Excel would run a name that begins with = + - or @ in the table; rename the photo.`
+    : files.length && !ours.length ? "There is no photo among these." : "");
+  safe.sort(([one], [other]) => one.localeCompare(other, undefined, { numeric: true }));
+  for (const [name, file] of safe) add(name, file);
   changed();
 }
 

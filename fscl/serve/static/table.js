@@ -2,6 +2,9 @@
 
 const COLUMNS = ["filepath", "label", "prediction", "probability", "unsure", "checked"];
 
+// Excel runs it; in some countries its cells end at semicolons.
+export const isFormula = (text) => /(?:^|;)[\s"]*[=+\-@＝＋－＠\p{Cc}]/u.test(text);
+
 const cell = (value) => {
   const text = String(value);
   return /[",\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text;
