@@ -67,7 +67,7 @@ def _ways(
     few = Regions(drawn[:CALIBRATED], regions.boxes[:CALIBRATED], regions.labels[:CALIBRATED])
     whole = graph_of(classifier, preprocessing.image_size)
     graphs = {"float32": without_pooled(whole), "int8": int8_of(whole, few, preprocessing)[0]}
-    exported = {name: OnnxClassifier(session_of(g.SerializeToString()), CLASSES) for name, g in graphs.items()}
+    exported = {name: OnnxClassifier(g.SerializeToString(), CLASSES) for name, g in graphs.items()}
     batch = next(iter(inference_loader(regions, preprocessing, batch_size=batch_size, workers=0)))
     return {"eager": classifier, **exported}, batch.photos
 
