@@ -1,6 +1,6 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer; everything else goes into .venv.
 PYTHON ?= python3
-PYTHONS ?= python3.11
+PYTHONS ?= $(PYTHON)
 VENV := .venv
 BIN := $(VENV)/bin
 
