@@ -22,7 +22,7 @@ from fscl.export.int8 import int8_of
 from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
 from fscl.models import Classifier
-from fscl.onnx_model import AnyClassifier, OnnxClassifier, session_of
+from fscl.onnx_model import AnyClassifier, OnnxClassifier
 from fscl.runtime import cores
 
 CLASSES = 3
