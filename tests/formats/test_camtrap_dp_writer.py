@@ -3,7 +3,7 @@
 import json
 import warnings
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -17,6 +17,7 @@ from fscl.formats.answers import PhotoAnswer
 from fscl.formats.camtrap_dp import writer
 from fscl.formats.camtrap_dp.deployments import deployments_of, read_deployments
 from fscl.formats.reading import Reading
+from fscl.frames import frame_name
 from fscl.species import scientific_names
 from tests.formats.writing import TIME, about, animal, answered
 
@@ -40,6 +41,22 @@ def photos():
         PhotoAnswer("D1/4.png", [animal(3, CLASSES)], **facts),
         PhotoAnswer("D2/5.jpg", failure="truncated file", **facts | {"deployment": "D2", "sequence": "s2"}),
         PhotoAnswer("D2/6.jpg", failure="empty file", deployment="D2"),
+    ]
+
+
+def clip():
+    """Answers of three frames of a video, the second the surest; the third could not be read."""
+    facts = {"deployment": "D1", "sequence": "D1/clip.mp4", "frame_rate": 30.0}
+    said = [animal(0, CLASSES, 0.7), animal(0, CLASSES, 0.9), None]
+    return [
+        PhotoAnswer(
+            frame_name("D1/clip.mp4", 30 * second),
+            [] if one is None else [one],
+            None if one else "damaged",
+            time=TIME + timedelta(seconds=second),
+            **facts,
+        )
+        for second, one in enumerate(said)
     ]
 
 
@@ -68,13 +85,14 @@ def package(tmp_path):
     return of
 
 
-def test_frictionless_takes_the_tables_as_they_are(package):
+@pytest.mark.parametrize("answers", [photos(), clip()], ids=["photos", "a video"])
+def test_frictionless_takes_the_tables_as_they_are(package, answers):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         frictionless = pytest.importorskip("frictionless", reason="frictionless is not installed")
         if not SCHEMAS.exists():
             pytest.skip("the schemas of Camtrap DP 1.0.2 are not at hand")
-        folder = package(photos())
+        folder = package(answers)
         document = json.loads((folder / "datapackage.json").read_text("utf-8"))
         document.pop("profile")  # on the web, as the schemas: they are read from the disk here
         for resource in document["resources"]:
@@ -87,6 +105,17 @@ def test_frictionless_takes_the_tables_as_they_are(package):
     for name in ("deployments", "media", "observations"):
         fields = json.loads((SCHEMAS / f"{name}-table-schema.json").read_text("utf-8"))["fields"]
         assert list(pd.read_csv(folder / f"{name}.csv")) == [field["name"] for field in fields]
+
+
+def test_a_video_is_one_medium_and_its_answer_an_event(package):
+    folder = package(clip())
+    [medium] = pd.read_csv(folder / "media.csv").to_dict("records")
+    assert (medium["filePath"], medium["fileMediatype"]) == ("D1/clip.mp4", "video/mp4")
+    assert medium["timestamp"] == "2021-05-31T08:25:38+09:00"
+    [seen] = pd.read_csv(folder / "observations.csv").to_dict("records")
+    assert (seen["observationLevel"], seen["eventID"]) == ("event", "D1/clip.mp4")
+    assert (seen["eventStart"], seen["eventEnd"]) == ("2021-05-31T08:25:38+09:00", "2021-05-31T08:25:40+09:00")
+    assert (seen["scientificName"], seen["classificationProbability"]) == ("Hydropotes inermis", 0.9)
 
 
 @pytest.mark.parametrize("name", ["package", "package.zip"])

@@ -10,6 +10,7 @@ from PIL import ImageFile
 from fscl.errors import PhotosError
 from fscl.formats import json_document, megadetector, megadetector_writer
 from fscl.formats.answers import Animal, PhotoAnswer
+from fscl.frames import frame_name
 from tests.formats.damage import damaged, written
 from tests.formats.writing import about, animal, answered
 
@@ -40,6 +41,19 @@ def validated(tmp_path, monkeypatch):
 
 def boxed(place, conf=0.9, answer=0, box=BOX):
     return animal(answer, CLASSES, box=box, confidence=conf, place=place)
+
+
+def test_the_validator_takes_videos(validated):
+    clip = {"sequence": "a/1.mp4", "frame_rate": 29.97}
+    photos = [
+        PhotoAnswer(frame_name("a/1.mp4", 0), [boxed(0), boxed(1, 0.5)], **clip),
+        PhotoAnswer(frame_name("a/1.mp4", 30), [animal(0, CLASSES)], **clip),
+        PhotoAnswer("a/2.mov", failure="damaged video"),
+        PhotoAnswer("a/3.jpg", [animal(0, CLASSES)]),
+    ]
+    images = validated(photos)["images"]
+    assert [image["file"] for image in images] == ["a/1.mp4", "a/2.mov", "a/3.jpg"]
+    assert [image.get("frame_rate") for image in images] == [29.97, 0.0, None]
 
 
 def test_the_validator_takes_whole_photos_boxes_and_failures(validated):
