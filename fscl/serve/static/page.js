@@ -337,7 +337,7 @@ async function moreOfFolder() {
   const left = ofFolder - shownOfFolder;
   by("more").disabled = false;
   by("more").hidden = left <= 0;
-  by("more").textContent = `next ${Math.min(STEP, left)} of the ${left} left in the folder`;
+  by("more").textContent = left > STEP ? `next ${STEP} of the ${left} left in the folder` : `the ${left} left in the folder`;
   changed();
 }
 
