@@ -95,7 +95,7 @@ def _cells(photos: Path, folder: Path, out: Path, seeds: int) -> None:
 def _adapter(photos: Path, folder: Path) -> None:
     grid = ["--fine", "deer:horse", "--ratios", "0.01", "--seeds", "0", "--jobs", "1", "--methods"]
     _fscl("compare", photos, *grid, SHIPPED[0], *AS_MEASURED, "--out", folder / "warm")
-    whole = _fscl("compare", photos, *grid, "adapter", *AS_MEASURED, "--out", folder / "adapter")
+    whole = _fscl("compare", photos, *grid, "fscl_plus", *AS_MEASURED, "--out", folder / "adapter")
     [cell] = (folder / "adapter" / "cells").glob("*.json")
     seconds = json.loads(cell.read_bytes())["provenance"]["seconds"]
     print(f"a cell with an adapter: {seconds:.1f} s (bound 20); fscl compare, which finds the photos: {whole:.1f} s")

@@ -26,8 +26,9 @@ from fscl.training.start import check_processes, check_start
 from fscl.training.subset import Subset
 
 WHY = (
-    "pretrained weights as they are, and a head fitted to their features. It takes minutes, and with few photos it "
-    "is far better than training from scratch. The study's method: --method fscl; all of them: fscl methods"
+    "pretrained weights as they are, and a map of their features that the study's similarity term shapes. It takes "
+    "minutes, and with few photos it is far better than training from scratch. The study's method: --method fscl; all "
+    "of them: fscl methods"
 )
 
 IF_LONG = "; more than an hour: a smaller --image-size is quicker, and fewer photos of the common classes (--base)"
@@ -114,11 +115,10 @@ def _of_new_run(flags: Flags, method: str | None, **more: Any) -> Config:
         return flags.laid_over("", {}, **more)
     config, given = flags.resolve(method or DEFAULT, **more), flags.of_training()
     if not config.stage and given:
-        usual = "" if method else "without --method, "
         raise ConfigurationError(
-            f"{usual}{given[0]} changes nothing: the head of '{config.method.name}' is fitted at once, without "
-            "steps. Leave it out, or give a --method that trains step by step: adapter, on pretrained features, or "
-            "fscl, the study's, from scratch"
+            f"{given[0]} changes nothing: the head of '{config.method.name}' is fitted at once, without steps. Leave it "
+            "out, or give a --method that trains step by step: fscl_plus, on pretrained features, or fscl, the "
+            "study's, from scratch"
         )
     if method is None:
         print(printable(f"no --method given, so {config.method.name}: {WHY}"), file=sys.stderr)

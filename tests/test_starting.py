@@ -23,13 +23,13 @@ def model_of(run):
 def test_without_a_method_pretrained_features_make_the_model_and_stderr_says_why(fscl, class_folders):
     code, out, err = fscl("train", class_folders, "--out", "runs/first", *SMALL)
     assert code == 0, err
-    assert err.startswith("no --method given, so frozen_logistic: pretrained weights as they are")
+    assert err.startswith("no --method given, so fscl_plus: pretrained weights as they are")
     assert "few photos" in err
     assert "--method fscl" in err
     assert "efficientnet-lite0 (ImageNet)" in err
     assert "next: fscl evaluate runs/first" in out
     bundle = Bundle.open(Path("runs/first"))
-    assert (bundle.architecture.backbone, bundle.architecture.head.name) == ("tf_efficientnet_lite0", "logistic")
+    assert (bundle.architecture.backbone, bundle.architecture.head.name) == ("tf_efficientnet_lite0", "adapter")
     assert fscl("evaluate", "runs/first")[0] == 0
 
 
@@ -45,16 +45,15 @@ def test_without_the_weights_there_is_no_other_model_in_silence(fscl, class_fold
 
 
 @pytest.mark.parametrize("flag", ["--steps 9", "--epochs 2", "--learning-rate .1", "--weight .1", "--keep best"])
-@pytest.mark.parametrize("method", [[], ["--method", "frozen_ridge"]])
-def test_flags_of_steps_are_refused_where_there_are_no_steps(fscl, class_folders, flag, method):
-    code, _, err = fscl("train", class_folders, *method, "--out", "x", *flag.split())
+def test_flags_of_steps_are_refused_where_there_are_no_steps(fscl, class_folders, flag):
+    code, _, err = fscl("train", class_folders, "--method", "frozen_ridge", "--out", "x", *flag.split())
     assert code == 2
     name = flag.split()[0]
     if name == "--weight":
         assert "no term to weigh" in err
     else:
-        assert f"{'' if method else 'without --method, '}{name} changes nothing" in err
-        assert "give a --method that trains step by step: adapter" in err
+        assert f"{name} changes nothing" in err
+        assert "give a --method that trains step by step: fscl_plus" in err
     assert not Path("x").exists()
 
 

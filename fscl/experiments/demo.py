@@ -14,7 +14,7 @@ PHOTOS_PER_SPECIES = 540
 MINORITY = "roe_deer"
 BASE, RATIO = 400, 0.05
 STEPS, IMAGE_SIZE = 120, 48
-PRETRAINED, PRETRAINED_SIZE = "frozen_logistic", 128  # what fscl train does where nothing is said
+PRETRAINED_SIZE = 128
 
 
 def run_demo(out: Path, *, seed: int = 0, jobs: int | None = None, overwrite: bool = False) -> Path:
@@ -38,7 +38,7 @@ def run_demo(out: Path, *, seed: int = 0, jobs: int | None = None, overwrite: bo
         photos = generate(folder, counts=dict.fromkeys(SPECIES, PHOTOS_PER_SPECIES), seed=seed)
         photos.write(manifest)
     configs = {name: _config(name, steps=STEPS, image_size=IMAGE_SIZE) for name in methods.STUDY}
-    configs[PRETRAINED] = _config(PRETRAINED, image_size=PRETRAINED_SIZE)
+    configs[methods.DEFAULT] = _config(methods.DEFAULT, image_size=PRETRAINED_SIZE)
     return compare(
         photos,
         configs,

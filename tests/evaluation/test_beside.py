@@ -83,7 +83,7 @@ def test_a_second_evaluation_of_a_frozen_run_decodes_nothing(quick, photos, tmp_
     assert decoded == []
 
 
-@pytest.mark.parametrize("name", ["frozen_logistic", "adapter"])
+@pytest.mark.parametrize("name", ["frozen_logistic", "fscl_plus"])
 def test_features_of_the_cache_change_no_result(name, quick, draw, tmp_path):
     root = draw(*(f"{label}/{number}.png" for label in ("boar", "deer") for number in range(30)))
     run = fit(quick(name, test_fraction=0.3), scan(root), tmp_path / "run")

@@ -209,11 +209,11 @@ def test_without_the_runs_photos_given_ones_are_explained_all_the_same(run, tmp_
     assert explain_run(run, root=class_folders, workers=0).photos[0].nearest
 
 
-@pytest.mark.parametrize("method", ["frozen_logistic", "adapter"])
+@pytest.mark.parametrize("method", ["frozen_logistic", "fscl_plus"])
 def test_frozen_runs_are_explained_too(tmp_path, photos, quick, method):
     run = fit(quick(method), photos, tmp_path / "run")
     explained = explain_run(run, workers=0)
-    assert list(explained.measures) == (["adapter"] if method == "adapter" else ["layer3", "layer4"])
+    assert list(explained.measures) == (["adapter"] if method == "fscl_plus" else ["layer3", "layer4"])
     assert all(len(photo.nearest) == 5 for photo in explained.photos)
     assert any(photo.heat_map for photo in explained.photos)
 

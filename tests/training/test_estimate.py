@@ -43,7 +43,7 @@ def test_a_short_run_is_not_worth_a_line_and_a_long_one_names_the_alternative(es
 
 
 def test_steps_on_features_are_not_estimated(estimated):
-    assert estimated(7200, "adapter") is None
+    assert estimated(7200, "fscl_plus") is None
     assert estimated(7200, "frozen_logistic") is None
 
 

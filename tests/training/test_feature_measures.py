@@ -60,7 +60,7 @@ def test_of_few_photos_some_epochs_and_the_last_are_measured(tmp_path, photos, q
 
 
 def test_where_features_stay_as_they_are_nothing_is_noted(tmp_path, photos, quick):
-    for method in ("frozen_logistic", "adapter"):
+    for method in ("frozen_logistic", "fscl_plus"):
         run = fit(quick(method, minority=["hare"]), photos, tmp_path / method)
         line = json.loads(RunFolder(run).metrics.read_text().splitlines()[-1])
         assert ("features" in line) == (Bundle.open(run).classifier.adapts and line["step"] > 0)

@@ -36,7 +36,7 @@ from fscl.training.subset import subset
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 FITTED = ["frozen_logistic", "frozen_lda", "frozen_ridge", "frozen_class_means"]
-BY_STEPS = ["frozen_cosine", "frozen_logit_adjustment", "adapter", "adapter_views", "adapter_cross_entropy"]
+BY_STEPS = ["frozen_cosine", "frozen_logit_adjustment", "fscl_plus", "adapter_views", "adapter_cross_entropy"]
 BY_STEPS += ["adapter_both"]
 
 
@@ -65,7 +65,7 @@ def test_the_backbone_stays_to_the_bit_and_the_model_predicts(name, quick, photo
     assert fscl.load(run).predict(photos.root / photos.rows["path"][0])["prediction"][0] in bundle.classes
 
 
-@pytest.mark.parametrize("name", ["frozen_logistic", "adapter"])
+@pytest.mark.parametrize("name", ["frozen_logistic", "fscl_plus"])
 def test_logits_from_features_are_those_of_the_photos(name, quick, photos, tmp_path):
     config = quick(name)
     run = fit(config, photos, tmp_path / "run")
@@ -281,7 +281,7 @@ def test_the_bias_decides_where_decisions_are_asked_for(quick, photos, tmp_path)
     assert (decided.predict(given, decision="threshold")["prediction"] == "deer").all()
 
 
-@pytest.mark.parametrize("name", ["adapter", "frozen_lda"])
+@pytest.mark.parametrize("name", ["fscl_plus", "frozen_lda"])
 def test_a_photo_that_cannot_be_read_is_left_out_and_named(name, quick, draw, tmp_path):
     root = draw(*(f"{name}/{number}.png" for name in ("boar", "deer") for number in range(12)))
     manifest = scan(root)
@@ -363,13 +363,13 @@ def test_an_older_fingerprint_is_not_changed_by_what_is_new(quick):
 
 def test_cells_on_features_decode_each_photo_once(photos, quick, tmp_path, decoded):
     pair = ClassSet("fine", ("boar", "deer"), ("deer",))
-    configs = {name: quick(name) for name in ("frozen_lda", "adapter", "frozen_cosine")}
+    configs = {name: quick(name) for name in ("frozen_lda", "fscl_plus", "frozen_cosine")}
     # a backbone without published weights is drawn by the seed
     out = compare(photos, configs, tmp_path / "s", pairs=[pair], ratios=[1.0, 0.25], seeds=[0], jobs=1, quiet=True)
     cells = [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*.json"))]
     assert [cell["status"] for cell in cells] == ["done"] * 6, [cell["reason"] for cell in cells]
     assert len(decoded) == len(set(decoded))
-    adapters = [cell for cell in cells if cell["cell"]["method"] == "adapter"]
+    adapters = [cell for cell in cells if cell["cell"]["method"] == "fscl_plus"]
     assert all(set(cell["similarity"]["after"]) == {"adapter"} for cell in adapters)
     assert all(cell["evaluations"]["last"]["bias"] for cell in cells if cell["cell"]["ratio"] == 0.25)
 

@@ -248,7 +248,7 @@ def test_an_error_is_said_once_and_ends_all(folder):
     ("config", "said"),
     [
         (own("frozen_lda"), r"'frozen_lda' leaves the backbone as it is, .* got 3; .* without torchrun"),
-        (own("adapter"), "takes one process, got 3"),
+        (own("fscl_plus"), "takes one process, got 3"),
         (
             own("fscl").model_copy(
                 update={
