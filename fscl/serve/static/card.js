@@ -112,7 +112,7 @@ export class Card {
     const badges = [];
     if (label !== null) badges.push(element("span", "badge good", answer && label === answer.species ? "right" : `label: ${label}`));
     if (answer?.unsure) badges.push(element("span", "badge", "unsure"));
-    if (answer?.unknown) badges.push(element("span", "badge", "like no species of training"));
+    if (answer?.unknown) badges.push(element("span", "badge", "looks like none of the species"));
     if (this.photo.similarity !== undefined) badges.push(element("span", "badge good", `similarity ${this.photo.similarity.toFixed(2)}`));
     this.at(".badges").replaceChildren(...badges);
     this.heading();

@@ -31,7 +31,8 @@ function add(name, file) {
     }
     return;
   }
-  const photo = { name, file, where, number: photos.size, answer: null, label: known[where][name] ?? null };
+  const label = known[where][name.replaceAll("\\", "/").normalize("NFC")] ?? null;
+  const photo = { name, file, where, number: photos.size, answer: null, label, kept: label, saving: Promise.resolve() };
   photos.set(key, photo);
   photo.card = new Card(photo, about.classes, { label: setLabel, right, similar });
   by("photos").append(photo.card.node);
@@ -117,11 +118,10 @@ function named(text) {
   return about.classes.find(same)?.name ?? label;
 }
 
-async function setLabel(photo, text) {
-  const was = photo.label;
+function setLabel(photo, text) {
   const label = text === null || !text.trim() ? null : named(text);
   if (label !== null && isFormula(label) && !about.classes.some((one) => one.name === label)) {
-    photo.card.reason("the label was not kept: Excel would run what begins with = + - or @; choose another");
+    photo.card.reason("your label was not kept: Excel would run what begins with = + - or @; choose another");
     photo.card.labelled();
     return;
   }
@@ -129,27 +129,26 @@ async function setLabel(photo, text) {
   photo.card.reason(photo.problem);
   photo.card.labelled();
   changed();
-  if (about.corrections === null || label === was) return;
+  if (about.corrections !== null) photo.saving = photo.saving.then(() => save(photo));
+}
+
+// One after the other: each says which label it replaces. What is set while one is under way is sent next.
+async function save(photo) {
+  const { label, kept } = photo;
+  if (label === kept) return;
+  const body = JSON.stringify({ photo: photo.name, where: photo.where, label, was: kept });
   try {
-    const kept = await photo.saving?.catch(() => {}).then(() => save(photo, label, was)) ?? await save(photo, label, was);
-    if (photo.label === label) photo.label = kept.label;
+    photo.kept = (await ask("api/corrections", body, { "content-type": "application/json" })).label;
+    if (photo.label === label) photo.label = photo.kept;
   } catch (error) {
-    photo.label = error.status === 409 ? error.detail.label : was;
+    if (error.status === 409) photo.kept = error.detail.label;
+    photo.label = photo.kept;
     photo.card.reason(error.status === 409
-      ? `not changed, for ${error.message} meanwhile; set it again to replace that`
-      : `the label was not kept: ${error.message}`);
-    photo.card.labelled();
-    changed();
-    return;
+      ? `your label was not kept, because ${error.message} in the meantime. To replace that, set your label again.`
+      : `your label was not kept: ${error.message}`);
   }
   photo.card.labelled();
   changed();
-}
-
-function save(photo, label, was) {
-  const body = JSON.stringify({ photo: photo.name, where: photo.where, label, was });
-  photo.saving = ask("api/corrections", body, { "content-type": "application/json" });
-  return photo.saving;
 }
 
 function right(photo) {
@@ -204,7 +203,7 @@ const CHOICES = {
   open: (photo) => photo.label === null && !photo.problem,
   problem: (photo) => Boolean(photo.problem),
 };
-const NAMES = { all: "all photos", unsure: "unsure", unknown: "like no species", labelled: "labelled by me", open: "not labelled by me", problem: "without an answer" };
+const NAMES = { all: "all photos", unsure: "unsure", unknown: "looks like none of the species", labelled: "labelled by you", open: "not labelled by you", problem: "no answer" };
 const speciesOf = (photo) => photo.label ?? photo.answer?.species ?? null;
 const isChosen = (photo, choice) => choice.startsWith("=") ? speciesOf(photo) === choice.slice(1) : CHOICES[choice](photo);
 
@@ -234,12 +233,12 @@ function changed() {
     planned = false;
     by("controls").hidden = by("table").hidden = photos.size === 0;
     by("photos").classList.toggle("many", photos.size > MANY);
-    const done = [...photos.values()].filter((photo) => photo.answer || photo.problem).length;
-    const labelled = [...photos.values()].filter((photo) => photo.label !== null).length;
-    const refused = [...photos.values()].filter((photo) => photo.problem).length;
-    by("progress").textContent = `${done} of ${photos.size} answered${refused ? `, ${refused} of them without a species` : ""}; ${labelled} labelled by you`;
-    if (done === photos.size && photos.size) say(by("progress").textContent);
-    const waits = by("sort").value !== "order" && done < photos.size;
+    const count = (has) => [...photos.values()].filter(has).length;
+    const answered = count((photo) => photo.answer), refused = count((photo) => photo.problem);
+    by("progress").textContent = `${answered} of ${photos.size} answered${refused ? `, no answer for ${refused}` : ""}; ${count((photo) => photo.label !== null)} labelled by you`;
+    const done = answered + refused === photos.size;
+    if (done && photos.size) say(by("progress").textContent);
+    const waits = by("sort").value !== "order" && !done;
     if (waits) select(); // photos stay where they are until all are answered
     else arrange();
   });
@@ -357,7 +356,7 @@ by("filter").addEventListener("change", select);
 by("heats").addEventListener("change", (event) => { for (const photo of photos.values()) photo.card.showHeat(event.target.checked); });
 by("more").addEventListener("click", moreOfFolder);
 addEventListener("beforeunload", (event) => {
-  if (about?.corrections === null && [...photos.values()].some((photo) => photo.label !== null)) event.preventDefault();
+  if ([...photos.values()].some((photo) => photo.label !== photo.kept)) event.preventDefault(); // in this window only
 });
 
 // ---- start
