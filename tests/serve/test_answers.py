@@ -129,6 +129,7 @@ def bomb():
     [
         (b"", "empty file"),
         (b"no photo", "not an image"),
+        (b"\0\0\0\x18ftypheic", "HEIC is not supported, convert it to JPEG"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "not an image"),
         (bomb(), "decompression bomb"),

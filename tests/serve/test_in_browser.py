@@ -161,6 +161,52 @@ def test_a_busy_server_is_asked_again(opened, run, taken):
         page.context.close()
 
 
+def test_a_server_that_is_gone_and_comes_again_is_asked_again(opened, run, draw, tmp_path):
+    draw("photos/1.png", "photos/2.png")
+    gone = ["**/api/answer*", "**/api/picture*", "**/api/training/*"]
+    with serving(run, folder=tmp_path / "photos") as asking:
+        asking.page.served.training.wait()
+        refused = [(pattern, lambda route: route.abort()) for pattern in gone]
+        page = opened(asking, routes=refused, expected="net::ERR_FAILED")
+        said(page, "0 of 2 answered, no answer for 2")
+        assert "is fscl serve still at work?" in card(page, "1.png").locator(".reason").inner_text()
+        for pattern in gone[:2]:
+            page.unroute(pattern)
+        page.get_by_role("button", name="ask again for 2 photos").click()
+        said(page, "2 of 2 answered; 0 labelled by you")
+        shows(page, ".picture img", 2)
+        assert page.locator("#again:visible, .reason:visible").count() == 0
+        page.locator(".nearest li").nth(9).wait_for()
+        sides = page.locator(".nearest img").first.bounding_box()
+        assert sides["height"] == pytest.approx(sides["width"], abs=1)  # also without its picture
+        page.context.close()
+
+
+def test_keys_reach_everything_and_what_they_do_is_said(opened, run, draw, tmp_path):
+    draw("photos/1.png", "photos/2.png")
+    with serving(run, folder=tmp_path / "photos", corrections=tmp_path / "labels.csv") as asking:
+        page = opened(asking)
+        said(page, "2 of 2 answered")
+        reached = []
+        for _ in range(8):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("(document.activeElement.id || document.activeElement.className)"))
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        assert reached == ["files", "tree", "sort", "filter", "heats", "skip", "", "photo"]
+        status = page.get_by_role("status")
+        page.keyboard.press("1")
+        assert status.inner_text() == "1.png: label boar"
+        asking.post("/api/corrections", json={"photo": "2.png", "where": "folder", "label": "hare", "was": None})
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("2")
+        status.get_by_text("2.png: your label was not kept: somebody has labelled this photo as hare").wait_for()
+        page.locator(".skip").focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "download"
+        page.context.close()
+
+
 def test_labels_that_are_set_fast_do_not_overtake_each_other(opened, run, taken, tmp_path):
     held = []
     with serving(run, folder=taken / "boar", corrections=tmp_path / "labels.csv") as asking:

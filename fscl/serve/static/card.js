@@ -35,6 +35,7 @@ export class Card {
     const own = at(".other input");
     own.addEventListener("change", () => does.label(photo, own.value));
     own.addEventListener("keydown", (event) => {
+      if (event.isComposing) return; // Enter ends a syllable or a word of the keyboard's language first
       if (event.key === "Escape") this.labelled();
       if (event.key === "Escape" || event.key === "Enter") this.node.focus();
     });
@@ -100,6 +101,12 @@ export class Card {
     this.heading();
   }
 
+  asked() {
+    this.at(".species").textContent = "…";
+    this.reason(null);
+    this.heading();
+  }
+
   // Shows the label that a person gave, and what is to be known of the answer.
   labelled() {
     const { answer, label } = this.photo;
@@ -158,8 +165,11 @@ export class Card {
       ...photos.map((one) => {
         const row = element("li");
         const image = element("img");
-        image.alt = `training photo of ${one.label}`;
-        pictureAt(`api/training/${one.number}`).then((address) => { image.src = address; }, () => {}); // else its name is there
+        image.alt = "";
+        pictureAt(`api/training/${one.number}`).then((address) => {
+          image.src = address;
+          image.alt = `training photo of ${one.label}`;
+        }, () => {}); // else its name is there
         row.title = `${one.path}: ${one.label}, similarity ${one.similarity.toFixed(2)}`;
         const other = this.photo.answer && one.label !== this.photo.answer.species;
         row.append(image, element("span", other ? "other" : "", one.label), element("span", "similarity", one.similarity.toFixed(2)));

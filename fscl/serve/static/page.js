@@ -37,6 +37,11 @@ function add(name, file) {
   photo.card = new Card(photo, about.classes, { label: setLabel, right, similar });
   by("photos").append(photo.card.node);
   if (by("heats").checked) photo.card.showHeat(true);
+  start(photo);
+}
+
+function start(photo) {
+  const { name, file } = photo;
   if (file) {
     pictures(async () => {
       const picture = await smallPicture(file);
@@ -60,11 +65,29 @@ const asked = (photo, what) => photo.file
   ? ask(`api/${what}`, photo.file, { "content-type": "application/octet-stream" })
   : ask(`api/${what}?photo=${encodeURIComponent(photo.name)}`, "");
 
+// Of a server that does not answer: it may be started again, and asked again.
+const lost = (photo, error) => {
+  photo.lost ||= error.status === 0;
+  changed();
+};
+
+function askAgain() {
+  for (const photo of photos.values()) {
+    if (!photo.lost) continue;
+    photo.lost = false;
+    if (photo.problem) photo.card.asked();
+    photo.problem = null;
+    start(photo);
+  }
+  changed();
+}
+
 async function answer(photo) {
   try {
     photo.answer = await asked(photo, "answer");
   } catch (error) {
-    refuse(photo, error.message);
+    lost(photo, error);
+    if (!photo.answer) refuse(photo, error.message);
     return;
   }
   photo.direction = directionOf(photo.answer.direction);
@@ -94,6 +117,7 @@ async function heat(photo) {
   try {
     photo.card.heat(await asked(photo, "heat"));
   } catch (error) {
+    lost(photo, error);
     photo.card.heat({ picture: null, note: `no heat map: ${error.message}` });
   }
 }
@@ -104,6 +128,7 @@ async function nearest(photo) {
     const found = await ask(`api/nearest${which}`, photo.direction.buffer, { "content-type": "application/octet-stream" });
     if (!photo.card.nearest(found)) setTimeout(() => reasons(() => nearest(photo)), 2000);
   } catch (error) {
+    lost(photo, error);
     photo.card.nearest({ ready: true, note: error.message, photos: [] });
   }
 }
@@ -121,15 +146,21 @@ function named(text) {
 function setLabel(photo, text) {
   const label = text === null || !text.trim() ? null : named(text);
   if (label !== null && isFormula(label) && !about.classes.some((one) => one.name === label)) {
-    photo.card.reason("your label was not kept: Excel would run what begins with = + - or @; choose another");
+    notKept(photo, "Excel would run what begins with = + - or @; choose another.");
     photo.card.labelled();
     return;
   }
   photo.label = label;
   photo.card.reason(photo.problem);
   photo.card.labelled();
+  say(`${photo.name}: ${label === null ? "no label" : `label ${label}`}`);
   changed();
   if (about.corrections !== null) photo.saving = photo.saving.then(() => save(photo));
+}
+
+function notKept(photo, why) {
+  photo.card.reason(`Your label was not kept: ${why}`);
+  say(`${photo.name}: your label was not kept: ${why}`);
 }
 
 // One after the other: each says which label it replaces. What is set while one is under way is sent next.
@@ -143,9 +174,7 @@ async function save(photo) {
   } catch (error) {
     if (error.status === 409) photo.kept = error.detail.label;
     photo.label = photo.kept;
-    photo.card.reason(error.status === 409
-      ? `your label was not kept, because ${error.message} in the meantime. To replace that, set your label again.`
-      : `your label was not kept: ${error.message}`);
+    notKept(photo, error.status === 409 ? `${error.message} in the meantime. Set yours again to replace that.` : error.message);
   }
   photo.card.labelled();
   changed();
@@ -225,7 +254,7 @@ function select() {
   }
 }
 
-let planned = false;
+let planned = false, told = "";
 function changed() {
   if (planned) return;
   planned = true;
@@ -237,7 +266,11 @@ function changed() {
     const answered = count((photo) => photo.answer), refused = count((photo) => photo.problem);
     by("progress").textContent = `${answered} of ${photos.size} answered${refused ? `, no answer for ${refused}` : ""}; ${count((photo) => photo.label !== null)} labelled by you`;
     const done = answered + refused === photos.size;
-    if (done && photos.size) say(by("progress").textContent);
+    if (done && told !== `${answered} ${refused}`) say(by("progress").textContent);
+    told = done ? `${answered} ${refused}` : "";
+    const again = count((photo) => photo.lost);
+    by("again").hidden = !again;
+    by("again").textContent = `ask again for ${again} ${again === 1 ? "photo" : "photos"}`;
     const waits = by("sort").value !== "order" && !done;
     if (waits) select(); // photos stay where they are until all are answered
     else arrange();
@@ -263,8 +296,10 @@ by("photos").addEventListener("keydown", (event) => {
   } else if (event.key === "Enter") right(photo);
   else if (event.key === "0") setLabel(photo, null);
   else if (/^[1-9]$/.test(event.key) && about.classes[event.key - 1]) setLabel(photo, about.classes[event.key - 1].name);
-  else if (event.key === "h") node.card.showHeat(!node.card.heatShown);
-  else if (event.key === "s") similar(photo);
+  else if (event.key === "h") {
+    node.card.showHeat(!node.card.heatShown);
+    say(node.card.at("img").alt);
+  } else if (event.key === "s") similar(photo);
   else return;
   event.preventDefault();
 });
@@ -296,7 +331,7 @@ function take(named) {
   const formulas = ours.filter(([name]) => isFormula(name)).map(([name]) => name);
   warn(formulas.length
     ? `Left out: ${formulas.slice(0, 5).join(", ")}${formulas.length > 5 ? ", …" : ""}. Excel would run a name that begins with = + - or @ in the table; rename the photo.`
-    : files.length && !ours.length ? "There is no photo among these." : "");
+    : !ours.length ? "There is no photo among these." : "");
   safe.sort(([one], [other]) => one.localeCompare(other, undefined, { numeric: true }));
   for (const [name, file] of safe) add(name, file);
   changed();
@@ -355,6 +390,7 @@ by("sort").addEventListener("change", arrange);
 by("filter").addEventListener("change", select);
 by("heats").addEventListener("change", (event) => { for (const photo of photos.values()) photo.card.showHeat(event.target.checked); });
 by("more").addEventListener("click", moreOfFolder);
+by("again").addEventListener("click", askAgain);
 addEventListener("beforeunload", (event) => {
   if ([...photos.values()].some((photo) => photo.label !== photo.kept)) event.preventDefault(); // in this window only
 });
