@@ -184,9 +184,11 @@ def test_a_server_that_is_gone_and_comes_again_is_asked_again(opened, run, draw,
 
 def test_keys_reach_everything_and_what_they_do_is_said(opened, run, draw, tmp_path):
     draw("photos/1.png", "photos/2.png")
-    with serving(run, folder=tmp_path / "photos", corrections=tmp_path / "labels.csv") as asking:
+    with serving(run, folder=tmp_path / "photos", root=tmp_path, corrections=tmp_path / "labels.csv") as asking:
         page = opened(asking)
         said(page, "2 of 2 answered")
+        page.locator("#training").get_by_text("the training photos are not there").wait_for()
+        assert page.locator(".near:visible").count() == 0  # it is said once, not on each card
         reached = []
         for _ in range(8):
             page.keyboard.press("Tab")

@@ -158,9 +158,9 @@ export class Card {
     image.alt = this.heatShown ? `heat map of ${this.photo.name}` : `photo ${this.photo.name}`;
   }
 
-  nearest({ ready, note, photos }) {
-    this.at(".near").hidden = false;
-    this.at(".near-note").textContent = photos.length ? `most similar in training${note ? ` (${note})` : ""}` : `most similar in training: ${note}`;
+  nearest(photos, problem) {
+    this.at(".near").hidden = !photos.length && !problem;
+    this.at(".near-note").textContent = `most similar in training${problem ? `: ${problem}` : ""}`;
     this.at(".nearest").replaceChildren(
       ...photos.map((one) => {
         const row = element("li");
@@ -176,7 +176,6 @@ export class Card {
         return row;
       }),
     );
-    return ready;
   }
 }
 

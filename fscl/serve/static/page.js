@@ -126,10 +126,13 @@ async function nearest(photo) {
   const which = photo.file ? "" : `?photo=${encodeURIComponent(photo.name)}`;
   try {
     const found = await ask(`api/nearest${which}`, photo.direction.buffer, { "content-type": "application/octet-stream" });
-    if (!photo.card.nearest(found)) setTimeout(() => reasons(() => nearest(photo)), 2000);
+    by("training").textContent = `most similar in training: ${found.note}`; // once, for it is the same for all photos
+    by("training").hidden = !found.note;
+    photo.card.nearest(found.photos, "");
+    if (!found.ready) setTimeout(() => reasons(() => nearest(photo)), 2000);
   } catch (error) {
     lost(photo, error);
-    photo.card.nearest({ ready: true, note: error.message, photos: [] });
+    photo.card.nearest([], error.message);
   }
 }
 
