@@ -14,6 +14,7 @@ from filelock import FileLock
 from fscl.atomic import write_text
 from fscl.errors import ConfigurationError, OutputError, PhotosError, first_line
 from fscl.formats.tables.cells import MISSING
+from fscl.formats.walk import not_utf8
 from fscl.manifest.names import tidy
 from fscl.printable import STEERING
 
@@ -77,9 +78,15 @@ class Corrections:
         """Return how the table calls a file: from the table's folder on if it is below that.
 
         Else, and where Excel would take that for a formula, by its whole path.
+
+        Raises:
+            PhotosError: that is no text.
         """
         below = photo.relative_to(self._folder).as_posix() if photo.is_relative_to(self._folder) else ""
-        return below if below and not FORMULA.search(below) else photo.as_posix()
+        name = below if below and not FORMULA.search(below) else photo.as_posix()
+        if (why := not_utf8(name)) is not None:
+            raise PhotosError(why)
+        return name
 
     def labels(self) -> dict[str, str]:
         """Return the labels of photos below the folder of the table, as `below`: how a browser calls them.

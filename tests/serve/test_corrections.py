@@ -1,6 +1,8 @@
 """Corrected labels: kept in the browser, or added to a table in which nothing else changes."""
 
 import json
+import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -140,6 +142,12 @@ def test_a_table_with_several_labels_for_a_photo_is_not_trained_from(run, draw, 
     assert "corrected.csv: expected one label for each photo, got fox and hare for photos/fox/1.png" in err
     assert "and several for 1 other photo; keep one of them" in err
     assert not Path("next/bundle.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_a_photo_whose_name_is_no_text_is_refused_by_reason(tmp_path):
+    with pytest.raises(PhotosError, match="file name is not UTF-8, rename it"):
+        Corrections(tmp_path / "labels.csv").filepath(tmp_path / os.fsdecode(b"\xff.jpg"))
 
 
 def test_the_page_adds_to_the_table_and_finds_its_labels_again(run, draw, tmp_path):
