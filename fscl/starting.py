@@ -9,16 +9,15 @@ from typing import Any
 from fscl import processes
 from fscl.bundle import backbone_of
 from fscl.config import Config
-from fscl.errors import ConfigurationError, PhotosError
+from fscl.errors import ConfigurationError
 from fscl.experiments.grid import STUDY_RATIOS
 from fscl.experiments.run import compare, pairs_of
 from fscl.flags import Flags
-from fscl.formats import FORMATS, check_there, format_of
+from fscl.formats import check_there
 from fscl.formats.reading import Reading
-from fscl.formats.records import SEVERAL_LABELS
 from fscl.manifest.table import Manifest
 from fscl.methods import DEFAULT
-from fscl.printable import number_of, printable
+from fscl.printable import printable
 from fscl.run_folder import RunFolder
 from fscl.scanning.class_names import ClassNames
 from fscl.scanning.opening import open_photos, say_untimed
@@ -82,8 +81,6 @@ def config_and_photos(
     check_processes(config)
     check_start(config.model)
     photos = open_photos(source, reading)
-    if more.get("bundle") and format_of(source, reading) is FORMATS["table"]:
-        check_one_label(photos, source)
     say_untimed(photos, source, config.split.by)
     return ClassNames(photos.usable["label"]).configured(config), photos
 
@@ -109,25 +106,6 @@ def check_root_alone(reading: Reading, run: Path) -> None:
     if given:
         option = f"--{given[0].replace('_', '-')}"
         raise ConfigurationError(f"{option} says how photos are read, and {run} knows its own: leave it out")
-
-
-def check_one_label(photos: Manifest, source: Path) -> None:
-    """Refuse a table of corrected labels that gives a photo several: one of them is a correction that would be lost.
-
-    Raises:
-        PhotosError: it does.
-    """
-    several = photos.rows[photos.rows["problem"].str.contains(SEVERAL_LABELS, regex=False, na=False)]
-    if several.empty:
-        return
-    path = several["path"].iloc[0]
-    labels = several.loc[several["path"] == path, "label"].dropna().unique()
-    more = several["path"].nunique() - 1
-    others = f", and several for {number_of(more, 'other photo')}" if more else ""
-    raise PhotosError(
-        f"{source}: expected one label for each photo, got {' and '.join(labels)} for {path}{others}; keep one of "
-        "them. To leave such photos out, make a manifest with fscl scan and train on that"
-    )
 
 
 def _of_new_run(flags: Flags, method: str | None, **more: Any) -> Config:

@@ -5,7 +5,6 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -129,19 +128,6 @@ def test_several_labels_for_a_photo_are_refused_by_name(tmp_path, fscl, run):
             use()
     code, _, err = fscl("serve", run, "--corrections", file)
     assert (code, err.count("\n")) == (2, 1)
-
-
-def test_a_table_with_several_labels_for_a_photo_is_not_trained_from(run, draw, fscl):
-    draw(*(f"photos/{name}/{number}.png" for name in ("fox", "hare") for number in range(8)))
-    rows = [f"photos/{name}/{number}.png,{name}" for name in ("fox", "hare") for number in range(8)]
-    both = ["photos/a/../fox/1.png,hare", "photos\\fox\\2.png,hare"]
-    Path("corrected.csv").write_text("\n".join(["filepath,label", *rows, *both]), encoding="utf-8")
-    words = ["train", "corrected.csv", "--out", "next", "--image-size", "32", "--workers", "0", "--epochs", "1"]
-    code, _, err = fscl(*words, "--from", run, "--method", "baseline")
-    assert code == 2
-    assert "corrected.csv: expected one label for each photo, got fox and hare for photos/fox/1.png" in err
-    assert "and several for 1 other photo; keep one of them" in err
-    assert not Path("next/bundle.json").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
