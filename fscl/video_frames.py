@@ -217,7 +217,9 @@ class _Bitmap(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(start + offset, 0)
+        if start + offset < 0:
+            raise ValueError(f"expected a place in the file, got {start + offset}")
+        self._position = start + offset
         return self._position
 
     def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]

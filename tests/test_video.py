@@ -26,7 +26,7 @@ from fscl.prediction.photos import list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.scanning.copies import seen_before
 from fscl.scanning.scan import scan
-from fscl.video_frames import times_of
+from fscl.video_frames import open_frame, times_of
 from tests.formats.writing import about
 
 av = pytest.importorskip("av", reason="PyAV, the extra [video], is not installed")
@@ -93,6 +93,14 @@ def test_a_frame_is_the_same_picture_whatever_was_read_before(videos, name):
     assert all((pixels(video, number) == in_order[number]).all() for number in numbers)
     with pytest.raises(UnreadableError, match="no such frame, the video has 30"):
         pixels(video, 30)
+
+
+def test_there_is_nothing_before_a_frame_as_in_any_file(videos):
+    video = next(iter(videos.values()))
+    with open_frame(video, 0) as file:
+        assert file.read(2) == b"BM"
+        with pytest.raises((ValueError, OSError)):
+            file.seek(-1)
 
 
 @pytest.mark.parametrize(("turned", "corner"), [(None, (2, 2)), (-90, (2, -3)), (90, (-3, 2)), (180, (-3, -3))])

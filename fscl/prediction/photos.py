@@ -210,9 +210,9 @@ def _animals(detected: Detected, confidence: float) -> tuple[Sequence[tuple[floa
 
     And what is wrong with the box of an animal that cannot be cropped: its photo is not blank.
     """
-    sure = [(each.place, each) for each in detected.found if each.confidence >= confidence]
-    animals = [(place, each, each.box) for place, each in sure if each.kind == ANIMAL]
-    whole = [(*box, each.confidence, place) for place, each, box in animals if not isinstance(box, str)]
-    broken = next((f"detections: {box}" for _, _, box in animals if isinstance(box, str)), None)
-    kinds = sorted({each.kind for _, each in sure} - {ANIMAL})
+    sure = [each for each in detected.found if each.confidence >= confidence]
+    animals = [each for each in sure if each.kind == ANIMAL]
+    whole = [(*each.box, each.confidence, each.place) for each in animals if not isinstance(each.box, str)]
+    broken = next((f"detections: {each.box}" for each in animals if isinstance(each.box, str)), None)
+    kinds = sorted({each.kind for each in sure} - {ANIMAL})
     return whole, None if animals else " and ".join(kinds) or "blank", broken
