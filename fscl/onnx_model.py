@@ -13,7 +13,7 @@ from jaxtyping import Float
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
-from fscl.bundle import Architecture, Bundle, Count, check_classes
+from fscl.bundle import Architecture, Bundle, Count, check_classes, file_sha256
 from fscl.config import Preprocessing, Section
 from fscl.decisions import Decisions
 from fscl.errors import BundleError, ConfigurationError, first_line, in_words, shown
@@ -29,7 +29,7 @@ Engine = Literal["torch", "onnx"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Checked(Section):
+class OnnxCheck(Section):
     """What came of checking the exported model against PyTorch."""
 
     photos: Annotated[int, Field(ge=1)]
@@ -51,7 +51,7 @@ class SpeciesLoss(Section):
         return (self.before - self.after) / self.photos
 
 
-class Loss(Section):
+class Int8Loss(Section):
     """What int8 loses against float32."""
 
     photos: Annotated[int, Field(ge=1)]
@@ -78,8 +78,8 @@ class OnnxRecord(Section):
     method: str | None
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     precision: Literal["float32", "int8"]
-    checked: Checked
-    loss: Loss | None
+    checked: OnnxCheck
+    loss: Int8Loss | None
     created: str
     versions: dict[str, str]
 
@@ -199,11 +199,11 @@ class OnnxModel:
 
 
 AnyClassifier = Classifier | OnnxClassifier
-Model = Bundle | OnnxModel
+AnyModel = Bundle | OnnxModel
 """What predicts: a bundle by PyTorch, an exported model by ONNX Runtime."""
 
 
-def open_model(run: Path, engine: Engine | None = None) -> Model:
+def open_model(run: Path, engine: Engine | None = None) -> AnyModel:
     """Open what is to predict.
 
     Args:
@@ -225,9 +225,7 @@ def open_model(run: Path, engine: Engine | None = None) -> Model:
     if not folder.exported.is_file():
         raise BundleError(f"{folder.exported}: not there yet; make it with: fscl export {run}")
     model = OnnxModel.open(folder.exported)
-    with folder.weights.open("rb") as file:
-        now = hashlib.file_digest(file, "sha256").hexdigest()
-    if now != model.record.weights_sha256:
+    if file_sha256(folder.weights) != model.record.weights_sha256:
         raise BundleError(
             f"{folder.exported}: of other weights than {folder.weights}, which are newer: export it again with "
             f"fscl export {run} --overwrite"

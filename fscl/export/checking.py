@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from fscl.config import Preprocessing
 from fscl.decisions import Decisions
 from fscl.errors import DivergenceError, OutputError, PhotosError
-from fscl.export.photos import Chosen
+from fscl.export.photos import ExportPhotos
 from fscl.inference import infer
-from fscl.onnx_model import AnyClassifier, Checked, Loss, SpeciesLoss
+from fscl.onnx_model import AnyClassifier, Int8Loss, OnnxCheck, SpeciesLoss
 from fscl.printable import number_of
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Said:
+class ModelOutputs:
     """What a model says of the photos that can be read: logits (photos, classes), features, and their labels."""
 
     logits: Floats
@@ -38,7 +38,7 @@ class Judge:
 
     def __init__(
         self,
-        photos: Chosen,
+        photos: ExportPhotos,
         preprocessing: Preprocessing,
         decisions: Decisions,
         classes: Sequence[str],
@@ -47,7 +47,7 @@ class Judge:
         self.photos, self.preprocessing, self.decisions = photos, preprocessing, decisions
         self.classes, self.progress = tuple(classes), progress
 
-    def said(self, classifier: AnyClassifier) -> Said:
+    def said(self, classifier: AnyClassifier) -> ModelOutputs:
         """Return what a model says.
 
         Raises:
@@ -63,13 +63,13 @@ class Judge:
             why = next((f", such as {regions.name(f.row)}: {f.reason}" for part in parts for f in part.failures), "")
             raise PhotosError(f"expected photos to check the exported model on, got none that can be read{why}")
         read = [part for part in parts if part.rows]
-        return Said(
+        return ModelOutputs(
             np.concatenate([part.logits.numpy() for part in read]).astype(np.float64),
             np.concatenate([part.features[-1].numpy() for part in read]).astype(np.float64),
             regions.labels[rows],
         )
 
-    def check(self, before: Said, after: Said, most: float) -> Checked:
+    def check(self, before: ModelOutputs, after: ModelOutputs, most: float) -> OnnxCheck:
         """Compare the exported model with PyTorch's.
 
         Args:
@@ -100,14 +100,14 @@ class Judge:
                 f"not exported: on {number} features differ from PyTorch's by up to {of_features:.2g} of the largest "
                 f"one; expected at most {most:g} (--max-difference): predict with the run itself"
             )
-        return Checked(
+        return OnnxCheck(
             photos=len(before.logits),
             origin=self.photos.name,
             largest_difference=told["largest_difference"],
             changed=told["changed"],
         )
 
-    def loss(self, before: Said, after: Said, calibrated_on: str, most: float) -> Loss:
+    def loss(self, before: ModelOutputs, after: ModelOutputs, calibrated_on: str, most: float) -> Int8Loss:
         """Compare int8 with float32.
 
         Args:
@@ -136,7 +136,7 @@ class Judge:
                 f"not exported: int8 loses more than {most:g} (--max-loss) of the recall of a species: {told} photos "
                 f"found; {fix}, or allow it"
             )
-        return Loss(
+        return Int8Loss(
             photos=len(new),
             origin=self.photos.name,
             calibrated_on=calibrated_on,
@@ -156,7 +156,7 @@ class Judge:
                 species[name] = SpeciesLoss(photos=int(own.sum()), before=found, after=still)
         return species
 
-    def _differences(self, before: Said, after: Said) -> dict[str, Any]:
+    def _differences(self, before: ModelOutputs, after: ModelOutputs) -> dict[str, Any]:
         of_each = np.abs(self._probabilities(before) - self._probabilities(after)).max(axis=1)
         return {
             "largest_difference": float(of_each.max()),
@@ -164,10 +164,10 @@ class Judge:
             "changed": int((self._answers(before) != self._answers(after)).sum()),
         }
 
-    def _probabilities(self, said: Said) -> Floats:
+    def _probabilities(self, said: ModelOutputs) -> Floats:
         return self.decisions.probabilities(said.logits, self.classes)
 
-    def _answers(self, said: Said) -> NDArray[np.intp]:
+    def _answers(self, said: ModelOutputs) -> NDArray[np.intp]:
         return self.decisions.apply(said.logits, self.classes)
 
 

@@ -19,7 +19,7 @@ WEIGHTED, NORMALISED = ("Conv", "Gemm", "MatMul"), "LayerNormalization"
 BATCH = 8  # photos at once: the calibration keeps what every layer makes of them
 
 
-class Calibration:
+class CalibrationBatches:
     """Photos for ONNX Runtime's calibration, batch by batch.
 
     Args:
@@ -61,7 +61,7 @@ def int8_of(model: Any, regions: Regions, preprocessing: Preprocessing) -> tuple
     """
     onnx = installed("onnx")
     quantization, shapes = (installed(f"onnxruntime.quantization{part}") for part in ("", ".shape_inference"))
-    photos = Calibration(regions, preprocessing)
+    photos = CalibrationBatches(regions, preprocessing)
     with tempfile.TemporaryDirectory() as folder:
         whole, prepared, made = (Path(folder) / name for name in ("whole.onnx", "prepared.onnx", "int8.onnx"))
         try:

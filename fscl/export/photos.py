@@ -24,15 +24,18 @@ FEWEST = 10  # validation photos of each class, to calibrate on them
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Photos, what they are called, and which part of the run they are, if any; unlabelled ones have the label −1."""
+class ExportPhotos:
+    """Photos to check or calibrate on, what they are called, and which part of the run they are, if any.
+
+    Unlabelled ones have the label −1.
+    """
 
     regions: Regions
     name: str
     split: str | None = None
 
 
-def to_check(run: Path, model: Bundle, source: Path | None, most: int, root: Path | None) -> Chosen:
+def to_check(run: Path, model: Bundle, source: Path | None, most: int, root: Path | None) -> ExportPhotos:
     """Return the photos that the exported model is compared on.
 
     Args:
@@ -58,7 +61,7 @@ def to_check(run: Path, model: Bundle, source: Path | None, most: int, root: Pat
     raise PhotosError(f"{run}: has no test or validation photos; give some: --photos FOLDER")
 
 
-def to_calibrate(run: Path, model: Bundle, root: Path | None, checked: Chosen) -> Chosen:
+def to_calibrate(run: Path, model: Bundle, root: Path | None, checked: ExportPhotos) -> ExportPhotos:
     """Return validation photos of a run, or training photos where a class has too few of these or they are `checked`.
 
     Raises:
@@ -82,13 +85,15 @@ def _of_run(run: Path, root: Path | None, fix: str) -> Manifest:
     return own
 
 
-def _some(rows: pd.DataFrame, root: Path, model: Bundle, most: int, name: str, split: str | None = None) -> Chosen:
+def _some(
+    rows: pd.DataFrame, root: Path, model: Bundle, most: int, name: str, split: str | None = None
+) -> ExportPhotos:
     rows, _ = unchanged(rows, root)
     rows = rows.iloc[some_of_each(rows["label"].tolist(), most)].reset_index(drop=True)
-    return Chosen(Regions.of(rows, root, model.classes), name, split)
+    return ExportPhotos(Regions.of(rows, root, model.classes), name, split)
 
 
-def _given(source: Path, model: Bundle, most: int) -> Chosen:
+def _given(source: Path, model: Bundle, most: int) -> ExportPhotos:
     """Photos of the user, with their labels where some of these are classes of the model."""
     with suppress(PhotosError):  # a folder of photos without classes
         photos = formats.read(source, Reading(unlabelled=True))
@@ -102,4 +107,4 @@ def _given(source: Path, model: Bundle, most: int) -> Chosen:
     paths = [Path(path) for path in listing.photos["path"].iloc[chosen["photo"]]]
     boxes = chosen[BOX].to_numpy(dtype=np.float64)
     unlabelled = np.full(len(paths), UNLABELLED, dtype=np.int64)
-    return Chosen(Regions(paths, boxes, unlabelled, fractions=listing.fractions), f"photos of {source}")
+    return ExportPhotos(Regions(paths, boxes, unlabelled, fractions=listing.fractions), f"photos of {source}")

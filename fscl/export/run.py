@@ -13,7 +13,7 @@ from fscl.export.checking import Judge
 from fscl.export.graph import graph_of, with_record, without_pooled
 from fscl.export.int8 import int8_of
 from fscl.export.photos import CHECKED, to_calibrate, to_check
-from fscl.onnx_model import VERSION, Checked, Loss, OnnxClassifier, OnnxModel, OnnxRecord, installed
+from fscl.onnx_model import VERSION, Int8Loss, OnnxCheck, OnnxClassifier, OnnxModel, OnnxRecord, installed
 from fscl.progress import Listener, Silent
 from fscl.run_folder import ONNX, RunFolder
 from fscl.runtime import now
@@ -98,7 +98,7 @@ def export_run(
     return Result(out, record, len(content))
 
 
-def _record(bundle: Bundle, checked: Checked, loss: Loss | None) -> OnnxRecord:
+def _record(bundle: Bundle, checked: OnnxCheck, loss: Int8Loss | None) -> OnnxRecord:
     return OnnxRecord(
         format="fscl-onnx",
         version=VERSION,

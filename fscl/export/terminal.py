@@ -9,7 +9,7 @@ from rich.text import Text
 
 from fscl.evaluation.tables import plain_table
 from fscl.export.run import Result
-from fscl.onnx_model import Loss
+from fscl.onnx_model import Int8Loss
 from fscl.printable import number_of
 
 MEGABYTE = 10**6
@@ -37,7 +37,7 @@ def _lines(result: Result) -> Iterator[RenderableType]:
     yield Text(f"next: {shlex.join(['fscl', 'predict', str(result.path), 'PHOTOS', '--out', 'predictions.csv'])}")
 
 
-def _species(loss: Loss) -> Table:
+def _species(loss: Int8Loss) -> Table:
     shown = plain_table("recall" if loss.labelled else "photos named as float32 names them (no labels are known)")
     shown.add_column("species", overflow="fold")
     for column in ("photos", "float32", "int8", "lost"):

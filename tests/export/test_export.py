@@ -19,10 +19,10 @@ from fscl.decisions import Decisions
 from fscl.errors import ConfigurationError, DivergenceError, OutputError, PhotosError
 from fscl.export import Limits, export_run
 from fscl.export import run as run_module
-from fscl.export.checking import Judge, Said
+from fscl.export.checking import Judge, ModelOutputs
 from fscl.export.graph import graph_of, without_pooled
 from fscl.export.int8 import after, in_int8, int8_of
-from fscl.export.photos import Chosen, to_calibrate, to_check
+from fscl.export.photos import ExportPhotos, to_calibrate, to_check
 from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
@@ -232,12 +232,12 @@ def test_of_a_transformer_only_products_with_weights_become_int8():
 
 def judge(labels):
     regions = Regions([], np.empty((0, 4)), np.array(labels))
-    return Judge(Chosen(regions, "photos"), Preprocessing(), Decisions(), CLASSES, Silent().prepare)
+    return Judge(ExportPhotos(regions, "photos"), Preprocessing(), Decisions(), CLASSES, Silent().prepare)
 
 
 def said(answers, labels):
     logits = 8.0 * np.eye(len(CLASSES))[answers]
-    return Said(logits, np.ones((len(answers), 2)), np.array(labels))
+    return ModelOutputs(logits, np.ones((len(answers), 2)), np.array(labels))
 
 
 def test_int8_that_loses_a_species_is_refused():
@@ -252,7 +252,7 @@ def test_int8_that_loses_a_species_is_refused():
     gone = said([0] * 30, labels)
     with pytest.raises(OutputError, match="never names deer, hare, which float32 does"):
         judge(labels).loss(before, gone, "", 1.0)
-    broken = Said(before.logits * np.nan, before.features, before.labels)
+    broken = ModelOutputs(before.logits * np.nan, before.features, before.labels)
     with pytest.raises(OutputError, match="not finite"):
         judge(labels).loss(before, broken, "", 1.0)
 
@@ -268,7 +268,7 @@ def test_without_labels_the_answers_of_float32_stand_for_them():
 
 def test_a_diverged_model_says_so():
     before = said([0, 1], [0, 1])
-    broken = Said(before.logits * np.nan, before.features, before.labels)
+    broken = ModelOutputs(before.logits * np.nan, before.features, before.labels)
     with pytest.raises(DivergenceError, match="training diverged"):
         judge([0, 1]).check(broken, broken, 1.0)
 
