@@ -12,10 +12,12 @@ from fscl.decisions import Decisions
 from fscl.errors import DivergenceError, OutputError, PhotosError
 from fscl.export.photos import ExportPhotos
 from fscl.inference import infer
-from fscl.onnx_model import AnyClassifier, Int8Loss, OnnxCheck, SpeciesLoss
+from fscl.onnx_model import AnyClassifier
+from fscl.onnx_record import Int8Loss, OnnxCheck, SpeciesLoss
 from fscl.printable import number_of
 
 Floats = NDArray[np.float64]
+NOT_WRITTEN = "nothing was written"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ class Judge:
         rows = [row for part in parts for row in part.rows]
         if not rows:
             why = next((f", such as {regions.name(f.row)}: {f.reason}" for part in parts for f in part.failures), "")
-            raise PhotosError(f"expected photos to check the exported model on, got none that can be read{why}")
+            raise PhotosError(
+                f"expected photos to check the exported model on, got none that can be read{why}; "
+                "give others: --photos FOLDER"
+            )
         read = [part for part in parts if part.rows]
         return ModelOutputs(
             np.concatenate([part.logits.numpy() for part in read]).astype(np.float64),
@@ -91,14 +96,15 @@ class Judge:
         number = number_of(len(before.logits), "photo")
         if not told["largest_difference"] <= most:  # also where it is not a number
             raise OutputError(
-                f"not exported: on {number} a probability differs from PyTorch's by up to "
-                f"{told['largest_difference']:.2g}, and {told['changed']:,} answers do; expected at most {most:g} "
-                "(--max-difference): predict with the run itself"
+                f"expected probabilities within {most:g} of PyTorch's (--max-difference), got a difference of "
+                f"{told['largest_difference']:.2g} and {number_of(told['changed'], 'changed answer')} on {number}; "
+                f"{NOT_WRITTEN}: predict with the run itself, or allow more"
             )
         if not of_features <= most:
             raise OutputError(
-                f"not exported: on {number} features differ from PyTorch's by up to {of_features:.2g} of the largest "
-                f"one; expected at most {most:g} (--max-difference): predict with the run itself"
+                f"expected features within {most:g} of PyTorch's (--max-difference), as a share of the largest one, "
+                f"got a difference of {of_features:.2g} on {number}; {NOT_WRITTEN}: predict with the run itself, or "
+                "allow more"
             )
         return OnnxCheck(
             photos=len(before.logits),
@@ -123,18 +129,20 @@ class Judge:
         labelled = bool((before.labels >= 0).all())
         answers, new = self._answers(before), self._answers(after)
         species = self._recall(before.labels if labelled else answers, answers, new)
-        number, fix = number_of(len(new), "photo"), "leave --int8 out, or check it on more photos (--photos)"
+        number = number_of(len(new), "photo")
+        fix = f"{NOT_WRITTEN}: leave --int8 out, or check it on more photos (--photos)"
         if not np.isfinite(after.logits).all():
-            raise OutputError(f"not exported: int8 gives scores that are not finite on {number}; {fix}")
+            raise OutputError(f"expected finite scores of int8, got others on {number}; {fix}")
         if gone := [self.classes[place] for place in sorted(set(answers.tolist()) - set(new.tolist()))]:
             raise OutputError(
-                f"not exported: of {number} int8 never names {', '.join(gone)}, which float32 does; {fix}"
+                f"expected int8 to name all species that float32 names, got none of {number} named "
+                f"{', '.join(gone)}; {fix}"
             )
         if lost := {name: one for name, one in species.items() if one.loss > most}:
             told = ", ".join(f"{name} {one.before:,} → {one.after:,} of {one.photos:,}" for name, one in lost.items())
             raise OutputError(
-                f"not exported: int8 loses more than {most:g} (--max-loss) of the recall of a species: {told} photos "
-                f"found; {fix}, or allow it"
+                f"expected int8 to lose at most {most:g} of the recall of a species (--max-loss), got more: {told} "
+                f"photos found; {fix}, or allow more"
             )
         return Int8Loss(
             photos=len(new),

@@ -13,7 +13,8 @@ from fscl.export.checking import Judge
 from fscl.export.graph import graph_of, with_record, without_pooled
 from fscl.export.int8 import int8_of
 from fscl.export.photos import CHECKED, to_calibrate, to_check
-from fscl.onnx_model import VERSION, Int8Loss, OnnxCheck, OnnxClassifier, OnnxModel, OnnxRecord, installed
+from fscl.onnx_model import OnnxClassifier, OnnxModel, installed
+from fscl.onnx_record import VERSION, Int8Loss, OnnxCheck, OnnxRecord
 from fscl.progress import Listener, Silent
 from fscl.run_folder import ONNX, RunFolder
 from fscl.runtime import now
