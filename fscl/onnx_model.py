@@ -1,6 +1,7 @@
 """An exported model: one ONNX file that has all that predicting takes; ONNX Runtime computes."""
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,15 +152,15 @@ def open_model(run: Path, engine: Engine | None = None) -> AnyModel:
         return OnnxModel.open(run)
     if engine != "onnx":
         return Bundle.open(run)
-    folder = RunFolder(run)
+    folder, again = RunFolder(run), ["fscl", "export", str(run)]
     backbone_of(run)  # raises where there is no run
     if not folder.exported.is_file():
-        raise BundleError(f"{folder.exported}: not there yet; make it with: fscl export {run}")
+        raise BundleError(f"{folder.exported}: not there yet; make it with: {shlex.join(again)}")
     model = OnnxModel.open(folder.exported)
     if file_sha256(folder.weights) != model.record.weights_sha256:
         raise BundleError(
             f"{folder.exported}: of other weights than {folder.weights}, which are newer: export it again with "
-            f"fscl export {run} --overwrite"
+            f"{shlex.join([*again, '--overwrite'])}"
         )
     return model
 

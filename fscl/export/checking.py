@@ -35,7 +35,7 @@ class Judge:
     Args:
         photos: to compare on.
         preprocessing, decisions, classes: of the model.
-        progress: called with (photos done, photos).
+        progress: called with (photos done, photos, what is done with them).
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Judge:
         preprocessing: Preprocessing,
         decisions: Decisions,
         classes: Sequence[str],
-        progress: Callable[[int, int], None],
+        progress: Callable[[int, int, str], None],
     ) -> None:
         self.photos, self.preprocessing, self.decisions = photos, preprocessing, decisions
         self.classes, self.progress = tuple(classes), progress
 
-    def said(self, classifier: AnyClassifier) -> ModelOutputs:
-        """Return what a model says.
+    def said(self, classifier: AnyClassifier, by: str) -> ModelOutputs:
+        """Return what a model says; the progress calls it `by`.
 
         Raises:
             PhotosError: no photo can be read.
@@ -59,7 +59,7 @@ class Judge:
         for part in infer(classifier, regions, self.preprocessing, features=True):
             parts.append(part)
             done += len(part.rows) + len(part.failures)
-            self.progress(done, len(regions))
+            self.progress(done, len(regions), f"photos checked: {by}")
         rows = [row for part in parts for row in part.rows]
         if not rows:
             why = next((f", such as {regions.name(f.row)}: {f.reason}" for part in parts for f in part.failures), "")

@@ -50,9 +50,7 @@ def to_check(run: Path, model: Bundle, source: Path | None, most: int, root: Pat
     """
     if source is not None:
         return _given(source, model, most)
-    own = _of_run(
-        run, root, f"say where they are now: fscl export {run} --root FOLDER, or check it on others: --photos FOLDER"
-    )
+    own = _of_run(run, root, "check it on others: --photos FOLDER")
     for split, name in (("test", "test"), ("val", "validation")):
         rows = _of_classes(part_of(own, split).usable, model)
         if not rows.empty:
@@ -66,7 +64,7 @@ def to_calibrate(run: Path, model: Bundle, root: Path | None, checked: ExportPho
     Raises:
         PhotosError: none are at hand.
     """
-    own = _of_run(run, root, f"int8 is calibrated on them: fscl export {run} --int8 --root FOLDER")
+    own = _of_run(run, root, "leave --int8 out, which is calibrated on them")
     rows = {split: _of_classes(part_of(own, split).usable, model) for split in ("val", "train")}
     fewest = rows["val"]["label"].value_counts().reindex(list(model.classes), fill_value=0).min()
     free = checked.split != "val"  # what int8 loses is to be seen on photos that it was not calibrated on
@@ -78,8 +76,10 @@ def to_calibrate(run: Path, model: Bundle, root: Path | None, checked: ExportPho
 
 def _of_run(run: Path, root: Path | None, fix: str) -> Manifest:
     own, gone = photos_of(run, [root])
-    if own is None or gone:
+    if own is None:
         raise PhotosError(f"expected the photos of the run, but {gone}; {fix}")
+    if gone:
+        raise PhotosError(f"expected the photos of the run, but {gone}; say where they are: --root FOLDER, or {fix}")
     return own
 
 

@@ -1,7 +1,6 @@
 """A run becomes one ONNX file: made, checked on real photos, and written only if it is the same model."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,16 +81,16 @@ def export_run(
         bundle.preprocessing,
         bundle.decisions or Decisions(),
         bundle.classes,
-        partial(told.prepare, what="photos checked"),
+        told.prepare,
     )
     whole = graph_of(bundle.classifier, bundle.preprocessing.image_size)
     graph = without_pooled(whole)
-    exported = judge.said(_classifier(graph, bundle))
-    checked, loss = judge.check(judge.said(bundle.classifier), exported, limits.difference), None
+    exported = judge.said(_classifier(graph, bundle), "ONNX Runtime")
+    checked, loss = judge.check(judge.said(bundle.classifier, "PyTorch"), exported, limits.difference), None
     if calibration is not None:
         graph, number = int8_of(whole, calibration.regions, bundle.preprocessing)
         calibrated_on = f"{number:,} {calibration.name}"
-        loss = judge.loss(exported, judge.said(_classifier(graph, bundle)), calibrated_on, limits.loss)
+        loss = judge.loss(exported, judge.said(_classifier(graph, bundle), "int8"), calibrated_on, limits.loss)
     record = _record(bundle, checked, loss)
     content = with_record(graph, record)
     OnnxModel.of(content, str(out))  # as it will be opened

@@ -31,6 +31,7 @@ from fscl.prediction.parts import PART_REGIONS, SUFFIX, Parts
 from fscl.prediction.photos import Listing, list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.prediction.summary import Summary
+from fscl.printable import number_of
 from fscl.progress import Listener, Silent
 from fscl.runtime import Runtime, cores
 from fscl.scanning.class_names import ClassNames
@@ -134,7 +135,7 @@ def predict_photos(
         listing, about = with_facts(listing, about, wanted.format, listener)
         with held(parts.folder, by="another prediction"):
             parts.claim(overwrite=overwrite)
-            for remark in (*listing.remarks, *_not_in_format(wanted)):
+            for remark in (*listing.remarks, *_not_in_format(wanted), *_not_certified(bundle, wanted)):
                 listener.note(remark)
             with workers_of(scheduler, say=listener.note) as cluster:
                 compute(bundle, listing, parts, runtime, listener, cluster)
@@ -256,6 +257,17 @@ def _not_in_format(wanted: Wanted) -> list[str]:
         return []
     title = ANSWER_FORMATS[wanted.format].title
     return [f"{title} has the classes alone: what unsure answers are rolled up to is in the summary, not in the file"]
+
+
+def _not_certified(bundle: AnyModel, wanted: Wanted) -> list[str]:
+    """Say that the bars above which answers are accepted were certified of the model in float32, not of int8."""
+    loss = None if isinstance(bundle, Bundle) else bundle.record.loss
+    if not wanted.accept or loss is None:
+        return []
+    return [
+        "--accept: its bars were certified with the model in float32; int8 changed "
+        f"{number_of(loss.changed, 'answer')} of {loss.photos:,} when it was exported, so the promise is not exact"
+    ]
 
 
 def _deciding(bundle: AnyModel, wanted: Wanted, taxonomy: Taxonomy | None) -> Deciding:

@@ -29,6 +29,7 @@ from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.models.heads import HEADS
 from fscl.onnx_model import OnnxClassifier
+from fscl.prediction import Wanted, predict_photos
 from fscl.progress import Silent
 
 CLASSES = ("boar", "deer", "hare")
@@ -184,8 +185,19 @@ def test_int8_says_what_it_loses_of_each_species(exported_int8, exported, fscl, 
     assert 0 < loss.mean_difference <= loss.largest_difference < 0.3
     code, _, err = fscl("predict", exported_int8.path, class_folders, "--out", "answers.json")
     assert code == 0, err
+    assert "certified" not in err
     document = json.loads(Path("answers.json").read_text())
     assert document["info"]["classifier"].endswith("int8")
+
+
+def test_int8_says_that_accepted_answers_were_certified_of_float32(exported_int8, exported, class_folders, tmp_path):
+    for model, notes in ((exported_int8, 1), (exported, 0)):
+        told = []
+        listener = Silent()
+        listener.note = told.append
+        out = tmp_path / f"{model.record.precision}.csv"
+        predict_photos(model.path, class_folders / "deer", out, Wanted(format="csv", accept=True), listener=listener)
+        assert len([text for text in told if "certified with the model in float32; int8 changed" in text]) == notes
 
 
 def test_int8_is_right_on_processors_without_vnni(exported_int8):
@@ -315,7 +327,9 @@ def test_photos_of_the_run_that_are_gone(run, class_folders, tmp_path):
     with pytest.raises(PhotosError, match="--root FOLDER, or check it on others: --photos FOLDER"):
         export_run(run, tmp_path / "m.onnx")
     (run / "photos.parquet").unlink()
-    with pytest.raises(PhotosError, match="does not exist"):
+    with pytest.raises(PhotosError, match=r"photos\.parquet does not exist; check it on others: --photos FOLDER"):
+        export_run(run, tmp_path / "m.onnx")
+    with pytest.raises(PhotosError, match=r"photos\.parquet does not exist; leave --int8 out, which is calibrated"):
         export_run(run, tmp_path / "m.onnx", int8=True, photos=class_folders)
     assert not (tmp_path / "m.onnx").exists()
 
@@ -342,7 +356,7 @@ def test_a_model_that_the_exporter_cannot_follow_says_so(monkeypatch):
 def test_a_model_that_one_file_cannot_hold_says_so_at_once(monkeypatch):
     monkeypatch.setattr("fscl.export.graph.MOST_BYTES", 1000)
     monkeypatch.setattr("torch.onnx.export", None)
-    with pytest.raises(ConfigurationError, match="at most 1,000 bytes, .* got .*; train a smaller backbone"):
+    with pytest.raises(ConfigurationError, match=r"at most 1,000 bytes, .* got .*; train a smaller backbone"):
         graph_of(Classifier("test_resnet", 2, image_size=32).eval(), 32)
 
 
