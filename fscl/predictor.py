@@ -20,7 +20,7 @@ from fscl.formats.walk import escaped, walk
 from fscl.inference import scores
 from fscl.loading.regions import AnyPhoto, Regions
 from fscl.manifest.names import class_columns
-from fscl.onnx_model import Model, OnnxModel, open_model
+from fscl.onnx_model import AnyModel, OnnxModel, open_model
 from fscl.printable import number_of
 
 OWN_COLUMNS = ("filepath", "prediction", "probability", "problem")  # of `Predictor.predict`, beside the classes'
@@ -35,7 +35,7 @@ class Predictor:
         bundle: the model folder's contents, or an exported model.
     """
 
-    def __init__(self, bundle: Model) -> None:
+    def __init__(self, bundle: AnyModel) -> None:
         self.bundle = bundle
 
     @property

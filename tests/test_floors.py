@@ -17,7 +17,7 @@ FLOORS = [
     },
     {"manifest", "scoring", "models", "losses", "methods"},
     {"formats", "scanning", "loading", "synthetic", "decisions"},
-    {"bundle", "onnx_model", "inference", "parts", "predictor", "saliency"},
+    {"bundle", "onnx_model", "onnx_record", "inference", "parts", "predictor", "saliency"},
     {"training"},
     {"evaluation", "prediction", "explain"},
     {"experiments", "report", "export"},

@@ -19,7 +19,7 @@ from fscl.futures import completed
 from fscl.inference import Inferred, infer
 from fscl.loading.regions import Regions
 from fscl.manifest.table import BOX
-from fscl.onnx_model import Model
+from fscl.onnx_model import AnyModel
 from fscl.prediction.parts import Part, Parts
 from fscl.prediction.photos import Listing
 from fscl.progress import Listener
@@ -29,7 +29,7 @@ BATCH_SIZE = 64  # a part is whole batches, so that a call that goes on has the 
 
 
 def compute(
-    bundle: Model,
+    bundle: AnyModel,
     listing: Listing,
     parts: Parts,
     runtime: Runtime,
@@ -80,7 +80,7 @@ def _regions(listing: Listing, rows: NDArray[np.int64]) -> Regions:
 
 
 def _parts_of(
-    bundle: Model,
+    bundle: AnyModel,
     regions: Regions,
     sizes: Sequence[int],
     runtime: Runtime,
@@ -104,7 +104,7 @@ def _parts_of(
 
 
 def _parts_of_workers(
-    cluster: Cluster, bundle: Model, work: Sequence[tuple[int, Regions]], *, workers: int, features: bool
+    cluster: Cluster, bundle: AnyModel, work: Sequence[tuple[int, Regions]], *, workers: int, features: bool
 ) -> Iterator[tuple[int, Part]]:
     """Yield parts by their numbers as workers finish them; those of a worker that dies are computed by another.
 
@@ -125,7 +125,7 @@ def _parts_of_workers(
 
 
 def _on_worker(
-    bundle: Model, regions: Regions, sizes: Sequence[int], workers: int, features: bool, origin: Origin
+    bundle: AnyModel, regions: Regions, sizes: Sequence[int], workers: int, features: bool, origin: Origin
 ) -> Part:
     """Compute a part in a worker, of photos that are of these sizes where they are asked for."""
     with as_task(origin):
