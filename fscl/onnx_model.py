@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,7 +20,6 @@ from fscl.decisions import Decisions
 from fscl.errors import BundleError, ConfigurationError, first_line, in_words, shown
 from fscl.models import Classifier, Outputs
 from fscl.run_folder import ONNX, RunFolder
-from fscl.runtime import cores
 
 VERSION: Literal[1] = 1
 KEY = "fscl"  # of the metadata
@@ -99,16 +99,11 @@ class OnnxClassifier(nn.Module):
     Args:
         content: of the file.
         num_classes: K.
-
-    Raises:
-        ConfigurationError: the extra [export] is not installed.
-        Exception: ONNX Runtime cannot compute it; its errors have no class of their own.
     """
 
     def __init__(self, content: bytes, num_classes: int) -> None:
         super().__init__()
         self._content = content
-        self.session = session_of(content)
         self.num_classes = num_classes
         self.device = torch.device("cpu")
 
@@ -116,15 +111,20 @@ class OnnxClassifier(nn.Module):
         """Go to another process as the file's content: a session cannot."""
         return OnnxClassifier, (self._content, self.num_classes)
 
+    @cached_property
+    def session(self) -> Any:
+        """As `session_of`, built at its first use: on a worker of Dask torch has its share of the threads then."""
+        return session_of(self._content)
+
     def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
         """Return the logits and the features of the last tap.
 
         Raises:
             BundleError: ONNX Runtime cannot compute it.
         """
-        given = {PHOTOS: np.ascontiguousarray(photos.cpu().numpy())}
+        session, given = self.session, {PHOTOS: np.ascontiguousarray(photos.cpu().numpy())}
         try:
-            logits, features = self.session.run([LOGITS, FEATURES], given)
+            logits, features = session.run([LOGITS, FEATURES], given)
         except Exception as error:  # its errors have no class in common but this one
             raise BundleError(f"ONNX Runtime cannot compute the model: {first_line(error)}; {EXPORT_AGAIN}") from None
         return Outputs(torch.from_numpy(logits), [torch.from_numpy(features)])
@@ -192,9 +192,10 @@ class OnnxModel:
         try:
             onnx.checker.check_model(graph)
             classifier = OnnxClassifier(content, len(record.classes))
+            session = classifier.session
         except Exception as error:  # as above
             raise BundleError(f"{name}: damaged: {first_line(error)}; {EXPORT_AGAIN}") from None
-        _check_shapes(classifier.session, record, name)
+        _check_shapes(session, record, name)
         return cls(classifier, record, hashlib.sha256(content).hexdigest())
 
 
@@ -236,7 +237,7 @@ def open_model(run: Path, engine: Engine | None = None) -> Model:
 
 
 def session_of(content: bytes) -> Any:
-    """Return ONNX Runtime's session of a file's content, on all cores that this process may use.
+    """Return ONNX Runtime's session of a file's content, with as many threads as torch has here.
 
     Raises:
         ConfigurationError: the extra [export] is not installed.
@@ -244,7 +245,7 @@ def session_of(content: bytes) -> Any:
     """
     runtime = installed("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = cores()
+    options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4  # what goes wrong is raised, too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # readers need the cores in between
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
