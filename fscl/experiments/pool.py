@@ -78,6 +78,7 @@ def run_cells(work: Sequence[Task], crew: Crew, *, title: str, quiet: bool) -> N
                         ended += 1
                     else:
                         waiting.append(finished[0])
+                        time.sleep(REPORT_SECONDS)  # who is at work on it needs more than a moment
                 for report in crew.heard():
                     if isinstance(report, Heard):
                         last[report.cell] = report

@@ -74,8 +74,9 @@ def test_what_belongs_to_the_worker_is_not_sent_home(tmp_path, photos, quick, mo
     assert not (tmp_path / "cell").exists()
 
 
-def test_a_stopped_cell_is_run_again(quick):
+def test_a_stopped_cell_is_run_again(quick, monkeypatch):
     """A worker may be told to end while a cell runs."""
+    monkeypatch.setattr(pool, "REPORT_SECONDS", 0.01)
     ends = [STOPPED, BUSY, DONE]
 
     class Worker:
