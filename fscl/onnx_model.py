@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,6 @@ from fscl.errors import BundleError, ConfigurationError, first_line
 from fscl.models import Classifier, Outputs
 from fscl.onnx_record import EXPORT_AGAIN, OnnxRecord, read_record
 from fscl.run_folder import ONNX, RunFolder
-from fscl.runtime import cores
 
 PHOTOS, LOGITS, FEATURES = "photos", "logits", "features"  # input and outputs of the graph
 Engine = Literal["torch", "onnx"]
@@ -33,16 +33,11 @@ class OnnxClassifier(nn.Module):
     Args:
         content: of the file.
         num_classes: K.
-
-    Raises:
-        ConfigurationError: the extra [export] is not installed.
-        Exception: ONNX Runtime cannot compute it; its errors have no class of their own.
     """
 
     def __init__(self, content: bytes, num_classes: int) -> None:
         super().__init__()
         self._content = content
-        self.session = session_of(content)
         self.num_classes = num_classes
         self.device = torch.device("cpu")
 
@@ -50,15 +45,20 @@ class OnnxClassifier(nn.Module):
         """Go to another process as the file's content: a session cannot."""
         return OnnxClassifier, (self._content, self.num_classes)
 
+    @cached_property
+    def session(self) -> Any:
+        """As `session_of`, built at its first use: on a worker of Dask torch has its share of the threads then."""
+        return session_of(self._content)
+
     def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
         """Return the logits and the features of the last tap.
 
         Raises:
             BundleError: ONNX Runtime cannot compute it.
         """
-        given = {PHOTOS: np.ascontiguousarray(photos.cpu().numpy())}
+        session, given = self.session, {PHOTOS: np.ascontiguousarray(photos.cpu().numpy())}
         with _refused("ONNX Runtime cannot compute the model"):
-            logits, features = self.session.run([LOGITS, FEATURES], given)
+            logits, features = session.run([LOGITS, FEATURES], given)
         return Outputs(torch.from_numpy(logits), [torch.from_numpy(features)])
 
 
@@ -125,7 +125,8 @@ class OnnxModel:
             onnx.checker.check_model(graph)
         with _refused(f"{name}: ONNX Runtime cannot open it"):
             classifier = OnnxClassifier(content, len(record.classes))
-        _check_shapes(classifier.session, record, name)
+            session = classifier.session
+        _check_shapes(session, record, name)
         return cls(classifier, record, hashlib.sha256(content).hexdigest())
 
 
@@ -166,7 +167,7 @@ def open_model(run: Path, engine: Engine | None = None) -> AnyModel:
 
 
 def session_of(content: bytes) -> Any:
-    """Return ONNX Runtime's session of a file's content, on all cores that this process may use.
+    """Return ONNX Runtime's session of a file's content, with as many threads as torch has here.
 
     Raises:
         ConfigurationError: the extra [export] is not installed.
@@ -174,7 +175,7 @@ def session_of(content: bytes) -> Any:
     """
     runtime = installed("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = cores()
+    options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4  # what goes wrong is raised, too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # readers need the cores in between
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

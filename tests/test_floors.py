@@ -11,7 +11,17 @@ PACKAGE = Path(__file__).parent.parent / "fscl"
 FLOORS = [
     {
         *("config", "registry", "errors", "atomic", "lock", "printable", "records", "species", "words", "published"),
-        *("runtime", "progress", "run_folder", "processes", "torchrun", "batch_share", "futures", "cluster"),
+        *(
+            "runtime",
+            "progress",
+            "run_folder",
+            "processes",
+            "torchrun",
+            "batch_share",
+            "futures",
+            "cluster",
+            "dask_worker",
+        ),
         *("images", "pixels", "decoding", "archives", "zip_members", "zip_names", "code_pages"),
         *("frames", "video", "video_frames"),
     },

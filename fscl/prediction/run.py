@@ -137,7 +137,7 @@ def predict_photos(
             parts.claim(overwrite=overwrite)
             for remark in (*listing.remarks, *_not_in_format(wanted), *_not_certified(bundle, wanted)):
                 listener.note(remark)
-            with workers_of(scheduler, say=listener.note) as cluster:
+            with workers_of(scheduler if scheduler and parts.missing() else None, say=listener.note) as cluster:
                 compute(bundle, listing, parts, runtime, listener, cluster)
             _set_bars(deciding, wanted, parts, listener)
             told = partial(answers, listing, parts, deciding, by_sequence=wanted.by == "sequence")

@@ -211,3 +211,10 @@ def test_it_goes_to_another_process_as_its_content(exported):
     photos = torch.rand(2, 3, *[model.preprocessing.image_size] * 2)
     again = pickle.loads(pickle.dumps(model))
     assert torch.equal(again.classifier(photos).logits, model.classifier(photos).logits)
+
+
+def test_its_session_has_the_threads_of_torch_when_it_is_first_used(exported, monkeypatch):
+    """A worker of Dask gets the model before it knows its share of the cores."""
+    again = pickle.loads(pickle.dumps(open_model(exported.path))).classifier
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert again.session.get_session_options().intra_op_num_threads == 3
