@@ -1,5 +1,6 @@
 """Videos as photos: which frames are taken, that each is always the same picture, and what becomes of damage."""
 
+import csv
 import gc
 import json
 import multiprocessing
@@ -19,6 +20,7 @@ from fscl.errors import ConfigurationError, PhotosError, UnreadableError
 from fscl.formats import answers, megadetector_writer, timelapse_writer
 from fscl.formats.answers import Animal, PhotoAnswer
 from fscl.formats.reading import Reading
+from fscl.formats.videos import frames_of_file
 from fscl.frames import frame_name
 from fscl.images import read_facts, read_region
 from fscl.manifest.splits import assign_splits
@@ -170,11 +172,23 @@ class TestScan:
         assert rows.loc[names[0], "bytes"] == (folder / "fox/clip.mp4").stat().st_size
         assert str(rows["datetime"].iloc[-1]) == "2021-06-01 10:15:02"
         assert rows["problem"].isna().all()
-        assert "2 videos, 6 frames of them: 1 a second (--fps)" in found.remarks
+        assert "2 videos, 6 frames: 1 a second (--fps)" in found.remarks
 
     def test_the_rate_is_the_users(self, folder):
         assert len(scan(folder, reading=Reading(frames_per_second=5)).rows) == 2 + 2 * 15
         assert len(scan(folder, reading=Reading(frames_per_second=0.2)).rows) == 2 + 2
+
+    def test_a_rate_that_changes_nothing_is_said(self, folder, tmp_path):
+        for video in folder.rglob("*.avi"):
+            video.unlink()
+        (tmp_path / "photos.csv").write_text("filepath,label\nphotos/fox/clip.mp4/frame000003.jpg,fox")
+        remarks = formats.read(tmp_path / "photos.csv", Reading(frames_per_second=2)).remarks
+        assert "1 video, 1 frame: those that the source names, whatever --fps says" in remarks
+        (folder / "fox/clip.mp4").unlink()
+        assert (
+            "there are no videos: --fps 2 changes nothing"
+            in scan(folder, reading=Reading(frames_per_second=2)).remarks
+        )
 
     def test_a_manifest_has_its_frames(self, folder, tmp_path):
         scan(folder).write(tmp_path / "photos.parquet")
@@ -374,6 +388,23 @@ class TestDetections:
         ]
         assert rows["frame_rate"].notna().sum() == 4
 
+    def test_fps_thins_the_frames_of_the_file_itself(self, folder, tmp_path):
+        (tmp_path / "md.json").rename(folder / "md.json")
+        found = formats.read(folder / "md.json", Reading(blanks=True, frames_per_second=1))
+        videos = found.rows[found.rows["frame_rate"].notna()]
+        assert videos["path"].tolist() == [f"C1/clip.avi/frame{number:06d}.jpg" for number in (0, 10)]
+        assert "1 video, 2 frames: 1 a second at most (--fps)" in found.remarks
+
+    def test_the_file_is_parsed_once(self, folder, tmp_path, monkeypatch):
+        from fscl.formats import json_document
+
+        loaded = []
+        load = json_document.load
+        monkeypatch.setattr(json_document, "load", lambda source: loaded.append(source) or load(source))
+        list_photos(folder, Reading(detections=tmp_path / "md.json"))
+        formats.read(tmp_path / "md.json", Reading(root=folder))
+        assert len(loaded) == 2
+
     def test_answers_go_back_to_their_detections(self, folder, tmp_path):
         listing = list_photos(folder, Reading(detections=tmp_path / "md.json"))
         answered = [
@@ -428,6 +459,32 @@ def test_a_video_has_the_answer_of_its_surest_frame_where_a_format_has_one_row(t
     timelapse_writer.write(tmp_path / "out.csv", FRAMES, about(["fox", "hare"]))
     rows = (tmp_path / "out.csv").read_text().splitlines()
     assert [row.split(",")[:2] for row in rows[1:]] == [["1.jpg", "C1"], ["clip.mp4", "C1"]]
+
+
+def test_the_damage_of_a_video_is_beside_its_answer():
+    cut = PhotoAnswer("C1/clip.mp4", failure="unreadable: the video ends after 70 of 90 frames", time=None)
+    gone = [frame(number, None, "damaged video (this frame)") for number in (60, 90)]
+    (whole,) = [answers.surest(frames) for frames in answers.by_media([cut, frame(0, 0.7), frame(30, 0.9), *gone])]
+    assert (whole.file, whole.main.probability, whole.failure) == ("C1/clip.mp4", 0.9, None)
+    assert whole.problem == f"{cut.failure}; 2 frames: damaged video (this frame)"
+    assert answers.surest([frame(0, 0.7), frame(30, 0.9)]).problem is None
+
+
+def test_timelapse_has_the_damage_of_a_video(tmp_path):
+    timelapse_writer.write(tmp_path / "out.csv", FRAMES, about(["fox", "hare"]))
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert [(row["Species"], row["Problem"]) for row in rows] == [("fox", ""), ("fox", "1 frame: gone")]
+
+
+def test_the_frames_of_a_damaged_video_come_with_what_is_wrong(videos, tmp_path):
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(videos["mjpeg.avi"].read_bytes()[:-4000])
+    *frames, last = frames_of_file(cut)
+    assert [(path.name, problem) for path, problem in frames] == [
+        (f"frame{number:06d}.jpg", None) for number in (0, 10, 20)
+    ]
+    assert last[0] == cut
+    assert last[1].startswith("unreadable: the video ends after ")
 
 
 def test_videos_are_sorted_whole(tmp_path):

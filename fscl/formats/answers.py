@@ -1,5 +1,6 @@
 """What a model says of photos, in the form that writers of formats take: a photo at a time, animal by animal."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple
 from fscl.formats.camtrap_dp.deployments import Packaging
 from fscl.frames import split_frame, video_of
 from fscl.images import Box
+from fscl.manifest import reasons
+from fscl.printable import number_of
 from fscl.scoring.taxonomy import Taxonomy
 
 PLACES = 4  # of a probability that is written
@@ -87,6 +90,7 @@ class PhotoAnswer:
         time: of the photo, where it is known.
         deployment: of the camera, where a format asks for it.
         frame_rate: of a frame of a video, the frames a second of that.
+        damage: of a video, what of it could not be read beside the frame whose answer this is.
     """
 
     file: str
@@ -99,6 +103,12 @@ class PhotoAnswer:
     time: datetime | None = None
     deployment: str | None = None
     frame_rate: float | None = None
+    damage: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why there is no answer, and what of the video could not be read; None: neither."""
+        return reasons.joined([self.failure, self.damage])
 
     @property
     def media(self) -> str:
@@ -128,7 +138,7 @@ def surest(frames: Sequence[PhotoAnswer]) -> PhotoAnswer:
     """Return the answer of a file: of a video that of the frame whose main animal is surest.
 
     Without an animal on any frame it is that of the first on which something was found, a person before a vehicle
-    before nothing. Its time is that of the first frame.
+    before nothing. Its time is that of the first frame, and its `damage` says which others could not be read.
 
     Args:
         frames: those of `by_media`, one or more.
@@ -145,7 +155,17 @@ def surest(frames: Sequence[PhotoAnswer]) -> PhotoAnswer:
         return (1.0 if photo.failure is None else 0.0, float(max(there, default=-1)))
 
     best = max(frames, key=rank)
-    return replace(best, file=best.media, time=next((each.time for each in frames if each.time is not None), None))
+    first = next((each.time for each in frames if each.time is not None), None)
+    return replace(best, file=best.media, time=first, damage=_damage([each for each in frames if each is not best]))
+
+
+def _damage(frames: Sequence[PhotoAnswer]) -> str | None:
+    """What is wrong with a video, and with how many of its frames."""
+    of_video = dict.fromkeys(each.failure for each in frames if each.frame is None)
+    of_frames = Counter(each.failure for each in frames if each.frame is not None and each.failure is not None)
+    return reasons.joined(
+        [*of_video, *(f"{number_of(count, 'frame')}: {why}" for why, count in of_frames.items())],
+    )
 
 
 @dataclass(frozen=True)
