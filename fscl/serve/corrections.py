@@ -14,6 +14,7 @@ from filelock import FileLock
 from fscl.atomic import write_text
 from fscl.errors import ConfigurationError, OutputError, PhotosError, first_line
 from fscl.formats.tables.cells import MISSING
+from fscl.formats.tables.paths import of_address
 from fscl.manifest.names import tidy
 from fscl.printable import STEERING
 
@@ -67,11 +68,14 @@ class Corrections:
     def filepath(self, photo: Path) -> str:
         """Return how the table calls a file: from the table's folder on if it is below that.
 
-        Else, and where Excel would take that for a formula, by its whole path.
+        Else, and where Excel would take that for a formula, by its whole path; by its address `file:///…`, in which
+        other signs are written as numbers, where Excel would take that for one, too.
         """
         folder = self.file.parent.resolve()
         below = photo.relative_to(folder).as_posix() if photo.is_relative_to(folder) else ""
-        return below if below and not FORMULA.search(below) else photo.as_posix()
+        if below and not FORMULA.search(below):
+            return below
+        return photo.as_uri() if FORMULA.search(photo.as_posix()) else photo.as_posix()
 
     def labels(self) -> dict[str, str]:
         """Return `filepath` → label of all rows that have one."""
@@ -82,7 +86,7 @@ class Corrections:
     def below(self, folder: Path) -> dict[str, str]:
         """Return the labels of photos of a folder, by their names relative to it."""
         own = self.file.parent.resolve()
-        placed = {os.path.normpath(own / filepath): label for filepath, label in self.labels().items()}
+        placed = {os.path.normpath(own / of_address(filepath)): label for filepath, label in self.labels().items()}
         inside = {Path(path): label for path, label in placed.items() if Path(path).is_relative_to(folder)}
         return {path.relative_to(folder).as_posix(): label for path, label in inside.items()}
 

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 
+from fscl import formats
 from fscl.errors import OutputError
-from fscl.serve.corrections import ChangedError, Corrections, checked_label
+from fscl.serve.corrections import FORMULA, ChangedError, Corrections, checked_label
 from fscl.serve.folder import checked_name
 from tests.serve.conftest import serving
 
@@ -91,6 +92,19 @@ def test_a_photo_of_the_folder_that_excel_would_run_has_its_whole_path(tmp_path)
         table.correct(table.filepath(tmp_path.resolve() / name), "fox", None)
     assert list(table.labels()) == [f"{tmp_path.resolve().as_posix()}/=1.jpg", "fox.jpg"]
     assert table.below(tmp_path.resolve()) == {"=1.jpg": "fox", "fox.jpg": "fox"}
+
+
+def test_a_whole_path_that_excel_would_run_is_written_as_an_address_and_read_back(tmp_path, draw):
+    draw("set;=1/fox 노루.jpg", "set;=1/+2.jpg")
+    folder = tmp_path.resolve() / "set;=1"
+    table = Corrections(folder / "labels.csv")
+    for name, label in (("fox 노루.jpg", "fox"), ("+2.jpg", "hare")):
+        table.correct(table.filepath(folder / name), label, None)
+    assert not any(FORMULA.search(filepath) for filepath in table.labels())
+    assert table.below(folder) == {"fox 노루.jpg": "fox", "+2.jpg": "hare"}
+    rows = formats.read(folder / "labels.csv").rows
+    assert dict(zip(rows["path"], rows["label"], strict=True)) == {"fox 노루.jpg": "fox", "+2.jpg": "hare"}
+    assert rows["problem"].isna().all()
 
 
 def test_the_page_adds_to_the_table_and_finds_its_labels_again(run, draw, tmp_path):
