@@ -23,7 +23,8 @@ from fscl.formats.reading import Reading
 from fscl.formats.videos import frames_of_file
 from fscl.frames import frame_name
 from fscl.images import read_facts, read_region
-from fscl.manifest.splits import assign_splits
+from fscl.manifest.groups import joints
+from fscl.manifest.splits import assign_splits, check_disjoint
 from fscl.prediction.photos import list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.scanning.copies import seen_before
@@ -244,6 +245,13 @@ class TestScan:
         assert split.loc[earlier, "problem"].tolist() == ["byte copy of a test video"] * 2
         assert split.loc[~earlier, "split"].groupby(split["video_id"]).nunique().eq(1).all()
         assert split.loc["copy.avi/frame000003.jpg", "split"] == "test"
+
+    def test_copies_of_videos_are_named_not_hashed(self, copied):
+        joined = joints(copied.assign(sequence=None), "site")
+        assert joined == ["the video '0.avi' (copies: copy.avi) joins 2 sites (0, 6)"]
+        parts = copied["video_id"].map(lambda video: "test" if video == "copy.avi" else "train")
+        with pytest.raises(PhotosError, match=r"the video '0\.avi' \(copies: copy\.avi\) is in training and test"):
+            check_disjoint(copied.assign(split=parts), "site")
 
     def test_a_source_that_parts_a_video_is_refused_and_one_that_parts_its_copies_loses_one(self, copied):
         parts = copied["video_id"].map(lambda video: "test" if video in ("copy.avi", "1.avi") else "train")
