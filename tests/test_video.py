@@ -292,7 +292,9 @@ class TestScan:
         monkeypatch.setitem(sys.modules, "av", None)
         rows = scan(folder).rows
         assert rows["problem"].isna().tolist() == [True, False, False, True] or rows["problem"].isna().sum() == 2
-        assert set(rows["problem"].dropna()) == {"unreadable: a video, which needs PyAV: pip install 'fscl[video]'"}
+        assert set(rows["problem"].dropna()) == {
+            "unreadable: videos need PyAV, which is not installed: pip install 'fscl[video]'"
+        }
 
     def test_a_video_without_a_picture(self, folder):
         (folder / "fox/clip.mp4").write_bytes(b"")
