@@ -154,7 +154,7 @@ def test_frames_are_taken_by_their_times_not_their_numbers(tmp_path):
 
 class TestScan:
     @pytest.fixture
-    def folder(self, tmp_path, draw):
+    def folder(self, draw):
         root = draw("photos/fox/1.jpg", "photos/hare/2.jpg") / "photos"
         write_video(root / "fox/clip.mp4", "libx264", creation_time="2021-05-31T08:25:38Z")
         write_video(root / "hare/20210601_101500.avi")
@@ -273,7 +273,7 @@ class TestScan:
             np.asarray(read_region(tmp_path / "photos.zip" / path)) == np.asarray(read_region(folder / path))
         ).all()
 
-    def test_frames_in_a_folder_called_as_a_video_are_photos(self, tmp_path, draw):
+    def test_frames_in_a_folder_called_as_a_video_are_photos(self, draw):
         root = draw("p/fox/clip.mp4/frame000025.jpg", "p/hare/1.jpg") / "p"
         found = scan(root)
         assert found.rows["path"].tolist() == ["fox/clip.mp4/frame000025.jpg", "hare/1.jpg"]
@@ -454,7 +454,7 @@ FRAMES = [
 ]
 
 
-def test_a_video_is_one_image_of_megadetectors_format(tmp_path, monkeypatch):
+def test_a_video_is_one_image_of_megadetectors_format(tmp_path):
     megadetector_writer.write(tmp_path / "out.json", FRAMES, about(["fox", "hare"]))
     photo, clip = json.loads((tmp_path / "out.json").read_text())["images"]
     assert "frame_rate" not in photo

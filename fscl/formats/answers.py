@@ -49,8 +49,8 @@ class Animal:
 
     Attributes:
         box: x, y, w, h as fractions of the upright photo; None: the whole photo.
-        scores: a probability for each class, in their order, rounded to `PLACES`; None where it was not classified.
-        answer: the class decided for, an index; None where it was not classified.
+        scores: a probability for each class, in their order, rounded to `PLACES`; None: without an answer.
+        answer: the class decided for, an index; None: without an answer.
         confidence: of the detector, from 0 to 1; None: there was none.
         place: of the detection among those that the detector gave for the photo, counted from 0.
         accepted: the answer may be accepted unseen; None where that was not asked.
@@ -82,7 +82,7 @@ class PhotoAnswer:
     Attributes:
         file: relative to the folder of the photos, with forward slashes.
         animals: none where a detector found none.
-        failure: why there is no answer; None where there is one.
+        failure: why it is without an answer; None where it has one.
         found: what a detector found that is no animal: `person`, `vehicle`, `blank`; None: animals, or not looked at.
         detected_as: what the file of detections calls it; None: there is none, or it does not name the photo.
         site: of the camera, where it is known.
@@ -107,7 +107,7 @@ class PhotoAnswer:
 
     @property
     def problem(self) -> str | None:
-        """Why there is no answer, and what of the video could not be read; None: neither."""
+        """Why it is without an answer, and what of the video could not be read; None: neither."""
         return reasons.joined([self.failure, self.damage])
 
     @property
@@ -195,7 +195,7 @@ class About:
     taxonomy: Taxonomy | None = None
 
     def said(self, animal: Animal) -> Said | None:
-        """Return what is written of an animal; None where it has no answer."""
+        """Return what is written of an animal; None where it is without an answer."""
         if animal.answer is None or animal.probability is None:
             return None
         if animal.group is not None:
