@@ -24,6 +24,11 @@ USUAL_RATE = 25.0  # frames a second, where a video does not say it
 FASTEST = 1000.0
 MICROSECONDS = 1e6  # of which the duration of a container is in FFmpeg
 ALL_THERE = 0.95  # of the frames that a video declares: cameras count a little differently
+IN_WORDS = {
+    "invalid data found when processing input": "cut off, or no video",
+    "end of file": "it ends at its beginning",
+}
+"""What FFmpeg says of a damaged file → what that means."""
 CREATED = ("com.apple.quicktime.creationdate", "creation_time", "date")
 """What a video says of when it was made: Apple's has local time, the next is what other cameras write."""
 
@@ -76,7 +81,7 @@ def pyav_failures() -> Iterator[None]:
         raise
     except (av.FFmpegError, ValueError, OverflowError) as error:
         said = str(getattr(error, "strerror", None) or error).lower()
-        raise UnreadableError(f"damaged video ({said})") from error
+        raise UnreadableError(f"damaged video ({IN_WORDS.get(said, said)})") from error
 
 
 @contextmanager
@@ -121,7 +126,7 @@ def read_times(video: Path, version: Version) -> Times:
         said = {**stream.metadata, **container.metadata}
         unit = float(stream.time_base or 0)
     if not packets:
-        raise UnreadableError("a video without a frame")
+        raise UnreadableError("a video without pictures")
     shown = np.array(sorted(-1 if pts is None else pts for pts, *_ in packets), dtype=np.int64)
     offsets_s = (shown - shown[0]) * unit
     by_number = bool(

@@ -304,10 +304,19 @@ class TestScan:
             frame.sample_rate = 16000
             file.mux(stream.encode(frame))
             file.mux(stream.encode())
+        for name, codec in (("none.avi", "mjpeg"), ("none.mkv", "mjpeg")):
+            with av.open(str(folder / "hare" / name), "w") as file:
+                stream = file.add_stream(codec, rate=10)
+                stream.width, stream.height, stream.pix_fmt = 64, 32, "yuvj420p"
+                file.start_encoding()
+        (folder / "hare/text.mov").write_text("hello")
         problems = scan(folder).rows.set_index("path")["problem"].dropna().to_dict()
         assert problems == {
             "fox/clip.mp4": "unreadable: empty file",
+            "hare/none.avi": "unreadable: a video without pictures",
+            "hare/none.mkv": "unreadable: damaged video (it ends at its beginning)",
             "hare/sound.mp4": "unreadable: a video without pictures",
+            "hare/text.mov": "unreadable: damaged video (cut off, or no video)",
         }
 
     @pytest.mark.parametrize("tenth", range(1, 10))
