@@ -481,7 +481,7 @@ def test_a_video_has_the_answer_of_its_surest_frame_where_a_format_has_one_row(t
 
 
 def test_the_damage_of_a_video_is_beside_its_answer():
-    cut = PhotoAnswer("C1/clip.mp4", failure="unreadable: the video ends after 70 of 90 frames", time=None)
+    cut = PhotoAnswer("C1/clip.mp4", failure="the video ends after 70 of 90 frames", time=None)
     gone = [frame(number, None, "damaged video (this frame)") for number in (60, 90)]
     (whole,) = [answers.surest(frames) for frames in answers.by_media([cut, frame(0, 0.7), frame(30, 0.9), *gone])]
     assert (whole.file, whole.main.probability, whole.failure) == ("C1/clip.mp4", 0.9, None)
@@ -503,7 +503,17 @@ def test_the_frames_of_a_damaged_video_come_with_what_is_wrong(videos, tmp_path)
         (f"frame{number:06d}.jpg", None) for number in (0, 10, 20)
     ]
     assert last[0] == cut
-    assert last[1].startswith("unreadable: the video ends after ")
+    assert last[1].startswith("the video ends after ")
+
+
+def test_reasons_of_videos_and_photos_are_worded_alike_in_predictions(videos, draw):
+    folder = draw("photos/1.jpg") / "photos"
+    for name in ("2.jpg", "3.mp4"):
+        (folder / name).touch()
+    (folder / "4.avi").write_bytes(videos["mjpeg.avi"].read_bytes()[:-4000])
+    problems = list_photos(folder, Reading()).photos.set_index("file")["problem"].dropna()
+    assert problems["3.mp4"] == "empty file"
+    assert problems["4.avi"].startswith("the video ends after ")
 
 
 def test_videos_are_sorted_whole(tmp_path):

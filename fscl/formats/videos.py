@@ -165,7 +165,7 @@ def _frames(place: int, seen: _Seen, per_second: float | None, looked_at: Sequen
     frames = [_Made(place, number) for number in chosen[:MOST_FRAMES]]
     most = f"only its first {MOST_FRAMES:,} frames are taken: give a lower --fps"
     damage = [times.damage, most if len(chosen) > MOST_FRAMES else None]
-    return frames + [_Made(place, problem=f"unreadable: {why}") for why in damage if why is not None]
+    return frames + [_Made(place, problem=f"{reasons.UNREADABLE}{why}") for why in damage if why is not None]
 
 
 def _columns(
@@ -213,4 +213,7 @@ def frames_of_file(path: Path) -> list[tuple[Path, str | None]]:
     if seen.times is None:
         return [(path, None)]
     made = _frames(0, seen, None, None)
-    return [(path if row.number is None else Path(frame_name(str(path), row.number)), row.problem) for row in made]
+    frames: list[tuple[Path, str | None]] = [
+        (Path(frame_name(str(path), row.number)), None) for row in made if row.number is not None
+    ]
+    return frames + [(path, row.problem.removeprefix(reasons.UNREADABLE)) for row in made if row.problem is not None]

@@ -85,6 +85,7 @@ def list_photos(source: Path, reading: Reading) -> Listing:
     frames_of = None if results is None else results.by_file
     reading = replace(reading, detections=None, detection_confidence=None, frames_of=frames_of)
     photos, boxes, remarks = _photos_of(source, reading, results if detections == source else None)
+    photos["problem"] = photos["problem"].astype("str").str.removeprefix(reasons.UNREADABLE)
     if detections is None or results is None:
         return replace(_as_given(photos, boxes), remarks=remarks)
     if boxes["x"].notna().any():
