@@ -17,7 +17,7 @@ from PIL.ImageFile import ImageFile
 
 from fscl import archives, video_frames
 from fscl.errors import UnreadableError
-from fscl.frames import is_video
+from fscl.frames import OTHER_VIDEO_SUFFIXES, is_video
 from fscl.pixels import MOST_OF_PHOTO
 
 # Photos only: without this list Pillow would also start Ghostscript on an EPS that is named .jpg.
@@ -124,6 +124,8 @@ def _reason_unidentified(photo: Photo | Image.Image) -> str:
         return "empty file"
     if photo[4:12].startswith(HEIC) if isinstance(photo, bytes) else photo.suffix.lower() in (".heic", ".heif"):
         return "HEIC is not supported, convert it to JPEG"
+    if isinstance(photo, Path) and photo.suffix.lower() in OTHER_VIDEO_SUFFIXES:
+        return f"{photo.suffix.lower()} videos are not read, convert it to .mp4"
     return "not an image"
 
 

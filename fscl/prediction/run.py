@@ -154,7 +154,7 @@ def predict_photos(
     if summary.photos == len(summary.failed) and not summary.animals:
         reason = next(iter(summary.failed.items()), ("", "no photo"))
         raise PhotosError(
-            f"{source}: no photo could be read, such as {': '.join(reason)}; {out} has the reason of each"
+            f"{source}: every photo is without an answer, such as {': '.join(reason)}; {out} has the reason of each"
         )
     return summary, about
 

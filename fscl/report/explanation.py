@@ -80,7 +80,7 @@ def _summary(explanation: Explanation) -> list[str]:
         sentences.append(
             f"Of {number_of(len(known), 'photo')} with a label {wrong} {'is' if wrong == 1 else 'are'} named "
             f"wrongly. For {alike} of these {len(known)} the most similar training photo has the same label. "
-            "Where it has another, look whether the label is right, and whether training photos like it are there."
+            "Where it has another, look whether the label is right, and whether similar training photos are there."
         )
     if explanation.labels_to_check is not None:
         found = number_of(len(explanation.labels_to_check), "label")

@@ -14,6 +14,7 @@ from filelock import FileLock
 from fscl.atomic import write_text
 from fscl.errors import ConfigurationError, OutputError, PhotosError, first_line
 from fscl.formats.tables.cells import MISSING
+from fscl.formats.tables.paths import of_address
 from fscl.formats.walk import not_utf8
 from fscl.manifest.names import tidy
 from fscl.printable import STEERING
@@ -77,7 +78,8 @@ class Corrections:
     def filepath(self, photo: Path) -> str:
         """Return how the table calls a file: from the table's folder on if it is below that.
 
-        Else, and where Excel would take that for a formula, by its whole path.
+        Else, and where Excel would take that for a formula, by its whole path; by its address `file:///…`, in which
+        other signs are written as numbers, where Excel would take that for one, too.
 
         Raises:
             PhotosError: that is no text.
@@ -86,7 +88,7 @@ class Corrections:
         name = below if below and not FORMULA.search(below) else photo.as_posix()
         if (why := not_utf8(name)) is not None:
             raise PhotosError(why)
-        return name
+        return photo.as_uri() if FORMULA.search(name) else name
 
     def labels(self) -> dict[str, str]:
         """Return the labels of photos below the folder of the table, as `below`: how a browser calls them.
@@ -144,7 +146,7 @@ class Corrections:
 
     def _place(self, filepath: str) -> str:
         """Where a photo is: the same for all names of it."""
-        return unicodedata.normalize("NFC", os.path.normpath(self._folder / filepath.replace("\\", "/")))
+        return unicodedata.normalize("NFC", os.path.normpath(self._folder / of_address(filepath).replace("\\", "/")))
 
     def _labels(self, table: _Table) -> dict[str, str]:
         """The labels of photos, by where these are."""

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 
+from fscl import formats
 from fscl.errors import OutputError, PhotosError
-from fscl.serve.corrections import ChangedError, Corrections, checked_label
+from fscl.serve.corrections import FORMULA, ChangedError, Corrections, checked_label
 from fscl.serve.folder import checked_name
 from tests.serve.conftest import serving
 
@@ -134,6 +135,19 @@ def test_several_labels_for_a_photo_are_refused_by_name(tmp_path, fscl, run):
 def test_a_photo_whose_name_is_no_text_is_refused_by_reason(tmp_path):
     with pytest.raises(PhotosError, match="file name is not UTF-8, rename it"):
         Corrections(tmp_path / "labels.csv").filepath(tmp_path / os.fsdecode(b"\xff.jpg"))
+
+
+def test_a_whole_path_that_excel_would_run_is_written_as_an_address_and_read_back(tmp_path, draw):
+    draw("set;=1/fox 노루.jpg", "set;=1/+2.jpg")
+    folder = tmp_path.resolve() / "set;=1"
+    table = Corrections(folder / "labels.csv")
+    for name, label in (("fox 노루.jpg", "fox"), ("+2.jpg", "hare")):
+        table.correct(table.filepath(folder / name), label, None)
+    assert not FORMULA.search((folder / "labels.csv").read_text(encoding="utf-8"))
+    assert table.below(folder) == {"fox 노루.jpg": "fox", "+2.jpg": "hare"}
+    rows = formats.read(folder / "labels.csv").rows
+    assert dict(zip(rows["path"], rows["label"], strict=True)) == {"fox 노루.jpg": "fox", "+2.jpg": "hare"}
+    assert rows["problem"].isna().all()
 
 
 def test_the_page_adds_to_the_table_and_finds_its_labels_again(run, draw, tmp_path):
