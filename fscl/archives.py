@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 NEVER_END = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)  # kinds of files that whoever reads may wait for
+VIDEOS_KNOWN = 4096  # at once: frames in the order of a sampler ask for all videos in turn
 THROUGH = re.compile(r"\.zip/", re.IGNORECASE)
 
 
@@ -208,7 +209,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=VIDEOS_KNOWN)
 def _sha256_of_video(video: Path, version: Version) -> str:
     return _sha256(video)
 

@@ -47,7 +47,7 @@ class Start(Section):
     left_over: tuple[str, ...] = ()  # of the file
 
 
-class Record(Section):
+class BundleRecord(Section):
     """`bundle.json`, as it is written and read; docs/schema.md has every key."""
 
     format: Literal["fscl-bundle"]
@@ -67,7 +67,7 @@ class Record(Section):
     versions: dict[str, str]
 
     @model_validator(mode="after")
-    def _agrees(self) -> "Record":
+    def _agrees(self) -> "BundleRecord":
         check_classes(self.classes, self.minority, self.train_counts, self.decisions)
         if (self.version == 1) != ("decisions" not in self.model_fields_set):
             raise ValueError("decisions: expected in version 2, and not in version 1")
@@ -152,7 +152,7 @@ class Bundle:
         """
         weights = save({n: w.detach().cpu().contiguous() for n, w in self.classifier.state_dict().items()})
         write_bytes(folder / WEIGHTS, weights)
-        record = Record(
+        record = BundleRecord(
             format="fscl-bundle",
             version=VERSION,
             classes=self.classes,
@@ -246,7 +246,7 @@ def backbone_of(folder: Path) -> str:
     return _record(folder).model.backbone
 
 
-def _record(folder: Path) -> Record:
+def _record(folder: Path) -> BundleRecord:
     path = folder / RECORD
     if folder.suffix.lower() == ONNX and folder.is_file():
         raise BundleError(
@@ -260,7 +260,7 @@ def _record(folder: Path) -> Record:
             f"{folder}: no {RECORD} there; expected the folder of a finished run, as `fscl train` makes"
         )
     try:
-        record = Record.model_validate_json(path.read_bytes(), strict=True)
+        record = BundleRecord.model_validate_json(path.read_bytes(), strict=True)
     except ValidationError as error:
         raise BundleError(f"{path}: {_why(error)}") from None
     if not (folder / WEIGHTS).is_file():

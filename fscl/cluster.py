@@ -1,52 +1,33 @@
 """Dask: a scheduler and its workers, behind a `concurrent.futures.Executor`."""
 
-import asyncio
 import json
 import logging
-import platform
 import signal
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
-from contextlib import AbstractContextManager, ExitStack, chdir, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
-import torch
-
+from fscl.dask_worker import PACKAGES, Origin, check_same, own_versions, until_idle
 from fscl.errors import ConfigurationError, FsclError, OutputError, first_line
-from fscl.runtime import commit, default_jobs, threads_per_cell
+from fscl.runtime import default_jobs
 
 T = TypeVar("T")
 LOCAL = "local"
 CONNECT_SECONDS = 10.0
 WORKERS_SECONDS = 600.0  # that a queue of jobs may take until it starts the first worker
 STOP_SECONDS = 60.0  # until the cells that run have written their checkpoints
-LOOK_SECONDS = 0.2
-AT_ONCE = 64  # tasks that are submitted: enough for a cluster that grows with its queue
-CHECKED = ("python", "fscl", "torch", "torchvision", "timm", "numpy", "pandas", "pillow")
-"""Packages whose versions decide what a worker computes, and whether it understands what it is sent."""
-
-_one_at_a_time = threading.Lock()  # of a worker process: what runs in it shares random numbers and threads
-_welcome: set["Origin"] = set()  # of a worker process: whose tasks it may take
+AT_ONCE = 64  # tasks that are submitted at least: enough for a cluster that grows with its queue
 
 
 class WorkersDiedError(FsclError):
     """One worker after the other died at a task."""
-
-
-class Origin(NamedTuple):
-    """Where tasks come from."""
-
-    host: str
-    folder: Path
-    versions: tuple[tuple[str, str], ...]
 
 
 class Cluster:
@@ -59,10 +40,10 @@ class Cluster:
 
     def __init__(self, client: Any, name: str) -> None:
         self.client, self.name = client, name
-        self.topic = f"fscl-{uuid4().hex}"
         self.told: SimpleQueue[Any] = SimpleQueue()
-        self.origin = Origin(socket.gethostname(), Path.cwd(), tuple(sorted(_versions().items())))
-        client.subscribe_topic(self.topic, lambda event: self.told.put(event[1]["said"]))
+        versions = tuple(sorted(own_versions().items()))
+        self.origin = Origin(socket.gethostname(), Path.cwd(), versions, f"fscl-{uuid4().hex}")
+        client.subscribe_topic(self.origin.topic, lambda event: self.told.put(event[1]["said"]))
 
     @cached_property
     def executor(self) -> Executor:
@@ -71,9 +52,9 @@ class Cluster:
         return executor
 
     @property
-    def workers(self) -> int:
-        """How many there are now."""
-        return len(self.client.scheduler_info(n_workers=-1)["workers"])
+    def at_once(self) -> int:
+        """How many tasks are to be submitted and not finished: each worker that is there now has its next one."""
+        return max(AT_ONCE, 2 * len(_workers(self.client)))
 
     def kept(self, value: object) -> Any:
         """Return what stands for a value among the arguments of tasks: it travels once to each worker."""
@@ -105,11 +86,14 @@ class Cluster:
             ) from None
 
     def wait_until_idle(self) -> None:
-        """Wait until the workers have ended what was cancelled, a minute at most; not where the scheduler is gone."""
+        """Wait until the workers have ended what this program has cancelled; not where the scheduler is gone.
+
+        It waits a minute at most, and for no other program's tasks.
+        """
         from distributed.client import ClosedClientError
 
         with suppress(OSError, ClosedClientError):
-            self.ask(_until_idle, time.time() + STOP_SECONDS)
+            self.ask(until_idle, self.origin, STOP_SECONDS)
 
 
 def workers_of(
@@ -136,7 +120,8 @@ def connected(scheduler: str, *, jobs: int | None = None, say: Callable[[str], N
         raise ConfigurationError("--scheduler takes Dask, which is not installed: pip install 'fscl[dask]'")
     if jobs is not None and scheduler != LOCAL:
         raise ConfigurationError(
-            "--jobs is of this machine's processes; a scheduler's workers are as many as they are"
+            f"--jobs {jobs}: expected with --scheduler local, or without --scheduler, got --scheduler {scheduler}, "
+            "whose workers are already started: leave --jobs out"
         )
     import dask
     import distributed  # noqa: F401 - it adds its own defaults to the settings, which are put back at the end
@@ -149,10 +134,11 @@ def connected(scheduler: str, *, jobs: int | None = None, say: Callable[[str], N
         client = _client(scheduler, jobs, stack)
         _wait_for_workers(client, scheduler, say)
         _check_versions(client)
-        threads = max(worker["nthreads"] for worker in client.scheduler_info(n_workers=-1)["workers"].values())
+        threads = max((worker["nthreads"] for worker in _workers(client).values()), default=1)
         if threads > 1:
             say(
-                f"workers of {scheduler} have {threads} threads, and take one task at a time: --nthreads 1 loses none"
+                f"workers of {scheduler}: expected 1 thread of Dask each, got {threads}; a worker computes one task "
+                "at a time, so the other threads wait: start workers with --nthreads 1"
             )
         yield Cluster(client, scheduler)
 
@@ -213,105 +199,32 @@ def _without_ctrl_c() -> Any:
 
 
 def _wait_for_workers(client: Any, scheduler: str, say: Callable[[str], None]) -> None:
-    deadline, said = time.monotonic() + WORKERS_SECONDS, False
-    while not client.scheduler_info(n_workers=-1)["workers"]:
-        if time.monotonic() > deadline:
-            raise ConfigurationError(
-                f"--scheduler {scheduler}: expected workers, got none within {WORKERS_SECONDS:.0f} s; start some "
-                "with `dask worker`, then the same command"
-            )
-        if not said:
-            say(f"the scheduler at {scheduler} has no worker yet: waiting for one, {WORKERS_SECONDS / 60:.0f} min")
-            said = True
-        time.sleep(LOOK_SECONDS)
+    """Wait for the first worker; a task waits with it, since an adaptive cluster starts none without."""
+    if not _workers(client):
+        say(f"the scheduler at {scheduler} has no worker yet: waiting for one, {WORKERS_SECONDS / 60:.0f} min")
+    waiting = client.submit(_itself, None, pure=False)
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_SECONDS)
+    except TimeoutError:
+        raise ConfigurationError(
+            f"--scheduler {scheduler}: expected workers, got none within {WORKERS_SECONDS:.0f} s; start some "
+            "with `dask worker`, then the same command"
+        ) from None
+    finally:
+        waiting.release()
+
+
+def _workers(client: Any) -> dict[str, Any]:
+    """Return what the scheduler knows of each worker, by address."""
+    found: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    return found
 
 
 def _check_versions(client: Any) -> None:
-    own = _versions()
-    for address, found in client.get_versions(packages=list(CHECKED))["workers"].items():
-        _check_same(own, found["packages"], address)
-
-
-def _versions() -> dict[str, str]:
-    from distributed.versions import get_versions
-
-    return _comparable(get_versions(packages=CHECKED)["packages"])
-
-
-def _comparable(packages: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the versions that must agree: of Python two numbers, of torch without what it was built for."""
-    found = {name: (packages.get(name) or "none").partition("+")[0] for name in CHECKED}
-    return found | {"python": ".".join(found["python"].split(".")[:2])}
-
-
-def _check_same(own: Mapping[str, str], packages: Mapping[str, str | None], worker: str) -> None:
-    theirs = _comparable(packages)
-    differing = [f"{name} {own[name]} here, {theirs[name]} there" for name in CHECKED if own[name] != theirs[name]]
-    if differing:
-        raise ConfigurationError(
-            f"worker {worker}: expected the versions of this program, got {'; '.join(differing)}: install the "
-            "same on all machines"
-        )
-
-
-@contextmanager
-def as_task(origin: Origin) -> Iterator[None]:
-    """Compute in a worker what another machine asks for: alone in its process, with threads as in a local process.
-
-    Raises:
-        ConfigurationError: this worker has other versions than the program that asks.
-    """
-    with _one_at_a_time:
-        if origin not in _welcome:
-            _check_same(dict(origin.versions), _versions(), platform.node())
-            _welcome.add(origin)
-            commit()  # of the code that is loaded now
-        threads = torch.get_num_threads()
-        torch.set_num_threads(threads_per_cell(default_jobs()))
-        try:
-            with (
-                chdir(origin.folder) if origin.folder.is_dir() else nullcontext()
-            ):  # paths of settings may be relative
-                yield
-        finally:
-            torch.set_num_threads(threads)
-
-
-class Teller:
-    """What a task tells the program that asks for it, and whether that wants it still.
-
-    Args:
-        topic: of the cluster.
-    """
-
-    def __init__(self, topic: str) -> None:
-        from distributed import get_worker
-
-        self._worker, self._topic = get_worker(), topic
-        self._key = self._worker.get_current_task()
-
-    def tell(self, said: Any) -> None:
-        """Send what JSON can say."""
-        self._worker.log_event(self._topic, {"said": said})
-
-    def is_over(self) -> bool:
-        """Whether the task was cancelled, or its program is gone."""
-        state = self._worker.state.tasks.get(self._key)
-        return state is None or state.state == "cancelled"
-
-
-def cannot_see(what: str, origin: Origin) -> str:
-    """Return the message of a worker that does not find what its program finds."""
-    return (
-        f"worker on {platform.node()}: does not see {what}, which {origin.host} sees; it must be "
-        "there by the same path on all machines"
-    )
+    own = own_versions()
+    for address, found in client.get_versions(packages=list(PACKAGES))["workers"].items():
+        check_same(own, found["packages"], f"worker {address}")
 
 
 def _itself(value: Any) -> Any:
     return value
-
-
-async def _until_idle(deadline: float) -> None:
-    while _one_at_a_time.locked() and time.time() < deadline:
-        await asyncio.sleep(LOOK_SECONDS)

@@ -17,11 +17,12 @@ from PIL.ImageFile import ImageFile
 
 from fscl import archives, video_frames
 from fscl.errors import UnreadableError
-from fscl.frames import is_video
+from fscl.frames import OTHER_VIDEO_SUFFIXES, is_video
 from fscl.pixels import MOST_OF_PHOTO
 
 # Photos only: without this list Pillow would also start Ghostscript on an EPS that is named .jpg.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")  # JPEG includes MPO
+HEIC = (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")  # how a file begins after its first four bytes
 
 Photo = Path | bytes
 """A file, perhaps in a zip archive (photos.zip/fox/1.jpg), a frame of a video, or what is in a file."""
@@ -121,8 +122,10 @@ def _reason_unidentified(photo: Photo | Image.Image) -> str:
         return "not an image"
     if (len(photo) if isinstance(photo, bytes) else archives.size(photo)) == 0:
         return "empty file"
-    if isinstance(photo, Path) and photo.suffix.lower() in (".heic", ".heif"):
+    if photo[4:12].startswith(HEIC) if isinstance(photo, bytes) else photo.suffix.lower() in (".heic", ".heif"):
         return "HEIC is not supported, convert it to JPEG"
+    if isinstance(photo, Path) and photo.suffix.lower() in OTHER_VIDEO_SUFFIXES:
+        return f"{photo.suffix.lower()} videos are not read, convert it to .mp4"
     return "not an image"
 
 

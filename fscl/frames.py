@@ -9,6 +9,9 @@ from pathlib import PurePath
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".asf", ".mkv")
 """What camera traps write, and what their videos are usually converted to."""
 
+OTHER_VIDEO_SUFFIXES = (".mpg", ".mpeg", ".wmv", ".mts", ".m2ts", ".ts", ".3gp", ".webm", ".flv", ".vob")
+"""Videos that are not read."""
+
 _FRAME = re.compile(
     rf"(?P<video>.+(?:{'|'.join(map(re.escape, VIDEO_SUFFIXES))}))[/\\]frame(?P<number>\d{{6,9}})\.jpg",
     re.IGNORECASE | re.DOTALL,

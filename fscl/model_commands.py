@@ -195,7 +195,6 @@ def export(
             listener=listener,
         )
     show(table(result))
-    show(f"written to {result.path}")
 
 
 def _number_or_source(photos: str | None) -> int | Path | None:

@@ -1,96 +1,30 @@
 """An exported model: one ONNX file that has all that predicting takes; ONNX Runtime computes."""
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
-from fscl.bundle import Architecture, Bundle, Count, check_classes
-from fscl.config import Preprocessing, Section
+from fscl.bundle import Bundle, backbone_of, file_sha256
+from fscl.config import Preprocessing
 from fscl.decisions import Decisions
-from fscl.errors import BundleError, ConfigurationError, first_line, in_words, shown
+from fscl.errors import BundleError, ConfigurationError, first_line
 from fscl.models import Classifier, Outputs
+from fscl.onnx_record import EXPORT_AGAIN, OnnxRecord, read_record
 from fscl.run_folder import ONNX, RunFolder
-from fscl.runtime import cores
 
-VERSION: Literal[1] = 1
-KEY = "fscl"  # of the metadata
 PHOTOS, LOGITS, FEATURES = "photos", "logits", "features"  # input and outputs of the graph
-EXPORT_AGAIN = "export the run again with fscl export"
 Engine = Literal["torch", "onnx"]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Checked(Section):
-    """What came of checking the exported model against PyTorch."""
-
-    photos: Annotated[int, Field(ge=1)]
-    origin: str  # which these are, in words
-    largest_difference: Share  # of a probability
-    changed: Count  # answers
-
-
-class SpeciesLoss(Section):
-    """How many photos of a species are named so by float32 and by int8."""
-
-    photos: Annotated[int, Field(ge=1)]
-    before: Count
-    after: Count
-
-    @property
-    def loss(self) -> float:
-        """How much of the recall is lost; below 0 where int8 finds more."""
-        return (self.before - self.after) / self.photos
-
-
-class Loss(Section):
-    """What int8 loses against float32."""
-
-    photos: Annotated[int, Field(ge=1)]
-    origin: str
-    calibrated_on: str
-    largest_difference: Share
-    mean_difference: Share
-    changed: Count
-    labelled: bool  # else the classes of photos are those that float32 names
-    species: dict[str, SpeciesLoss]
-
-
-class OnnxRecord(Section):
-    """The metadata of an exported model, as it is written and read; docs/schema.md has every key."""
-
-    format: Literal["fscl-onnx"]
-    version: Literal[1]
-    classes: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2)]
-    minority: tuple[str, ...]
-    train_counts: dict[str, Count]
-    preprocessing: Preprocessing
-    model: Architecture
-    decisions: Decisions | None
-    method: str | None
-    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    precision: Literal["float32", "int8"]
-    checked: Checked
-    loss: Loss | None
-    created: str
-    versions: dict[str, str]
-
-    @model_validator(mode="after")
-    def _agrees(self) -> "OnnxRecord":
-        check_classes(self.classes, self.minority, self.train_counts, self.decisions)
-        if (self.precision == "int8") != (self.loss is not None):
-            raise ValueError("loss: expected of int8, and of nothing else")
-        if self.loss is not None and not set(self.loss.species) <= set(self.classes):
-            raise ValueError("loss.species: expected some of the classes")
-        return self
 
 
 class OnnxClassifier(nn.Module):
@@ -99,16 +33,11 @@ class OnnxClassifier(nn.Module):
     Args:
         content: of the file.
         num_classes: K.
-
-    Raises:
-        ConfigurationError: the extra [export] is not installed.
-        Exception: ONNX Runtime cannot compute it; its errors have no class of their own.
     """
 
     def __init__(self, content: bytes, num_classes: int) -> None:
         super().__init__()
         self._content = content
-        self.session = session_of(content)
         self.num_classes = num_classes
         self.device = torch.device("cpu")
 
@@ -116,17 +45,20 @@ class OnnxClassifier(nn.Module):
         """Go to another process as the file's content: a session cannot."""
         return OnnxClassifier, (self._content, self.num_classes)
 
+    @cached_property
+    def session(self) -> Any:
+        """As `session_of`, built at its first use: on a worker of Dask torch has its share of the threads then."""
+        return session_of(self._content)
+
     def forward(self, photos: Float[Tensor, "batch 3 height width"]) -> Outputs:
         """Return the logits and the features of the last tap.
 
         Raises:
             BundleError: ONNX Runtime cannot compute it.
         """
-        given = {PHOTOS: np.ascontiguousarray(photos.cpu().numpy())}
-        try:
-            logits, features = self.session.run([LOGITS, FEATURES], given)
-        except Exception as error:  # its errors have no class in common but this one
-            raise BundleError(f"ONNX Runtime cannot compute the model: {first_line(error)}; {EXPORT_AGAIN}") from None
+        session, given = self.session, {PHOTOS: np.ascontiguousarray(photos.cpu().numpy())}
+        with _refused("ONNX Runtime cannot compute the model"):
+            logits, features = session.run([LOGITS, FEATURES], given)
         return Outputs(torch.from_numpy(logits), [torch.from_numpy(features)])
 
 
@@ -182,28 +114,28 @@ class OnnxModel:
     def of(cls, content: bytes, name: str) -> "OnnxModel":
         """Return the model that a file's content is; messages call it by `name`. Raises as `open`."""
         onnx, _ = (installed(module) for module in ("onnx", "onnxruntime"))
-        try:
+        with _refused(f"{name}: not ONNX, or cut short"):
             graph = onnx.load_model_from_string(content)
-        except Exception as error:  # of protobuf, and of whatever it finds
-            raise BundleError(f"{name}: not ONNX, cut short? ({first_line(error)}); {EXPORT_AGAIN}") from None
-        record = _record({entry.key: entry.value for entry in graph.metadata_props}, name)
+            if not graph.HasField("graph"):  # protobuf takes no bytes at all, too
+                raise ValueError("it has no graph")
+        record = read_record({entry.key: entry.value for entry in graph.metadata_props}, name)
         if any(onnx.external_data_helper.uses_external_data(tensor) for tensor in _tensors(graph)):
             raise BundleError(f"{name}: expected all data in one file, got some in other files; {EXPORT_AGAIN}")
-        try:
+        with _refused(f"{name}: not valid ONNX"):
             onnx.checker.check_model(graph)
+        with _refused(f"{name}: ONNX Runtime cannot open it"):
             classifier = OnnxClassifier(content, len(record.classes))
-        except Exception as error:  # as above
-            raise BundleError(f"{name}: damaged: {first_line(error)}; {EXPORT_AGAIN}") from None
-        _check_shapes(classifier.session, record, name)
+            session = classifier.session
+        _check_shapes(session, record, name)
         return cls(classifier, record, hashlib.sha256(content).hexdigest())
 
 
 AnyClassifier = Classifier | OnnxClassifier
-Model = Bundle | OnnxModel
+AnyModel = Bundle | OnnxModel
 """What predicts: a bundle by PyTorch, an exported model by ONNX Runtime."""
 
 
-def open_model(run: Path, engine: Engine | None = None) -> Model:
+def open_model(run: Path, engine: Engine | None = None) -> AnyModel:
     """Open what is to predict.
 
     Args:
@@ -221,22 +153,21 @@ def open_model(run: Path, engine: Engine | None = None) -> Model:
         return OnnxModel.open(run)
     if engine != "onnx":
         return Bundle.open(run)
-    folder = RunFolder(run)
+    folder, again = RunFolder(run), ["fscl", "export", str(run)]
+    backbone_of(run)  # raises where there is no run
     if not folder.exported.is_file():
-        raise BundleError(f"{folder.exported}: not there yet; make it with: fscl export {run}")
+        raise BundleError(f"{folder.exported}: not there yet; make it with: {shlex.join(again)}")
     model = OnnxModel.open(folder.exported)
-    with folder.weights.open("rb") as file:
-        now = hashlib.file_digest(file, "sha256").hexdigest()
-    if now != model.record.weights_sha256:
+    if file_sha256(folder.weights) != model.record.weights_sha256:
         raise BundleError(
             f"{folder.exported}: of other weights than {folder.weights}, which are newer: export it again with "
-            f"fscl export {run} --overwrite"
+            f"{shlex.join([*again, '--overwrite'])}"
         )
     return model
 
 
 def session_of(content: bytes) -> Any:
-    """Return ONNX Runtime's session of a file's content, on all cores that this process may use.
+    """Return ONNX Runtime's session of a file's content, with as many threads as torch has here.
 
     Raises:
         ConfigurationError: the extra [export] is not installed.
@@ -244,7 +175,7 @@ def session_of(content: bytes) -> Any:
     """
     runtime = installed("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = cores()
+    options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4  # what goes wrong is raised, too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # readers need the cores in between
     return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -265,18 +196,15 @@ def installed(module: str) -> Any:
         ) from None
 
 
-def _record(metadata: dict[str, str], name: str) -> OnnxRecord:
-    if KEY not in metadata:
-        raise BundleError(f"{name}: ONNX, but not a model of ours: expected metadata '{KEY}', as fscl export writes")
+@contextmanager
+def _refused(what: str) -> Iterator[None]:
+    """Raise as our error what onnx or ONNX Runtime raises: it may be of any class. Too little memory is another's."""
     try:
-        return OnnxRecord.model_validate_json(metadata[KEY], strict=True)
-    except ValidationError as error:
-        problems = {problem["loc"]: problem for problem in reversed(error.errors())}
-        if unknown := problems.get(("version",)):
-            version = "none" if unknown["type"] == "missing" else shown(unknown["input"])
-            raise BundleError(f"{name}: version {version}, this fscl reads version {VERSION}; update fscl") from None
-        why = in_words(error.errors()[0])
-        raise BundleError(f"{name}: metadata '{KEY}' is damaged: {why}; {EXPORT_AGAIN}") from None
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise BundleError(f"{what}: {first_line(error)}; {EXPORT_AGAIN}") from None
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

@@ -20,7 +20,7 @@ from fscl.formats.walk import escaped, walk
 from fscl.inference import scores
 from fscl.loading.regions import AnyPhoto, Regions
 from fscl.manifest.names import class_columns
-from fscl.onnx_model import Model, OnnxModel, open_model
+from fscl.onnx_model import AnyModel, OnnxModel, open_model
 from fscl.printable import number_of
 
 OWN_COLUMNS = ("filepath", "prediction", "probability", "problem")  # of `Predictor.predict`, beside the classes'
@@ -35,7 +35,7 @@ class Predictor:
         bundle: the model folder's contents, or an exported model.
     """
 
-    def __init__(self, bundle: Model) -> None:
+    def __init__(self, bundle: AnyModel) -> None:
         self.bundle = bundle
 
     @property
@@ -108,7 +108,9 @@ class Predictor:
             why = decisions.no_threshold or f"it tells {len(self.classes)} classes apart, a threshold is for two"
             raise ConfigurationError(f'expected a model with a threshold, but {why}; predict with decision="argmax"')
         given = list(_given(photos))
-        regions = Regions([one.photo for one in given], _boxes(boxes, len(given)), np.full(len(given), -1))
+        places = np.array([place for place, one in enumerate(given) if one.problem is None], dtype=np.intp)
+        boxed = _boxes(boxes, len(given))[places]
+        regions = Regions([given[place].photo for place in places], boxed, np.full(len(places), -1))
         read = scores(
             self.bundle.classifier, regions, self.bundle.preprocessing, batch_size=batch_size, workers=workers
         )
@@ -116,15 +118,17 @@ class Predictor:
         if broken.any():
             raise DivergenceError(
                 f"expected finite scores, got others for {broken.sum()} of {number_of(len(read.rows), 'photo')}, "
-                f"such as {given[read.rows[broken.argmax()]].name}: the model's training diverged; train it again "
-                "with a lower --learning-rate"
+                f"such as {given[places[read.rows[broken.argmax()]]].name}: the model's training diverged; train it "
+                "again with a lower --learning-rate"
             )
         names = pd.Series([one.name for one in given], dtype="str")
         probabilities = self.decisions.at_argmax().probabilities(read.logits, self.classes)
         decided = decisions.apply(read.logits, self.classes)
-        answers = answers_table(read.rows, probabilities, decided, self.classes, self.columns)
+        answers = answers_table(places[read.rows], probabilities, decided, self.classes, self.columns)
         return pd.concat([names.rename("filepath"), answers.reindex(names.index)], axis=1).assign(
-            problem=pd.Series(dict(read.failures), dtype="str")
+            problem=pd.Series([one.problem for one in given], dtype="str").fillna(
+                pd.Series({int(places[place]): why for place, why in read.failures}, dtype="str")
+            )
         )
 
 
@@ -179,10 +183,11 @@ def load(path: Path | str, device: str | torch.device = "cpu") -> Predictor:
 
 
 class _Given(NamedTuple):
-    """A photo to predict, and what the table calls it."""
+    """A photo to predict, what the table calls it, and why it cannot be read where that is known."""
 
     name: str
     photo: AnyPhoto
+    problem: str | None = None
 
 
 def _given(photos: OnePhoto | Iterable[OnePhoto]) -> Iterator[_Given]:
@@ -223,8 +228,8 @@ def _of_one(photo: Any, place: int) -> Iterator[_Given]:
     if isinstance(photo, str | os.PathLike) and os.fspath(photo):
         path = Path(os.fsdecode(photo))
         for below in _photos_below(path) if path.is_dir() or archives.is_archive(path) else [path]:
-            for each in frames_of_file(below):
-                yield _Given(escaped(str(each)), each)
+            for each, problem in frames_of_file(below):
+                yield _Given(escaped(str(each)), each, problem)
     elif isinstance(photo, Image.Image):
         yield _Given(f"image {place}", photo)
     elif isinstance(photo, np.ndarray):

@@ -53,7 +53,8 @@ def is_first() -> bool:
 def joined() -> Iterator[None]:
     """Be one of the processes that torchrun has started, if it has; all of them end together.
 
-    The first process alone prints. Whatever ends one process ends all, with its exit code, and is said once.
+    The first process alone prints. Whatever ends one process ends all, with its exit code, and is said once. SIGINT
+    and SIGTERM are ignored from then on: torchrun sends them to the others, and this one has to say why it ends.
 
     Raises:
         ConfigurationError: the other processes were not met, or there are more than accelerators.
@@ -192,7 +193,9 @@ def _of_a_lost_process(error: BaseException) -> ConnectionError | None:
         what = f"did not answer for {TO_STEP.total_seconds() / 60:.0f} minutes"
     else:
         what = "is gone (killed, or out of memory?)"
-    lost = ConnectionError(f"one of the {count()} processes of this run {what}, so all of them end")
+    lost = ConnectionError(
+        f"one of the {count()} processes of this run {what}, so all of them end ({first_line(error)})"
+    )
     for note in getattr(error, "__notes__", []):
         lost.add_note(note)
     return lost

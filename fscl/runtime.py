@@ -1,10 +1,11 @@
 """Where a run computes: device, precision, threads and reading processes."""
 
+import ctypes
 import multiprocessing
 import os
 import platform
 import subprocess
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -18,6 +19,9 @@ from fscl.errors import ConfigurationError
 
 MAX_WORKERS = 8  # more processes than this rarely read faster than one accelerator trains
 MAX_JOBS = 4  # a run takes about a gigabyte of memory
+KEPT = 512 * 2**20  # bytes at the top of the heap that are not given back to the system between two steps
+LARGE = 256 * 2**20  # bytes: what is larger has pages of its own, which are given back at once
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Runtime:
             device = torch.device("mps")
         else:
             device = torch.device("cpu")
+            _keep_freed_memory()
         idle_cores = 0 if device.type == "cpu" else max(cores() // torchrun.on_this_machine() - 1, 0)
         workers = min(idle_cores, MAX_WORKERS) if workers is None else workers
         if multiprocessing.current_process().daemon:
@@ -69,6 +74,18 @@ class Runtime:
     def waits_on_read(self) -> bool:
         """Whether reading a value off the device stalls it."""
         return self.device.type != "cpu"
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what a step frees for the next step; other systems are left as they are.
+
+    By default it gives tensors of more than 32 MiB back, and workers of Dask are started so that they give back all
+    of more than 128 KiB: the system then clears the same pages anew in every step.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another libc, or none that is found so
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, LARGE)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def cores() -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fscl import archives
-from fscl.archives import Version
+from fscl.archives import VIDEOS_KNOWN, Version
 from fscl.errors import UnreadableError
 from fscl.pixels import MOST_OF_PHOTO
 
@@ -24,6 +24,11 @@ USUAL_RATE = 25.0  # frames a second, where a video does not say it
 FASTEST = 1000.0
 MICROSECONDS = 1e6  # of which the duration of a container is in FFmpeg
 ALL_THERE = 0.95  # of the frames that a video declares: cameras count a little differently
+IN_WORDS = {
+    "invalid data found when processing input": "cut off, or no video",
+    "end of file": "it ends at its beginning",
+}
+"""What FFmpeg says of a damaged file → what that means."""
 CREATED = ("com.apple.quicktime.creationdate", "creation_time", "date")
 """What a video says of when it was made: Apple's has local time, the next is what other cameras write."""
 
@@ -33,7 +38,7 @@ class Times(NamedTuple):
 
     Attributes:
         order: of each frame its time in the unit of the stream, ascending; or its number, where times are damaged.
-        keys: of those that can be decoded alone: number of the frame, and the time to seek for it.
+        keys: (keyframes, 2): of those that can be decoded alone the number, and the time to seek for it.
         offsets_s: seconds after the first.
         rate: frames a second.
         by_number: `order` is numbers.
@@ -42,7 +47,7 @@ class Times(NamedTuple):
     """
 
     order: NDArray[np.int64]
-    keys: list[tuple[int, int]]
+    keys: NDArray[np.int64]
     offsets_s: NDArray[np.float64]
     rate: float
     by_number: bool
@@ -50,28 +55,33 @@ class Times(NamedTuple):
     damage: str | None
 
     def sampled(self, per_second: float, among: Sequence[int] | None = None) -> list[int]:
-        """Return the first frame of each 1/`per_second` seconds, of all or among some; a time without gives none."""
+        """Return the numbers of the frames to take: the first in each 1/`per_second` seconds that has any.
+
+        Args:
+            per_second: frames a second at most.
+            among: the frames to choose from, ascending; None: all.
+        """
         frames = np.arange(len(self.order)) if among is None else np.array(among, dtype=np.int64)
         frames = frames[frames < len(self.order)]
-        slots = np.floor(self.offsets_s[frames] * per_second + 1e-6)  # 0.9999999 s is of the next second
+        slots = np.floor(self.offsets_s[frames] * per_second + 1e-6)  # 0.9999999 s counts as 1 s
         numbers: list[int] = frames[np.diff(slots, prepend=-1.0) > 0].tolist()
         return numbers
 
 
 @contextmanager
 def pyav_failures() -> Iterator[None]:
-    """Turn what PyAV raises into a short reason; what the system raises stays."""
+    """Turn an error of PyAV into a short reason; an error of the system stays as it is."""
     try:
         import av
     except ImportError:
-        raise UnreadableError("a video, which needs PyAV: pip install 'fscl[video]'") from None
+        raise UnreadableError("videos need PyAV, which is not installed: pip install 'fscl[video]'") from None
     try:
         yield
     except UnreadableError:
         raise
     except (av.FFmpegError, ValueError, OverflowError) as error:
         said = str(getattr(error, "strerror", None) or error).lower()
-        raise UnreadableError(f"damaged video ({said})") from error
+        raise UnreadableError(f"damaged video ({IN_WORDS.get(said, said)})") from error
 
 
 @contextmanager
@@ -102,7 +112,7 @@ def opened(video: Path) -> Iterator[tuple[Any, Any]]:
             yield container, stream
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=VIDEOS_KNOWN)
 def read_times(video: Path, version: Version) -> Times:
     """Read when the frames of a video are shown: all of the file is read.
 
@@ -116,7 +126,7 @@ def read_times(video: Path, version: Version) -> Times:
         said = {**stream.metadata, **container.metadata}
         unit = float(stream.time_base or 0)
     if not packets:
-        raise UnreadableError("a video without a frame")
+        raise UnreadableError("a video without pictures")
     shown = np.array(sorted(-1 if pts is None else pts for pts, *_ in packets), dtype=np.int64)
     offsets_s = (shown - shown[0]) * unit
     by_number = bool(
@@ -140,7 +150,7 @@ def read_times(video: Path, version: Version) -> Times:
     elif damage is None and not declared and ends_s < ALL_THERE * lasts_s - 1 / rate:
         damage = f"the video ends after {ends_s:.1f} of {lasts_s:.1f} s"
     created = next((said[key] for key in CREATED if key in said), None)
-    return Times(shown, sorted(keys.items()), offsets_s, rate, by_number, created, damage)
+    return Times(shown, np.array(sorted(keys.items()), dtype=np.int64), offsets_s, rate, by_number, created, damage)
 
 
 def _packets(container: Any, stream: Any) -> tuple[list[tuple[int | None, int | None, bool]], int, str | None]:

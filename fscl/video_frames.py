@@ -66,7 +66,7 @@ class _Reader:
 
     def __init__(self, video: Path, version: Version) -> None:
         self._video, self._times = video, read_times(video, version)
-        self._keys = [key for key, _ in self._times.keys]
+        self._keys: list[int] = self._times.keys[:, 0].tolist()
         self._latest: tuple[int, Image.Image] | None = None
         self._open = ExitStack()
         weakref.finalize(self, self._open.close)  # with the thread
@@ -132,7 +132,7 @@ class _Reader:
             if key == 0:
                 self._restart()
             else:
-                self._container.seek(self._times.keys[key][1], stream=self._stream, backward=True)
+                self._container.seek(int(self._times.keys[key, 1]), stream=self._stream, backward=True)
         except av.FFmpegError:
             self._restart()
         self._frames = _decode(self._container, self._stream, self._times)
@@ -148,7 +148,7 @@ def _decode(container: Any, stream: Any, times: Times) -> Iterator[_Decoded]:
     """The frames from here on. What follows a damaged one is made of it, up to the next keyframe."""
     import av
 
-    starts = times.order[[key for key, _ in times.keys]]
+    starts = times.order[times.keys[:, 0]]
     broken: set[int] = set()
     count = -1
     for packet in container.demux(stream):
@@ -217,7 +217,9 @@ class _Bitmap(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(start + offset, 0)
+        if start + offset < 0:
+            raise ValueError(f"expected a place in the file, got {start + offset}")
+        self._position = start + offset
         return self._position
 
     def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]

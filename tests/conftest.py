@@ -1,5 +1,6 @@
 """What several test rooms share."""
 
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -188,3 +189,37 @@ def browser():
         started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield started
         started.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return a function that opens an address in a window of its own, and returns the page.
+
+    At the end no page has had an error, a dialog or a message of the browser, but those that match `expected`, or has
+    asked for an address that does not begin with one of `own`.
+    """
+    contexts, faults = [], []
+
+    def open_it(address, *, own, expected="(?!)", routes=(), **options):
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+
+        def note(kind, text):
+            if not re.search(expected, text):
+                faults.append(f"{kind}: {text}")
+
+        page.on("pageerror", lambda error: note("error", str(error)))
+        page.on("console", lambda message: note("console", message.text))
+        page.on("dialog", lambda dialog: (note("dialog", dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: request.url.startswith(own) or faults.append(f"request: {request.url}"))
+        for pattern, answer in routes:
+            page.route(pattern, answer)
+        page.goto(address)
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert faults == []

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import fscl
-from fscl.bundle import Bundle, Record, Start
+from fscl.bundle import Bundle, BundleRecord, Start
 from fscl.errors import BundleError, DivergenceError
 from fscl.models import Classifier
 from fscl.predictor import Predictor
@@ -202,7 +202,7 @@ def test_bytes_that_are_no_json(copy, content):
 
 def test_every_part_of_the_record_is_needed(trained, copy):
     record = json.loads((trained / "bundle.json").read_text())
-    assert set(record) == set(Record.model_fields) - {"start"}, "which is not of a model from scratch"
+    assert set(record) == set(BundleRecord.model_fields) - {"start"}, "which is not of a model from scratch"
     for name in record:
         (copy / "bundle.json").write_text(json.dumps({k: v for k, v in record.items() if k != name}))
         with pytest.raises(BundleError):

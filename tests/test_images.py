@@ -358,6 +358,7 @@ class TestUnreadable:
             ("a.jpg", b"no photo at all", "not an image"),
             ("a.jpg", jpeg_bytes()[:10], "truncated file"),
             ("a.HEIC", b"\0\0\0\x18ftypheic", "HEIC is not supported, convert it to JPEG"),
+            ("a.WMV", b"\x30\x26\xb2\x75", ".wmv videos are not read, convert it to .mp4"),
             ("a.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n", "not an image"),
             ("a.png", png_header(30_000, 30_000), "more than 178 megapixels (decompression bomb?)"),
         ],

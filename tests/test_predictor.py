@@ -50,6 +50,15 @@ def test_a_folder_is_all_photos_below_it_in_order(model, draw, kind):
     assert table["problem"].isna().tolist() == [True, True, True, True, False]
 
 
+def test_what_of_a_video_is_damaged_is_a_row(model, draw, monkeypatch):
+    root = draw("a.jpg", "b.jpg")
+    given = [(root / "a.jpg", None), (root / "clip.avi", "cut off"), (root / "b.jpg", None)]
+    monkeypatch.setattr("fscl.predictor.frames_of_file", lambda path: given)
+    table = model.predict(root / "clip.avi", boxes=[None, None, (1, 1, 4, 4)])
+    assert table["problem"].fillna("").tolist() == ["", "cut off", ""]
+    assert table["prediction"].notna().tolist() == [True, False, True]
+
+
 def test_a_zip_is_read_where_it_is(model, draw, pack):
     archive = pack(draw("mine/b/2.jpg", "mine/a/1.jpg") / "mine", keep=True)
     table = model.predict(archive)

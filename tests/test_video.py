@@ -1,5 +1,6 @@
 """Videos as photos: which frames are taken, that each is always the same picture, and what becomes of damage."""
 
+import csv
 import gc
 import json
 import multiprocessing
@@ -19,14 +20,16 @@ from fscl.errors import ConfigurationError, PhotosError, UnreadableError
 from fscl.formats import answers, megadetector_writer, timelapse_writer
 from fscl.formats.answers import Animal, PhotoAnswer
 from fscl.formats.reading import Reading
+from fscl.formats.videos import frames_of_file
 from fscl.frames import frame_name
 from fscl.images import read_facts, read_region
-from fscl.manifest.splits import assign_splits
+from fscl.manifest.groups import joints
+from fscl.manifest.splits import assign_splits, check_disjoint
 from fscl.prediction.photos import list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.scanning.copies import seen_before
 from fscl.scanning.scan import scan
-from fscl.video_frames import times_of
+from fscl.video_frames import open_frame, times_of
 from tests.formats.writing import about
 
 av = pytest.importorskip("av", reason="PyAV, the extra [video], is not installed")
@@ -95,6 +98,14 @@ def test_a_frame_is_the_same_picture_whatever_was_read_before(videos, name):
         pixels(video, 30)
 
 
+def test_there_is_nothing_before_a_frame_as_in_any_file(videos):
+    video = next(iter(videos.values()))
+    with open_frame(video, 0) as file:
+        assert file.read(2) == b"BM"
+        with pytest.raises((ValueError, OSError)):
+            file.seek(-1)
+
+
 @pytest.mark.parametrize(("turned", "corner"), [(None, (2, 2)), (-90, (2, -3)), (90, (-3, 2)), (180, (-3, -3))])
 def test_a_video_is_turned_upright(tmp_path, turned, corner):
     video = write_video(tmp_path / "a.mp4", "libx264", turned=turned, seconds=1)
@@ -151,7 +162,7 @@ def test_frames_are_taken_by_their_times_not_their_numbers(tmp_path):
 
 class TestScan:
     @pytest.fixture
-    def folder(self, tmp_path, draw):
+    def folder(self, draw):
         root = draw("photos/fox/1.jpg", "photos/hare/2.jpg") / "photos"
         write_video(root / "fox/clip.mp4", "libx264", creation_time="2021-05-31T08:25:38Z")
         write_video(root / "hare/20210601_101500.avi")
@@ -170,11 +181,23 @@ class TestScan:
         assert rows.loc[names[0], "bytes"] == (folder / "fox/clip.mp4").stat().st_size
         assert str(rows["datetime"].iloc[-1]) == "2021-06-01 10:15:02"
         assert rows["problem"].isna().all()
-        assert "2 videos, 6 frames of them: 1 a second (--fps)" in found.remarks
+        assert "2 videos, 6 frames: 1 a second (--fps)" in found.remarks
 
     def test_the_rate_is_the_users(self, folder):
         assert len(scan(folder, reading=Reading(frames_per_second=5)).rows) == 2 + 2 * 15
         assert len(scan(folder, reading=Reading(frames_per_second=0.2)).rows) == 2 + 2
+
+    def test_a_rate_that_changes_nothing_is_said(self, folder, tmp_path):
+        for video in folder.rglob("*.avi"):
+            video.unlink()
+        (tmp_path / "photos.csv").write_text("filepath,label\nphotos/fox/clip.mp4/frame000003.jpg,fox")
+        remarks = formats.read(tmp_path / "photos.csv", Reading(frames_per_second=2)).remarks
+        assert "1 video, 1 frame: those that the source names, whatever --fps says" in remarks
+        (folder / "fox/clip.mp4").unlink()
+        assert (
+            "there are no videos: --fps 2 changes nothing"
+            in scan(folder, reading=Reading(frames_per_second=2)).remarks
+        )
 
     def test_a_manifest_has_its_frames(self, folder, tmp_path):
         scan(folder).write(tmp_path / "photos.parquet")
@@ -231,6 +254,13 @@ class TestScan:
         assert split.loc[~earlier, "split"].groupby(split["video_id"]).nunique().eq(1).all()
         assert split.loc["copy.avi/frame000003.jpg", "split"] == "test"
 
+    def test_copies_of_videos_are_named_not_hashed(self, copied):
+        joined = joints(copied.assign(sequence=None), "site")
+        assert joined == ["the video '0.avi' (copies: copy.avi) joins 2 sites (0, 6)"]
+        parts = copied["video_id"].map(lambda video: "test" if video == "copy.avi" else "train")
+        with pytest.raises(PhotosError, match=r"the video '0\.avi' \(copies: copy\.avi\) is in training and test"):
+            check_disjoint(copied.assign(split=parts), "site")
+
     def test_a_source_that_parts_a_video_is_refused_and_one_that_parts_its_copies_loses_one(self, copied):
         parts = copied["video_id"].map(lambda video: "test" if video in ("copy.avi", "1.avi") else "train")
         split = assign_splits(copied.assign(split=parts), by="photo")
@@ -251,7 +281,7 @@ class TestScan:
             np.asarray(read_region(tmp_path / "photos.zip" / path)) == np.asarray(read_region(folder / path))
         ).all()
 
-    def test_frames_in_a_folder_called_as_a_video_are_photos(self, tmp_path, draw):
+    def test_frames_in_a_folder_called_as_a_video_are_photos(self, draw):
         root = draw("p/fox/clip.mp4/frame000025.jpg", "p/hare/1.jpg") / "p"
         found = scan(root)
         assert found.rows["path"].tolist() == ["fox/clip.mp4/frame000025.jpg", "hare/1.jpg"]
@@ -270,7 +300,9 @@ class TestScan:
         monkeypatch.setitem(sys.modules, "av", None)
         rows = scan(folder).rows
         assert rows["problem"].isna().tolist() == [True, False, False, True] or rows["problem"].isna().sum() == 2
-        assert set(rows["problem"].dropna()) == {"unreadable: a video, which needs PyAV: pip install 'fscl[video]'"}
+        assert set(rows["problem"].dropna()) == {
+            "unreadable: videos need PyAV, which is not installed: pip install 'fscl[video]'"
+        }
 
     def test_a_video_without_a_picture(self, folder):
         (folder / "fox/clip.mp4").write_bytes(b"")
@@ -280,10 +312,19 @@ class TestScan:
             frame.sample_rate = 16000
             file.mux(stream.encode(frame))
             file.mux(stream.encode())
+        for name, codec in (("none.avi", "mjpeg"), ("none.mkv", "mjpeg")):
+            with av.open(str(folder / "hare" / name), "w") as file:
+                stream = file.add_stream(codec, rate=10)
+                stream.width, stream.height, stream.pix_fmt = 64, 32, "yuvj420p"
+                file.start_encoding()
+        (folder / "hare/text.mov").write_text("hello")
         problems = scan(folder).rows.set_index("path")["problem"].dropna().to_dict()
         assert problems == {
             "fox/clip.mp4": "unreadable: empty file",
+            "hare/none.avi": "unreadable: a video without pictures",
+            "hare/none.mkv": "unreadable: damaged video (it ends at its beginning)",
             "hare/sound.mp4": "unreadable: a video without pictures",
+            "hare/text.mov": "unreadable: damaged video (cut off, or no video)",
         }
 
     @pytest.mark.parametrize("tenth", range(1, 10))
@@ -374,6 +415,23 @@ class TestDetections:
         ]
         assert rows["frame_rate"].notna().sum() == 4
 
+    def test_fps_thins_the_frames_of_the_file_itself(self, folder, tmp_path):
+        (tmp_path / "md.json").rename(folder / "md.json")
+        found = formats.read(folder / "md.json", Reading(blanks=True, frames_per_second=1))
+        videos = found.rows[found.rows["frame_rate"].notna()]
+        assert videos["path"].tolist() == [f"C1/clip.avi/frame{number:06d}.jpg" for number in (0, 10)]
+        assert "1 video, 2 frames: 1 a second at most (--fps)" in found.remarks
+
+    def test_the_file_is_parsed_once(self, folder, tmp_path, monkeypatch):
+        from fscl.formats import json_document
+
+        loaded = []
+        load = json_document.load
+        monkeypatch.setattr(json_document, "load", lambda source: loaded.append(source) or load(source))
+        list_photos(folder, Reading(detections=tmp_path / "md.json"))
+        formats.read(tmp_path / "md.json", Reading(root=folder))
+        assert len(loaded) == 2
+
     def test_answers_go_back_to_their_detections(self, folder, tmp_path):
         listing = list_photos(folder, Reading(detections=tmp_path / "md.json"))
         answered = [
@@ -413,7 +471,7 @@ FRAMES = [
 ]
 
 
-def test_a_video_is_one_image_of_megadetectors_format(tmp_path, monkeypatch):
+def test_a_video_is_one_image_of_megadetectors_format(tmp_path):
     megadetector_writer.write(tmp_path / "out.json", FRAMES, about(["fox", "hare"]))
     photo, clip = json.loads((tmp_path / "out.json").read_text())["images"]
     assert "frame_rate" not in photo
@@ -428,6 +486,42 @@ def test_a_video_has_the_answer_of_its_surest_frame_where_a_format_has_one_row(t
     timelapse_writer.write(tmp_path / "out.csv", FRAMES, about(["fox", "hare"]))
     rows = (tmp_path / "out.csv").read_text().splitlines()
     assert [row.split(",")[:2] for row in rows[1:]] == [["1.jpg", "C1"], ["clip.mp4", "C1"]]
+
+
+def test_the_damage_of_a_video_is_beside_its_answer():
+    cut = PhotoAnswer("C1/clip.mp4", failure="the video ends after 70 of 90 frames", time=None)
+    gone = [frame(number, None, "damaged video (this frame)") for number in (60, 90)]
+    (whole,) = [answers.surest(frames) for frames in answers.by_media([cut, frame(0, 0.7), frame(30, 0.9), *gone])]
+    assert (whole.file, whole.main.probability, whole.failure) == ("C1/clip.mp4", 0.9, None)
+    assert whole.problem == f"{cut.failure}; 2 frames: damaged video (this frame)"
+    assert answers.surest([frame(0, 0.7), frame(30, 0.9)]).problem is None
+
+
+def test_timelapse_has_the_damage_of_a_video(tmp_path):
+    timelapse_writer.write(tmp_path / "out.csv", FRAMES, about(["fox", "hare"]))
+    rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert [(row["Species"], row["Problem"]) for row in rows] == [("fox", ""), ("fox", "1 frame: gone")]
+
+
+def test_the_frames_of_a_damaged_video_come_with_what_is_wrong(videos, tmp_path):
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(videos["mjpeg.avi"].read_bytes()[:-4000])
+    *frames, last = frames_of_file(cut)
+    assert [(path.name, problem) for path, problem in frames] == [
+        (f"frame{number:06d}.jpg", None) for number in (0, 10, 20)
+    ]
+    assert last[0] == cut
+    assert last[1].startswith("the video ends after ")
+
+
+def test_reasons_of_videos_and_photos_are_worded_alike_in_predictions(videos, draw):
+    folder = draw("photos/1.jpg") / "photos"
+    for name in ("2.jpg", "3.mp4"):
+        (folder / name).touch()
+    (folder / "4.avi").write_bytes(videos["mjpeg.avi"].read_bytes()[:-4000])
+    problems = list_photos(folder, Reading()).photos.set_index("file")["problem"].dropna()
+    assert problems["3.mp4"] == "empty file"
+    assert problems["4.avi"].startswith("the video ends after ")
 
 
 def test_videos_are_sorted_whole(tmp_path):

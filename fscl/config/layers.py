@@ -15,7 +15,7 @@ from fscl.config.sections import (
     Config,
     LossTerm,
     Method,
-    Mixing,
+    MixingSettings,
     Optimizer,
     Schedule,
     Stage,
@@ -231,7 +231,7 @@ def _known_keys(path: Sequence[int | str]) -> set[str]:
     names = [part for part in path if isinstance(part, str)]
     if not names:
         return set(Config.model_fields)
-    inner: dict[str, type[Section]] = {"stage": Stage, "loss": LossTerm, "mixing": Mixing, "method": Method}
+    inner: dict[str, type[Section]] = {"stage": Stage, "loss": LossTerm, "mixing": MixingSettings, "method": Method}
     inner |= {"optimizer": Optimizer, "schedule": Schedule, "padded": PaddedCrop, "resized": ResizedCrop}
     inner |= dict.fromkeys(("sampler", "partners", "head", "posthoc"), Component)
     return set(inner[names[-1]].model_fields) if names[-1] in inner else dict(_keys_by_section())[names[-1]]

@@ -75,7 +75,7 @@ class LossTerm(Component):
     ramp: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the stage in which the weight climbs from 0
 
 
-class Mixing(Component):
+class MixingSettings(Component):
     """How photos of a batch are mixed with others: those of the batch itself, shuffled, or drawn for it."""
 
     partners: Component | None = None  # the sampler of those others
@@ -83,7 +83,7 @@ class Mixing(Component):
     stop: Share | None = None  # nor after this one
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Mixing":
+    def _ordered(self) -> "MixingSettings":
         if (self.start or 0) >= (self.stop or 1):
             raise ValueError(f"start must be before stop, got {self.start} and {self.stop}")
         return self
@@ -97,7 +97,7 @@ class Stage(Section):
 
     loss: Annotated[tuple[LossTerm, ...], Field(min_length=1)]
     sampler: Component = Component(name="natural")
-    mixing: Mixing | None = None
+    mixing: MixingSettings | None = None
     views: Annotated[int, Field(ge=1, le=16)] = 1  # of each drawn photo, augmented one by one
     share: Annotated[float, Field(gt=0)] = 1.0  # of the run's steps, relative to the other stages
     trainable: Annotated[tuple[Part, ...], Field(min_length=1)] = ("backbone", "head", "norm_statistics")

@@ -1,6 +1,5 @@
 """Which photos of an evaluation a report shows, and small pictures of them, made while the photos are at hand."""
 
-import io
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from PIL import Image
 
 from fscl.bundle import Bundle
 from fscl.config import Preprocessing
+from fscl.explain.pictures import jpeg
 from fscl.images import UnreadableError
 from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
@@ -90,12 +90,11 @@ def _heat(regions: Regions, bundle: Bundle, count: int) -> Heat:
     """Return what spoke for the answers on the first photos, by row; none where nothing in the maps does."""
     classifier = bundle.classifier
     found: dict[int, NDArray[np.float32]] = {}
-    device = next(classifier.parameters()).device
     some = Regions(regions.photos[:count], regions.boxes[:count], regions.labels[:count])
     for batch in inference_loader(some, bundle.preprocessing, batch_size=HEATED_AT_ONCE, workers=0):
         if not batch.rows:
             continue
-        heat = look(classifier, batch.photos.to(device)).heat
+        heat = look(classifier, batch.photos.to(classifier.device)).heat
         if heat is None:  # the backbone has no maps
             break
         large = enlarged(heat, SIDE_PX).cpu().numpy()
@@ -126,10 +125,5 @@ class _Pictures(NamedTuple):
         scale = min(1.0, SIDE_PX / min(image.size), LONGEST_PX / max(image.size))
         size = [max(1, round(scale * side)) for side in image.size]
         small = image.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=2.0)
-        return _Made(_jpeg(small), _jpeg(drawn(small, self.heat[row])) if row in self.heat else None)
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    written = io.BytesIO()
-    image.save(written, "JPEG", quality=QUALITY, comment=b"")  # a comment of the photo would be copied
-    return written.getvalue()
+        heated = jpeg(drawn(small, self.heat[row]), QUALITY) if row in self.heat else None
+        return _Made(jpeg(small, QUALITY), heated)

@@ -1,8 +1,8 @@
 """Cells run by workers of Dask: in the study folder where they see it, else each for itself, and then sent home."""
 
 import hashlib
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from shutil import rmtree
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fscl.archives import photo_version
 from fscl.atomic import write_bytes
-from fscl.cluster import AT_ONCE, Cluster, Origin, Teller, WorkersDiedError, as_task, cannot_see
-from fscl.errors import OutputError, PhotosError
-from fscl.experiments.cell import FAILED, Task, run_cell
+from fscl.cluster import Cluster, WorkersDiedError
+from fscl.dask_worker import Origin, as_task, cannot_see, check_seen, sizes_of
+from fscl.errors import FsclError, OutputError
+from fscl.experiments.cell import BUSY, DONE, FAILED, Task, run_cell
 from fscl.experiments.ledger import CELLS, Ledger
 from fscl.experiments.photos import store_key, store_photos
 from fscl.experiments.pool import Heard, Reporter
@@ -25,9 +25,9 @@ from fscl.lock import is_taken, taken
 from fscl.manifest.table import Manifest
 from fscl.records import VERSION, CellKey, CellRecord
 from fscl.run_folder import STORE, RunFolder
+from fscl.training.subset import subset
 
 STOPPED = "stopped"
-NOWHERE = -1  # bytes of a photo that is not there
 
 
 class Sent(NamedTuple):
@@ -37,7 +37,7 @@ class Sent(NamedTuple):
     files: dict[str, bytes]
 
 
-class Study(NamedTuple):
+class StudyOfWorker(NamedTuple):
     """What a worker is told of the study.
 
     Attributes:
@@ -45,16 +45,16 @@ class Study(NamedTuple):
         seen: a file in it, which tells a worker that it sees this folder and no other of its name; None where some
             worker does not.
         away: the name of the folder for a cell on a machine that does not see the study, and of its photos.
-        topic: for what the workers tell.
-        absent: photos that the program does not find either.
+        manifest: its photos, those that can be used.
+        sizes: the bytes of each photo that the program sees.
         origin: the program.
     """
 
     folder: Path
     seen: Path | None
     away: str
-    topic: str
-    absent: frozenset[str]
+    manifest: Manifest
+    sizes: Mapping[Path, int]
     origin: Origin
 
 
@@ -69,15 +69,15 @@ class DaskWorkers:
     """
 
     def __init__(self, cluster: Cluster, manifest: Manifest, ledger: Ledger, own: Path) -> None:
-        self.at_once = AT_ONCE
+        self.at_once = cluster.at_once
         self.see_study = all(answer is True for answer in cluster.ask(_sees, own.absolute()))
-        self._cluster, self._ledger, self._photos = cluster, ledger, cluster.kept(manifest)
+        self._cluster, self._ledger = cluster, ledger
         folder, origin = ledger.folder.absolute(), cluster.origin
         rows = pd.util.hash_pandas_object(manifest.rows, index=False).to_numpy().tobytes()
         digest = hashlib.sha256(f"{origin.host} {folder} {manifest.root}".encode() + rows).hexdigest()[:32]
-        absent = frozenset(path for path in manifest.rows["path"].unique() if not _is_there(manifest, path))
+        sizes = sizes_of(map(manifest.photo, manifest.rows["path"]))
         seen = own.absolute() if self.see_study else None
-        self._study = Study(folder, seen, digest, cluster.topic, absent, origin)
+        self._study = cluster.kept(StudyOfWorker(folder, seen, digest, manifest, sizes, origin))
         self._held: dict[CellKey, ExitStack] = {}
 
     def submit(self, task: Task) -> "Future[Sent] | None":
@@ -86,17 +86,20 @@ class DaskWorkers:
         Where workers do not see the study folder, this program holds the lock of the cell.
         """
         lock = self._ledger.lock(task.cell)
-        if self.see_study and is_taken(lock):
-            return None
-        if not self.see_study:
+        if self.see_study:
+            if is_taken(lock):
+                return None
+        else:
             held = ExitStack()
             if not held.enter_context(taken(lock)):
                 held.close()
                 return None
             self._held[task.cell] = held
-        return self._cluster.executor.submit(
-            _run, task._replace(store=None), _place(task.store), self._photos, self._study
-        )
+            if self._ledger.finished(task.cell, task.config):  # meanwhile, by another comparison
+                finished: Future[Sent] = Future()
+                finished.set_result(Sent(DONE, {}))
+                return finished
+        return self._cluster.executor.submit(_run, task._replace(store=None), _place(task.store), self._study)
 
     def outcome(self, task: Task, future: "Future[Sent]") -> str:
         """Return how a cell ended, once its files are in the study folder.
@@ -124,8 +127,12 @@ class DaskWorkers:
             yield said if isinstance(said, str) else Heard(*said)
 
     def stop(self) -> None:
-        """Wait until the cells that ran have written their checkpoints: they were cancelled."""
-        self._cluster.wait_until_idle()
+        """Wait until the cells that ran have written their checkpoints: they were cancelled. Let go of all locks."""
+        try:
+            self._cluster.wait_until_idle()
+        finally:
+            while self._held:
+                self._held.popitem()[1].close()
 
     def _bring_home(self, cell: CellKey, sent: Sent) -> None:
         for name, content in sent.files.items():
@@ -146,30 +153,30 @@ def _sees(file: Path) -> bool:
     return file.exists()
 
 
-def _is_there(manifest: Manifest, path: str) -> bool:
-    return photo_version(manifest.photo(path))[0] != NOWHERE
-
-
-def _run(task: Task, store: Path | None, manifest: Manifest, study: Study) -> Sent:
+def _run(task: Task, store: Path | None, study: StudyOfWorker) -> Sent:
     """Run a cell in a worker."""
-    teller = Teller(study.topic)
-    with as_task(study.origin):
-        if teller.is_over():
-            return Sent(STOPPED, {})
+    with suppress(KeyboardInterrupt, CancelledError), as_task(study.origin) as teller:
         if study.seen is not None and not _sees(study.seen):
             raise OutputError(cannot_see(f"the study folder {study.folder}", study.origin) + ", or on none")
-        for path in manifest.rows["path"].unique():
-            if path not in study.absent and not _is_there(manifest, path):
-                raise PhotosError(cannot_see(str(manifest.photo(path)), study.origin))
+        check_seen(_sizes_of_cell(task, study), study.origin)
         reporter = Reporter(task.cell, teller.tell, teller.is_over)
-        try:
-            task = task._replace(store=_store(task, store, manifest, reporter))
-            if study.seen is not None:
-                return Sent(run_cell(task, manifest, study.folder, reporter), {})
-            away = f"{task.cell.name}-{task.config.sha256()[:16]}"
-            return _run_away(task, manifest, cache_folder().parent / "cells" / study.away / away, reporter)
-        except KeyboardInterrupt:
-            return Sent(STOPPED, {})
+        task = task._replace(store=_store(task, store, study.manifest, reporter))
+        if study.seen is not None:
+            return Sent(run_cell(task, study.manifest, study.folder, reporter), {})
+        away = f"{task.cell.name}-{task.config.sha256()[:16]}"
+        folder = cache_folder().parent / "cells" / study.away / away
+        return _run_away(task, study.manifest, folder, reporter)
+    return Sent(STOPPED, {})
+
+
+def _sizes_of_cell(task: Task, study: StudyOfWorker) -> dict[Path, int]:
+    """Return the bytes of the photos that a cell takes; none where it cannot be run, which becomes its row."""
+    try:
+        rows = subset(study.manifest, task.config).manifest.rows
+    except FsclError:
+        return {}
+    photos = map(study.manifest.photo, rows["path"].unique())
+    return {photo: study.sizes[photo] for photo in photos if photo in study.sizes}
 
 
 def _store(
@@ -187,9 +194,12 @@ def _store(
 def _run_away(task: Task, manifest: Manifest, folder: Path, reporter: Reporter) -> Sent:
     """Run a cell where the study folder is not seen: a checkpoint stays here until the cell is finished."""
     ended = run_cell(task, manifest, folder, reporter)
-    kept = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    kept = [path for path in kept if STORE not in path.relative_to(folder).parts]
-    kept.sort(key=lambda path: path.parent.name == CELLS)  # last: a cell with a record is finished
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in kept}
+    if ended == BUSY:  # the folder is another process's
+        return Sent(ended, {})
+    files = {}
+    for path in sorted(folder.rglob("*"), key=lambda path: (path.parent.name == CELLS, path)):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and STORE not in parts and not any(part.startswith(".") for part in parts):
+            files["/".join(parts)] = path.read_bytes()
     rmtree(folder, ignore_errors=True)
-    return Sent(ended, files)
+    return Sent(ended, files)  # the record last: a cell that has one is finished

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from fscl.errors import OutputError
-from fscl.experiments.cell import BUSY, Task, run_cell
+from fscl.experiments.cell import DONE, FAILED, Task, run_cell
 from fscl.experiments.ledger import Ledger
 from fscl.futures import completed
 from fscl.lock import is_taken
@@ -51,7 +51,7 @@ class Crew(Protocol):
         """Let one of them run a cell; None where another comparison is at work on it."""
 
     def outcome(self, task: Task, future: "Future[Any]") -> str:
-        """Return how a cell ended: `DONE`, `FAILED` or `BUSY`."""
+        """Return how a cell ended: `DONE`, `FAILED`, or other words where it is to be run again."""
 
     def heard(self) -> "Iterator[Heard | str]":
         """Yield what they have told since the last call."""
@@ -73,10 +73,12 @@ def run_cells(work: Sequence[Task], crew: Crew, *, title: str, quiet: bool) -> N
         try:
             tasks = completed(crew.submit, waiting, at_once=crew.at_once, tick_seconds=REPORT_SECONDS)
             for finished in tasks:
-                if finished is not None and crew.outcome(*finished) == BUSY:
-                    waiting.append(finished[0])
-                elif finished is not None:
-                    ended += 1
+                if finished is not None:
+                    if crew.outcome(*finished) in (DONE, FAILED):
+                        ended += 1
+                    else:
+                        waiting.append(finished[0])
+                        time.sleep(REPORT_SECONDS)  # who is at work on it needs more than a moment
                 for report in crew.heard():
                     if isinstance(report, Heard):
                         last[report.cell] = report

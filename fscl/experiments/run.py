@@ -1,11 +1,10 @@
 """Runs the missing cells of a comparison, several at once where cores allow."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Literal
@@ -23,7 +22,6 @@ from fscl.experiments.on_dask import DaskWorkers
 from fscl.experiments.photos import check_photos, store_key, store_photos
 from fscl.experiments.pool import REPORT_SECONDS, run_at_once, run_cells
 from fscl.experiments.study_plan import check_thinning, shared_split, study_plan
-from fscl.futures import completed
 from fscl.lock import is_taken, taken
 from fscl.manifest.imbalance import MIN_MINORITY_PHOTOS
 from fscl.manifest.table import Manifest, unit_of
@@ -100,8 +98,11 @@ def compare(
         check_start(configs[name].model)
     check_photos(missing, usable)
     tasks = [task._replace(keep_weights=keep_weights) for task in plan.tasks]
-    say = partial(_say_one, quiet=quiet)
-    with workers_of(scheduler, jobs=jobs, say=say) as cluster, ledger.at_work(study, divided) as own:
+    wanted = scheduler if any(not is_undefined(task.cell) for task in missing) else None
+    with (
+        workers_of(wanted, jobs=jobs, say=lambda note: _say([note], quiet=quiet)) as cluster,
+        ledger.at_work(study, divided) as own,
+    ):
         runnable = _runnable(tasks, usable, ledger, quiet=quiet)
         crew = None if cluster is None else DaskWorkers(cluster, usable, ledger, own)
         apart = crew is not None and not crew.see_study
@@ -205,32 +206,20 @@ def pairs_of(
 
 
 def _run_in_turn(work: Sequence[Task], manifest: Manifest, ledger: Ledger, *, quiet: bool) -> None:
-    threads, noted, numbers = (
-        torch.get_num_threads(),
-        set[str](),
-        {id(task): n for n, task in enumerate(work, start=1)},
-    )
-    waiting = deque(work)
-
-    def run(task: Task) -> "Future[str] | None":
-        if is_taken(ledger.lock(task.cell)):
-            return None
-        ended: Future[str] = Future()
-        with _listener(f"[{numbers[id(task)]}/{len(work)}] {task.cell.name}", quiet=quiet) as listener:
-            ended.set_result(run_cell(task, manifest, ledger.folder, NotesOnce(listener, noted)))
-        return ended
-
+    threads, noted, waiting = torch.get_num_threads(), set[str](), deque(enumerate(work, start=1))
     torch.set_num_threads(threads_per_cell(jobs=1))
     try:
-        for ended in completed(run, waiting, at_once=1, tick_seconds=REPORT_SECONDS):
-            if ended is not None and ended[1].result() == BUSY:
-                waiting.append(ended[0])
+        while waiting:
+            number, task = waiting.popleft()
+            ended = BUSY
+            if not is_taken(ledger.lock(task.cell)):
+                with _listener(f"[{number}/{len(work)}] {task.cell.name}", quiet=quiet) as listener:
+                    ended = run_cell(task, manifest, ledger.folder, NotesOnce(listener, noted))
+            if ended == BUSY:
+                waiting.append((number, task))
+                time.sleep(REPORT_SECONDS)
     finally:
         torch.set_num_threads(threads)
-
-
-def _say_one(note: str, *, quiet: bool) -> None:
-    _say([note], quiet=quiet)
 
 
 def _say(notes: Iterable[str], *, quiet: bool) -> None:

@@ -81,8 +81,7 @@ def _from(known: FeatureRegions, regions: Regions, rows: pd.DataFrame, bundle: B
     read = known.known
     pooled = torch.from_numpy(known.store.features(known.places[read]))
     if len(read):
-        device = next(bundle.classifier.parameters()).device
-        pooled = directions(bundle.classifier, pooled.to(device)).cpu()
+        pooled = directions(bundle.classifier, pooled.to(bundle.classifier.device)).cpu()
     photos = [regions.photos[row] for row in read.tolist()]
     kept = Regions(photos, regions.boxes[read], regions.labels[read])
     return Directions(rows.iloc[read].reset_index(drop=True), kept, pooled.numpy(), len(rows) - len(read))

@@ -1,4 +1,4 @@
-"""The training photos that are most like an explained one, to the model."""
+"""The training photos that are most similar to an explained one, to the model."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ NEAREST = 5
 def nearest(
     direction: NDArray[np.float32], path: str, training: Directions, count: int = NEAREST
 ) -> list[tuple[int, float]]:
-    """Return the places and similarities of the nearest training photos, the most like one first.
+    """Return the places and similarities of the nearest training photos, the most similar first.
 
     Args:
         direction: (dim,) unit vector of the photo's features.

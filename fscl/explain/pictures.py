@@ -19,7 +19,7 @@ QUALITY = 85
 
 def as_seen(pixels: Pixels) -> bytes:
     """Return a photo as the model saw it, (side, side, 3) uint8, as JPEG of at most `SIDE` px."""
-    return _jpeg(_small(Image.fromarray(pixels)))
+    return jpeg(_small(Image.fromarray(pixels)))
 
 
 def heated(pixels: Pixels, heat: NDArray[np.float32]) -> bytes:
@@ -29,7 +29,7 @@ def heated(pixels: Pixels, heat: NDArray[np.float32]) -> bytes:
         pixels: (side, side, 3) uint8.
         heat: (side, side), in [0, 1].
     """
-    return _jpeg(_small(drawn(Image.fromarray(pixels), heat)))
+    return jpeg(_small(drawn(Image.fromarray(pixels), heat)))
 
 
 def thumbnail(regions: Regions, row: int, preprocessing: Preprocessing) -> bytes:
@@ -40,7 +40,20 @@ def thumbnail(regions: Regions, row: int, preprocessing: Preprocessing) -> bytes
     """
     image = regions.read(row, preprocessing)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
-    return _jpeg(image)
+    return jpeg(image)
+
+
+def jpeg(image: Image.Image, quality: int = QUALITY) -> bytes:
+    """Return a picture as JPEG, without what the photo says of itself.
+
+    >>> photo = Image.new("RGB", (8, 8))
+    >>> photo.info["comment"] = b"taken by me"
+    >>> b"taken by me" in jpeg(photo)
+    False
+    """
+    written = BytesIO()
+    image.save(written, "JPEG", quality=quality, comment=b"")  # a comment of the photo would be copied
+    return written.getvalue()
 
 
 class Pictures:
@@ -64,9 +77,3 @@ class Pictures:
 def _small(image: Image.Image) -> Image.Image:
     side = min(SIDE, image.width)
     return image if side == image.width else image.resize((side, side), Image.Resampling.LANCZOS)
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    written = BytesIO()
-    image.save(written, "JPEG", quality=QUALITY)
-    return written.getvalue()

@@ -198,14 +198,14 @@ def _explained(
     bundle: Bundle, chosen: Chosen, training: Directions, pictures: Pictures, told: Listener
 ) -> tuple[list[ExplainedPhoto], list[Failed]]:
     """Explain the chosen photos; those that cannot be read come with the reason."""
-    regions, device = chosen.regions(), next(bundle.classifier.parameters()).device
+    regions = chosen.regions()
     explained: list[ExplainedPhoto] = []
     failed: list[Failed] = []
     for batch in inference_loader(regions, bundle.preprocessing, batch_size=BATCH, workers=0):
         failed += [Failed(str(chosen.rows["path"].iloc[row]), reason) for row, reason in batch.failures]
         if not batch.rows:
             continue
-        looked = look(bundle.classifier, batch.photos.to(device))
+        looked = look(bundle.classifier, batch.photos.to(bundle.classifier.device))
         near = directions(bundle.classifier, looked.pooled).cpu().numpy()
         heat = None if looked.heat is None else enlarged(looked.heat, bundle.preprocessing.image_size).cpu().numpy()
         if heat is None and not explained:

@@ -89,7 +89,7 @@ def cosines(classifier: Classifier, photos: Float[Tensor, "batch ..."]) -> dict[
             if isinstance(module, BatchNorm):
                 module.train()
     with torch.inference_mode():
-        _, features = seen(photos.to(next(seen.parameters()).device))
+        _, features = seen(photos.to(seen.device))
     return {name: upper_cosines(layer) for name, layer in zip(seen.layer_names, features, strict=True)}
 
 

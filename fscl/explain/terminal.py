@@ -15,13 +15,13 @@ MOST_PHOTOS, MOST_LABELS, MOST_FAILED = 24, 10, 5
 
 
 def table(explanation: Explanation) -> Group:
-    """Return a line per photo: the answer, its probability, and what the training photos most like it show."""
+    """Return a line per photo: the answer, its probability, and what the training photos most similar to it show."""
     return Group(*_parts(explanation))
 
 
 def _parts(explanation: Explanation) -> Iterator[RenderableType]:
     shown = plain_table(explanation.chosen)
-    columns = ("photo", "label", "answer", "probability", "most alike in training")
+    columns = ("photo", "label", "answer", "probability", "most similar in training")
     for column in columns:
         shown.add_column(column, justify="right" if column == "probability" else "left", overflow="fold")
     for photo in explanation.photos[:MOST_PHOTOS]:
@@ -48,10 +48,10 @@ def _labels(explanation: Explanation) -> Iterator[RenderableType]:
     doubtful = explanation.labels_to_check or []
     checked = number_of(explanation.labels_checked, "label")
     if not doubtful:
-        yield Text(f"\n{checked} looked at: none contradicts its neighbours and the model")
+        yield Text(f"\n{checked} looked at: none contradicts the most similar photos and the model")
         return
     shown = plain_table(f"labels to check: {len(doubtful):,} of {checked}")
-    for column in ("photo", "label", "perhaps", "neighbours that agree"):
+    for column in ("photo", "label", "perhaps", "similar photos that agree"):
         shown.add_column(column, overflow="fold")
     for photo in doubtful[:MOST_LABELS]:
         agree = f"{photo.agree} of {photo.neighbours}"

@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from fscl.config import Preprocessing
 from fscl.decisions import Decisions
 from fscl.errors import DivergenceError, OutputError, PhotosError
-from fscl.export.photos import Chosen
+from fscl.export.photos import ExportPhotos
 from fscl.inference import infer
-from fscl.onnx_model import AnyClassifier, Checked, Loss, SpeciesLoss
+from fscl.onnx_model import AnyClassifier
+from fscl.onnx_record import Int8Loss, OnnxCheck, SpeciesLoss
 from fscl.printable import number_of
 
 Floats = NDArray[np.float64]
+NOT_WRITTEN = "nothing was written"
 
 
 @dataclass(frozen=True)
-class Said:
+class ModelOutputs:
     """What a model says of the photos that can be read: logits (photos, classes), features, and their labels."""
 
     logits: Floats
@@ -33,22 +35,22 @@ class Judge:
     Args:
         photos: to compare on.
         preprocessing, decisions, classes: of the model.
-        progress: called with (photos done, photos).
+        progress: called with (photos done, photos, what is done with them).
     """
 
     def __init__(
         self,
-        photos: Chosen,
+        photos: ExportPhotos,
         preprocessing: Preprocessing,
         decisions: Decisions,
         classes: Sequence[str],
-        progress: Callable[[int, int], None],
+        progress: Callable[[int, int, str], None],
     ) -> None:
         self.photos, self.preprocessing, self.decisions = photos, preprocessing, decisions
         self.classes, self.progress = tuple(classes), progress
 
-    def said(self, classifier: AnyClassifier) -> Said:
-        """Return what a model says.
+    def said(self, classifier: AnyClassifier, by: str) -> ModelOutputs:
+        """Return what a model says; the progress calls it `by`.
 
         Raises:
             PhotosError: no photo can be read.
@@ -57,19 +59,22 @@ class Judge:
         for part in infer(classifier, regions, self.preprocessing, features=True):
             parts.append(part)
             done += len(part.rows) + len(part.failures)
-            self.progress(done, len(regions))
+            self.progress(done, len(regions), f"photos checked: {by}")
         rows = [row for part in parts for row in part.rows]
         if not rows:
             why = next((f", such as {regions.name(f.row)}: {f.reason}" for part in parts for f in part.failures), "")
-            raise PhotosError(f"expected photos to check the exported model on, got none that can be read{why}")
+            raise PhotosError(
+                f"expected photos to check the exported model on, got none that can be read{why}; "
+                "give others: --photos FOLDER"
+            )
         read = [part for part in parts if part.rows]
-        return Said(
+        return ModelOutputs(
             np.concatenate([part.logits.numpy() for part in read]).astype(np.float64),
             np.concatenate([part.features[-1].numpy() for part in read]).astype(np.float64),
             regions.labels[rows],
         )
 
-    def check(self, before: Said, after: Said, most: float) -> Checked:
+    def check(self, before: ModelOutputs, after: ModelOutputs, most: float) -> OnnxCheck:
         """Compare the exported model with PyTorch's.
 
         Args:
@@ -91,23 +96,24 @@ class Judge:
         number = number_of(len(before.logits), "photo")
         if not told["largest_difference"] <= most:  # also where it is not a number
             raise OutputError(
-                f"not exported: on {number} a probability differs from PyTorch's by up to "
-                f"{told['largest_difference']:.2g}, and {told['changed']:,} answers do; expected at most {most:g} "
-                "(--max-difference): predict with the run itself"
+                f"expected probabilities within {most:g} of PyTorch's (--max-difference), got a difference of "
+                f"{told['largest_difference']:.2g} and {number_of(told['changed'], 'changed answer')} on {number}; "
+                f"{NOT_WRITTEN}: predict with the run itself, or allow more"
             )
         if not of_features <= most:
             raise OutputError(
-                f"not exported: on {number} features differ from PyTorch's by up to {of_features:.2g} of the largest "
-                f"one; expected at most {most:g} (--max-difference): predict with the run itself"
+                f"expected features within {most:g} of PyTorch's (--max-difference), as a share of the largest one, "
+                f"got a difference of {of_features:.2g} on {number}; {NOT_WRITTEN}: predict with the run itself, or "
+                "allow more"
             )
-        return Checked(
+        return OnnxCheck(
             photos=len(before.logits),
             origin=self.photos.name,
             largest_difference=told["largest_difference"],
             changed=told["changed"],
         )
 
-    def loss(self, before: Said, after: Said, calibrated_on: str, most: float) -> Loss:
+    def loss(self, before: ModelOutputs, after: ModelOutputs, calibrated_on: str, most: float) -> Int8Loss:
         """Compare int8 with float32.
 
         Args:
@@ -123,20 +129,22 @@ class Judge:
         labelled = bool((before.labels >= 0).all())
         answers, new = self._answers(before), self._answers(after)
         species = self._recall(before.labels if labelled else answers, answers, new)
-        number, fix = number_of(len(new), "photo"), "leave --int8 out, or check it on more photos (--photos)"
+        number = number_of(len(new), "photo")
+        fix = f"{NOT_WRITTEN}: leave --int8 out, or check it on more photos (--photos)"
         if not np.isfinite(after.logits).all():
-            raise OutputError(f"not exported: int8 gives scores that are not finite on {number}; {fix}")
+            raise OutputError(f"expected finite scores of int8, got others on {number}; {fix}")
         if gone := [self.classes[place] for place in sorted(set(answers.tolist()) - set(new.tolist()))]:
             raise OutputError(
-                f"not exported: of {number} int8 never names {', '.join(gone)}, which float32 does; {fix}"
+                f"expected int8 to name all species that float32 names, got none of {number} named "
+                f"{', '.join(gone)}; {fix}"
             )
         if lost := {name: one for name, one in species.items() if one.loss > most}:
             told = ", ".join(f"{name} {one.before:,} → {one.after:,} of {one.photos:,}" for name, one in lost.items())
             raise OutputError(
-                f"not exported: int8 loses more than {most:g} (--max-loss) of the recall of a species: {told} photos "
-                f"found; {fix}, or allow it"
+                f"expected int8 to lose at most {most:g} of the recall of a species (--max-loss), got more: {told} "
+                f"photos found; {fix}, or allow more"
             )
-        return Loss(
+        return Int8Loss(
             photos=len(new),
             origin=self.photos.name,
             calibrated_on=calibrated_on,
@@ -156,7 +164,7 @@ class Judge:
                 species[name] = SpeciesLoss(photos=int(own.sum()), before=found, after=still)
         return species
 
-    def _differences(self, before: Said, after: Said) -> dict[str, Any]:
+    def _differences(self, before: ModelOutputs, after: ModelOutputs) -> dict[str, Any]:
         of_each = np.abs(self._probabilities(before) - self._probabilities(after)).max(axis=1)
         return {
             "largest_difference": float(of_each.max()),
@@ -164,10 +172,10 @@ class Judge:
             "changed": int((self._answers(before) != self._answers(after)).sum()),
         }
 
-    def _probabilities(self, said: Said) -> Floats:
+    def _probabilities(self, said: ModelOutputs) -> Floats:
         return self.decisions.probabilities(said.logits, self.classes)
 
-    def _answers(self, said: Said) -> NDArray[np.intp]:
+    def _answers(self, said: ModelOutputs) -> NDArray[np.intp]:
         return self.decisions.apply(said.logits, self.classes)
 
 

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from fscl.errors import ConfigurationError, first_line
 from fscl.models import Classifier
-from fscl.onnx_model import FEATURES, KEY, LOGITS, PHOTOS, OnnxRecord, installed
+from fscl.onnx_model import FEATURES, LOGITS, PHOTOS, installed
+from fscl.onnx_record import KEY, OnnxRecord
 
 POOLED = "pooled"  # what the head takes: an output that int8 finds the head by
 TRACED = 2  # photos that the graph is recorded with; 1 would be taken for a constant
-MOST_BYTES = 2**31 - 1  # of one file, which protobuf ends at
+MOST_BYTES = 2**31 - 2**24  # of weights: protobuf ends at 2 GiB, and the graph takes some of it, too
 
 
 class Graph(nn.Module):
@@ -48,10 +49,17 @@ def graph_of(classifier: Classifier, image_size: int) -> Any:
         image_size: px, both sides.
 
     Raises:
-        ConfigurationError: PyTorch's exporter cannot follow this model; the extra [export] is not installed.
+        ConfigurationError: PyTorch's exporter cannot follow this model, or it is too large for one file; the extra
+            [export] is not installed.
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
         installed(module)
+    size = sum(weight.nbytes for weight in classifier.state_dict().values())
+    if size > MOST_BYTES:
+        raise ConfigurationError(
+            f"backbone '{classifier.architecture}': expected weights of at most {MOST_BYTES:,} bytes, which one ONNX "
+            f"file can hold, got {size:,}; train a smaller backbone, or predict with the run itself"
+        )
     example = torch.zeros(TRACED, 3, image_size, image_size)
     try:
         with quiet():
@@ -68,6 +76,8 @@ def graph_of(classifier: Classifier, image_size: int) -> Any:
             model = program.model_proto
     except Exception as error:  # whatever the code of the model raises when it is recorded
         why = error.__cause__ if isinstance(error.__cause__, Exception) else error  # else which of its steps it was
+        if isinstance(why, MemoryError):
+            raise why from None
         raise ConfigurationError(
             f"PyTorch's exporter cannot make ONNX of backbone '{classifier.architecture}': {first_line(why)}; "
             "train with another backbone, such as resnet18, or predict with the run itself"
@@ -86,16 +96,10 @@ def without_pooled(model: Any) -> Any:
 
 
 def with_record(model: Any, record: OnnxRecord) -> bytes:
-    """Return the file of a model: its metadata is the record.
-
-    Raises:
-        ConfigurationError: it is too large for one file.
-    """
+    """Return the file of a model: its metadata is the record."""
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, record.model_dump_json()
-    if (size := model.ByteSize()) > MOST_BYTES:
-        raise ConfigurationError(f"the model takes {size:,} bytes, an ONNX file at most {MOST_BYTES:,}")
     content: bytes = model.SerializeToString()
     return content
 

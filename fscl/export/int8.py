@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fscl.config import Preprocessing
-from fscl.errors import ConfigurationError, PhotosError, first_line
+from fscl.errors import ConfigurationError, FsclError, PhotosError, first_line
 from fscl.export.graph import POOLED, quiet, without_pooled
 from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
@@ -19,7 +19,7 @@ WEIGHTED, NORMALISED = ("Conv", "Gemm", "MatMul"), "LayerNormalization"
 BATCH = 8  # photos at once: the calibration keeps what every layer makes of them
 
 
-class Calibration:
+class CalibrationBatches:
     """Photos for ONNX Runtime's calibration, batch by batch.
 
     Args:
@@ -61,7 +61,7 @@ def int8_of(model: Any, regions: Regions, preprocessing: Preprocessing) -> tuple
     """
     onnx = installed("onnx")
     quantization, shapes = (installed(f"onnxruntime.quantization{part}") for part in ("", ".shape_inference"))
-    photos = Calibration(regions, preprocessing)
+    photos = CalibrationBatches(regions, preprocessing)
     with tempfile.TemporaryDirectory() as folder:
         whole, prepared, made = (Path(folder) / name for name in ("whole.onnx", "prepared.onnx", "int8.onnx"))
         try:
@@ -84,13 +84,24 @@ def int8_of(model: Any, regions: Regions, preprocessing: Preprocessing) -> tuple
                     op_types_to_quantize=kinds,
                     nodes_to_exclude=exact,
                 )
-                return onnx.load_model(made), photos.photos
+                return _without_unused_domains(onnx.load_model(made)), photos.photos
+        except (MemoryError, OSError, FsclError):
+            raise
         except Exception as error:  # of any kind: its calibration raises what NumPy and the operators do
             if photos.asked and not photos.photos:
                 raise PhotosError("expected photos to calibrate int8 on, got none that can be read") from None
             raise ConfigurationError(
                 f"ONNX Runtime cannot make int8 of this model: {first_line(error)}; export it without --int8"
             ) from None
+
+
+def _without_unused_domains(model: Any) -> Any:
+    """Leave out operator sets that no node is of: older ONNX Runtimes refuse versions that they do not know."""
+    used = {node.domain for node in model.graph.node} | {""}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    return model
 
 
 def in_int8(model: Any) -> tuple[list[str] | None, list[str]]:

@@ -1,7 +1,6 @@
 """A run becomes one ONNX file: made, checked on real photos, and written only if it is the same model."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,8 @@ from fscl.export.checking import Judge
 from fscl.export.graph import graph_of, with_record, without_pooled
 from fscl.export.int8 import int8_of
 from fscl.export.photos import CHECKED, to_calibrate, to_check
-from fscl.onnx_model import VERSION, Checked, Loss, OnnxClassifier, OnnxModel, OnnxRecord, installed
+from fscl.onnx_model import OnnxClassifier, OnnxModel, installed
+from fscl.onnx_record import VERSION, Int8Loss, OnnxCheck, OnnxRecord
 from fscl.progress import Listener, Silent
 from fscl.run_folder import ONNX, RunFolder
 from fscl.runtime import now
@@ -81,16 +81,16 @@ def export_run(
         bundle.preprocessing,
         bundle.decisions or Decisions(),
         bundle.classes,
-        partial(told.prepare, what="photos checked"),
+        told.prepare,
     )
     whole = graph_of(bundle.classifier, bundle.preprocessing.image_size)
     graph = without_pooled(whole)
-    exported = judge.said(_classifier(graph, bundle))
-    checked, loss = judge.check(judge.said(bundle.classifier), exported, limits.difference), None
+    exported = judge.said(_classifier(graph, bundle), "ONNX Runtime")
+    checked, loss = judge.check(judge.said(bundle.classifier, "PyTorch"), exported, limits.difference), None
     if calibration is not None:
         graph, number = int8_of(whole, calibration.regions, bundle.preprocessing)
         calibrated_on = f"{number:,} {calibration.name}"
-        loss = judge.loss(exported, judge.said(_classifier(graph, bundle)), calibrated_on, limits.loss)
+        loss = judge.loss(exported, judge.said(_classifier(graph, bundle), "int8"), calibrated_on, limits.loss)
     record = _record(bundle, checked, loss)
     content = with_record(graph, record)
     OnnxModel.of(content, str(out))  # as it will be opened
@@ -98,7 +98,7 @@ def export_run(
     return Result(out, record, len(content))
 
 
-def _record(bundle: Bundle, checked: Checked, loss: Loss | None) -> OnnxRecord:
+def _record(bundle: Bundle, checked: OnnxCheck, loss: Int8Loss | None) -> OnnxRecord:
     return OnnxRecord(
         format="fscl-onnx",
         version=VERSION,

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from fscl.evaluation.tables import plain_table
 from fscl.export.run import Result
-from fscl.onnx_model import Loss
+from fscl.onnx_record import Int8Loss
 from fscl.printable import number_of
 
 MEGABYTE = 10**6
@@ -23,21 +23,22 @@ def table(result: Result) -> Group:
 def _lines(result: Result) -> Iterator[RenderableType]:
     checked, loss = result.record.checked, result.record.loss
     yield Text(
-        f"checked against PyTorch on {checked.photos:,} {checked.origin}: a probability differs by at most "
-        f"{checked.largest_difference:.1e}, {number_of(checked.changed, 'answer')} changed"
+        f"float32 against PyTorch, on {checked.photos:,} {checked.origin}: {number_of(checked.changed, 'answer')} "
+        f"changed; a probability differs by at most {checked.largest_difference:.1e}"
     )
     if loss is not None:
         yield Text(
-            f"int8, calibrated on {loss.calibrated_on}: on {loss.photos:,} {loss.origin} "
-            f"{number_of(loss.changed, 'answer')} changed; a probability differs by {loss.mean_difference:.3f} on "
-            f"average, by at most {loss.largest_difference:.3f}"
+            f"int8 against float32, on {loss.photos:,} {loss.origin}: {number_of(loss.changed, 'answer')} changed; "
+            f"a probability differs by {loss.mean_difference:.3f} on average, by at most "
+            f"{loss.largest_difference:.3f}; calibrated on {loss.calibrated_on}"
         )
         yield _species(loss)
-    yield Text(f"\n{result.record.precision}, {result.size / MEGABYTE:.1f} MB, classes and decisions in it")
+    size = f"{result.size / MEGABYTE:.1f} MB"
+    yield Text(f"written to {result.path}: {result.record.precision}, {size}, classes and decisions in it")
     yield Text(f"next: {shlex.join(['fscl', 'predict', str(result.path), 'PHOTOS', '--out', 'predictions.csv'])}")
 
 
-def _species(loss: Loss) -> Table:
+def _species(loss: Int8Loss) -> Table:
     shown = plain_table("recall" if loss.labelled else "photos named as float32 names them (no labels are known)")
     shown.add_column("species", overflow="fold")
     for column in ("photos", "float32", "int8", "lost"):

@@ -188,15 +188,16 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     photos = format.read(source, reading)
     if "zip_encoding" in format.options and reading.zip_encoding is None:
         photos = replace(photos, remarks=(*photos.remarks, *_code_pages(photos)))
+    results, by_file = None, reading.frames_of
     if reading.detections is not None:
         check_there(reading.detections)
-    if format is not FORMATS["manifest"]:
-        own = source if format is FORMATS["megadetector"] else None
-        detections = reading.detections or reading.frames_of or own
-        looked_at = None if detections is None else megadetector.frames_looked_at(photos.rows["path"], detections)
+        results = megadetector.read_results(reading.detections)
+        by_file = results.by_file
+    if format not in (FORMATS["manifest"], FORMATS["megadetector"]):  # which have the frames already
+        looked_at = None if by_file is None else megadetector.frames_looked_at(photos.rows["path"], by_file)
         photos = videos.with_frames(photos, reading.frames_per_second, looked_at)
-    if reading.detections is not None:
-        photos = megadetector.join(photos, reading.detections, reading)
+    if reading.detections is not None and results is not None:
+        photos = megadetector.join(photos, results, reading.detections, reading)
     return photos
 
 

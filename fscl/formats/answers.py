@@ -1,5 +1,6 @@
 """What a model says of photos, in the form that writers of formats take: a photo at a time, animal by animal."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple
 from fscl.formats.camtrap_dp.deployments import Packaging
 from fscl.frames import split_frame, video_of
 from fscl.images import Box
+from fscl.manifest import reasons
+from fscl.printable import number_of
 from fscl.scoring.taxonomy import Taxonomy
 
 PLACES = 4  # of a probability that is written
@@ -46,8 +49,8 @@ class Animal:
 
     Attributes:
         box: x, y, w, h as fractions of the upright photo; None: the whole photo.
-        scores: a probability for each class, in their order, rounded to `PLACES`; None where it was not classified.
-        answer: the class decided for, an index; None where it was not classified.
+        scores: a probability for each class, in their order, rounded to `PLACES`; None: without an answer.
+        answer: the class decided for, an index; None: without an answer.
         confidence: of the detector, from 0 to 1; None: there was none.
         place: of the detection among those that the detector gave for the photo, counted from 0.
         accepted: the answer may be accepted unseen; None where that was not asked.
@@ -79,7 +82,7 @@ class PhotoAnswer:
     Attributes:
         file: relative to the folder of the photos, with forward slashes.
         animals: none where a detector found none.
-        failure: why there is no answer; None where there is one.
+        failure: why it is without an answer; None where it has one.
         found: what a detector found that is no animal: `person`, `vehicle`, `blank`; None: animals, or not looked at.
         detected_as: what the file of detections calls it; None: there is none, or it does not name the photo.
         site: of the camera, where it is known.
@@ -87,6 +90,7 @@ class PhotoAnswer:
         time: of the photo, where it is known.
         deployment: of the camera, where a format asks for it.
         frame_rate: of a frame of a video, the frames a second of that.
+        damage: of a video, what of it could not be read beside the frame whose answer this is.
     """
 
     file: str
@@ -99,6 +103,12 @@ class PhotoAnswer:
     time: datetime | None = None
     deployment: str | None = None
     frame_rate: float | None = None
+    damage: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why it is without an answer, and what of the video could not be read; None: neither."""
+        return reasons.joined([self.failure, self.damage])
 
     @property
     def media(self) -> str:
@@ -128,7 +138,7 @@ def surest(frames: Sequence[PhotoAnswer]) -> PhotoAnswer:
     """Return the answer of a file: of a video that of the frame whose main animal is surest.
 
     Without an animal on any frame it is that of the first on which something was found, a person before a vehicle
-    before nothing. Its time is that of the first frame.
+    before nothing. Its time is that of the first frame, and its `damage` says which others could not be read.
 
     Args:
         frames: those of `by_media`, one or more.
@@ -145,7 +155,17 @@ def surest(frames: Sequence[PhotoAnswer]) -> PhotoAnswer:
         return (1.0 if photo.failure is None else 0.0, float(max(there, default=-1)))
 
     best = max(frames, key=rank)
-    return replace(best, file=best.media, time=next((each.time for each in frames if each.time is not None), None))
+    first = next((each.time for each in frames if each.time is not None), None)
+    return replace(best, file=best.media, time=first, damage=_damage([each for each in frames if each is not best]))
+
+
+def _damage(frames: Sequence[PhotoAnswer]) -> str | None:
+    """What is wrong with a video, and with how many of its frames."""
+    of_video = dict.fromkeys(each.failure for each in frames if each.frame is None)
+    of_frames = Counter(each.failure for each in frames if each.frame is not None and each.failure is not None)
+    return reasons.joined(
+        [*of_video, *(f"{number_of(count, 'frame')}: {why}" for why, count in of_frames.items())],
+    )
 
 
 @dataclass(frozen=True)
@@ -175,7 +195,7 @@ class About:
     taxonomy: Taxonomy | None = None
 
     def said(self, animal: Animal) -> Said | None:
-        """Return what is written of an animal; None where it has no answer."""
+        """Return what is written of an animal; None where it is without an answer."""
         if animal.answer is None or animal.probability is None:
             return None
         if animal.group is not None:

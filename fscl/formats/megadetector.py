@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fscl.errors import PhotosError, shown
-from fscl.formats import boxes, json_document
+from fscl.formats import boxes, json_document, videos
 from fscl.formats.detections import Detected, Detection, kind_of, matched, of_paths, with_detections
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.records import manifest_of, unreadable
-from fscl.frames import frame_name, is_video
+from fscl.frames import is_video
 from fscl.manifest import reasons
 from fscl.manifest.table import Manifest
 
@@ -43,11 +43,19 @@ class _Image(BaseModel):
 
 
 class Results(NamedTuple):
-    """What a file says of each photo, by the name that it has there, and remarks: on all, and on its own labels."""
+    """What a file says of each photo.
+
+    Attributes:
+        by_file: by the name that the photo has there.
+        remarks: on all.
+        of_labels: remarks on its own labels.
+        document: the file as it was read.
+    """
 
     by_file: dict[str, Detected]
     remarks: list[str]
     of_labels: list[str]
+    document: Mapping[str, Any]
 
 
 def recognises(source: Path) -> bool:
@@ -60,16 +68,18 @@ def recognises(source: Path) -> bool:
 def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     """Read photos with a row per animal, labelled where the file has classifications; see `detections.joined`.
 
-    Paths are relative to the folder of the file, or to the root that the user gives.
+    Paths are relative to the folder of the file, or to the root that the user gives. Of videos the frames that the
+    detector looked at are photos, thinned as the user says.
 
     Raises:
         PhotosError: no JSON of this format.
     """
     results = read_results(source)
-    rows = [
-        {"path": path, "file": file} for file, detected in results.by_file.items() for path in _paths(file, detected)
-    ]
+    rows = [{"path": file, "file": file} for file in results.by_file]
     photos = manifest_of(rows, source, reading, remarks=[*results.remarks, *results.of_labels])
+    files = dict(zip(photos.rows["path"], photos.rows["file"], strict=True))
+    looked_at = {path: results.by_file[file].frames or () for path, file in files.items() if is_video(path)}
+    photos = videos.with_frames(photos, reading.frames_per_second, looked_at)
     files = dict(zip(photos.rows["path"], photos.rows.pop("file"), strict=True))
     return with_detections(
         photos,
@@ -80,13 +90,18 @@ def read(source: Path, reading: Reading = NOTHING_SAID) -> Manifest:
     )
 
 
-def join(photos: Manifest, source: Path, reading: Reading) -> Manifest:
+def join(photos: Manifest, results: Results, source: Path, reading: Reading) -> Manifest:
     """Return photos with the boxes of their animals that a file of MegaDetector has; see `detections.joined`.
 
+    Args:
+        photos: those of any source.
+        results: of the detector.
+        source: the file that they are from, for messages.
+        reading: `detection_confidence` and `blanks` of it.
+
     Raises:
-        PhotosError: no JSON of this format, or of none of these photos.
+        PhotosError: they are of none of these photos.
     """
-    results = read_results(source)
     return with_detections(
         photos,
         of_paths(photos, results.by_file, source),
@@ -95,20 +110,11 @@ def join(photos: Manifest, source: Path, reading: Reading) -> Manifest:
     )
 
 
-def frames_looked_at(paths: Iterable[str], source: Path) -> dict[str, tuple[int, ...]]:
-    """Return of each video among the paths the frames that the detector looked at; without those that it lacks.
-
-    Raises:
-        PhotosError: as `read_results`.
-    """
-    videos = [path for path in dict.fromkeys(paths) if is_video(path)]
-    by_file = read_results(source).by_file if videos else {}
-    return {path: by_file[file].frames or () for path, file in matched(videos, by_file).items() if file is not None}
-
-
-def _paths(file: str, detected: Detected) -> list[str]:
-    """The path of a photo, or of each frame of a video."""
-    return [frame_name(file, number) for number in detected.frames or ()] or [file]
+def frames_looked_at(paths: Iterable[str], by_file: Mapping[str, Detected]) -> dict[str, tuple[int, ...]]:
+    """Return of each video among the paths the frames that the detector looked at; without those that it lacks."""
+    of_videos = [path for path in dict.fromkeys(paths) if is_video(path)]
+    same = matched(of_videos, by_file) if of_videos else {}
+    return {path: by_file[file].frames or () for path, file in same.items() if file is not None}
 
 
 def read_results(source: Path) -> Results:
@@ -144,7 +150,7 @@ def results_of(document: json_document.Record, source: Path) -> Results:
         remarks.append(f"{source.name} does not say what its categories are: 1 animal, 2 person, 3 vehicle")
     labels = any(each.label for detected in by_file.values() for each in detected.found)
     surely = f"labels are the answers of a classifier that is sure of them by {names.threshold:g} or more"
-    return Results(by_file, remarks, [surely] if labels else [])
+    return Results(by_file, remarks, [surely] if labels else [], document)
 
 
 class _Names(NamedTuple):

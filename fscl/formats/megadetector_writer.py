@@ -149,7 +149,7 @@ def _added(frames: Sequence[PhotoAnswer], image: dict[str, Any], ids: Sequence[s
 
 
 def _failed(frames: Sequence[PhotoAnswer]) -> dict[str, str]:
-    """Why a photo with boxes, or one of them, has no answer; of a video why the first that has none."""
+    """Why a photo with boxes, or one of them, is without an answer; of a video why the first that has none."""
     failure = next((frame.failure for frame in frames if frame.failure is not None), None)
     return {} if failure is None else {"classification_failure": failure}
 

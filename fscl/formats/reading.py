@@ -1,10 +1,12 @@
 """What the user says about a source, because the source itself does not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from fscl.formats.boxes import Frame, Unit
+from fscl.formats.detections import Detected
 from fscl.formats.tables.times import DateOrder
 
 SiteFrom = Literal["camera"]
@@ -42,8 +44,8 @@ class Reading:
     detection_confidence: float | None = None
     frames_per_second: float | None = None
     site_from: SiteFrom | None = None
-    frames_of: Path | None = None
-    """A file of MegaDetector that says which frames of videos are taken, where it is not `detections`."""
+    frames_of: Mapping[str, Detected] | None = None
+    """What a detector says of which frames of videos are taken, by its names, where it is not `detections`."""
     unlabelled: bool = False
     """A table needs no column of labels: its photos are to be predicted."""
     labels: frozenset[str] = field(default_factory=frozenset)

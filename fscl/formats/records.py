@@ -22,6 +22,7 @@ from fscl.manifest.names import tidy
 from fscl.manifest.table import BOX, Manifest
 
 OURS = ["path", "label", "site", "sequence", "time", "problem", "note"]
+SEVERAL_LABELS = "several labels for one photo"
 FRAMES: tuple[boxes.Frame, ...] = ("stored", "upright")
 OF_SEQUENCE = "the label is that of its sequence"
 UNBOXED = "no box, beside others of its photo with one"
@@ -147,7 +148,7 @@ def repeats(columns: pd.DataFrame) -> pd.Series:
     again = columns.duplicated(["path", "label", *BOX])
     whole = columns["x"].isna() & ~again
     labels = columns["label"].where(whole).groupby(columns["path"]).transform("nunique")
-    return reasons.where(whole & (labels > 1), "several labels for one photo").mask(again, "duplicate row")
+    return reasons.where(whole & (labels > 1), SEVERAL_LABELS).mask(again, "duplicate row")
 
 
 def _tidy(names: pd.Series) -> pd.Series:

@@ -17,7 +17,8 @@ def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     """Write answers; folders are written as Windows has them, which is where Timelapse runs.
 
     The species of a photo is that of its main animal, or what the detector found; those of its other animals are in
-    `OtherSpecies`. A video has the answer of its surest frame. A time that is not known is empty.
+    `OtherSpecies`. A video has the answer of its surest frame, and `Problem` says what of it is damaged.
+    A time that is not known is empty.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
@@ -37,5 +38,5 @@ def _row(photo: PhotoAnswer, about: About) -> list[object]:
         *(name, folder.replace("/", "\\"), "" if photo.time is None else f"{photo.time:%Y-%m-%d %H:%M:%S}", "false"),
         *((photo.found or "", "") if said is None else (said.name, said.probability)),
         str(unsure).lower(),
-        *(len(photo.animals), SEPARATOR.join(others), photo.failure or ""),
+        *(len(photo.animals), SEPARATOR.join(others), photo.problem or ""),
     ]

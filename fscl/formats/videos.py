@@ -24,6 +24,7 @@ from fscl.video_frames import times_of
 
 PER_SECOND = 1.0
 """Frames of a video that are taken each second: most animals stay longer than that."""
+NAMED = "those that the source names, whatever --fps says"
 MOST_FRAMES = 10_000  # of a video: almost three hours at one a second
 
 LookedAt = Mapping[str, Sequence[int]]
@@ -66,8 +67,8 @@ def with_frames(photos: Manifest, per_second: float | None, looked_at: LookedAt 
     rows = photos.rows.drop(columns="region_id")
     files = [photos.root / path for path in rows["path"]]
     made, remarks = expanded(rows, files, ("path",), per_second, looked_at)
-    if not remarks:
-        return photos
+    if made is rows:
+        return replace(photos, remarks=(*photos.remarks, *remarks))
     made["photo_id"] = made["photo_id"].mask(made["frame_rate"].notna(), made["path"])
     return replace(Manifest.build(made, photos.root), remarks=(*photos.remarks, *remarks))
 
@@ -95,7 +96,9 @@ def expanded(
     """
     places = _places(rows, files, named[0])
     if not places:
-        return Expanded(rows, [])
+        return Expanded(
+            rows, [] if per_second is None else [f"there are no videos: --fps {per_second:g} changes nothing"]
+        )
     videos = list(dict.fromkeys(places.values()))
     with ThreadPoolExecutor() as threads:
         seen = dict(zip(videos, threads.map(_seen, videos), strict=True))
@@ -111,10 +114,18 @@ def expanded(
                 place, of_place[place], per_second, None if looked_at is None else looked_at.get(name, ())
             )
     count = len({(places[row.place], row.number) for row in made if row.number is not None})
-    how = "those that the detector looked at" if looked_at is not None else f"{PER_SECOND:g} a second"
-    how = how if per_second is None else f"{per_second:g} a second at most"
-    said = f"{number_of(len(videos), 'video')}, {number_of(count, 'frame')} of them: {how} (--fps)"
+    said = f"{number_of(len(videos), 'video')}, {number_of(count, 'frame')}: "
+    said += _how(per_second, looked_at) if any(row.renamed for row in made if row.place in places) else NAMED
     return Expanded(_columns(rows, made, named, of_place), [said])
+
+
+def _how(per_second: float | None, looked_at: LookedAt | None) -> str:
+    """Say which frames of videos are taken."""
+    if per_second is not None:
+        return f"{per_second:g} a second at most (--fps)"
+    return (
+        "those that the detector looked at (--fps)" if looked_at is not None else f"{PER_SECOND:g} a second (--fps)"
+    )
 
 
 def _places(rows: pd.DataFrame, files: Sequence[Path], name: str) -> dict[int, Path]:
@@ -154,7 +165,7 @@ def _frames(place: int, seen: _Seen, per_second: float | None, looked_at: Sequen
     frames = [_Made(place, number) for number in chosen[:MOST_FRAMES]]
     most = f"only its first {MOST_FRAMES:,} frames are taken: give a lower --fps"
     damage = [times.damage, most if len(chosen) > MOST_FRAMES else None]
-    return frames + [_Made(place, problem=f"unreadable: {why}") for why in damage if why is not None]
+    return frames + [_Made(place, problem=f"{reasons.UNREADABLE}{why}") for why in damage if why is not None]
 
 
 def _columns(
@@ -193,7 +204,16 @@ def _time(row: _Made, seen: _Seen, given: datetime | None) -> datetime | None:
     return start + timedelta(seconds=float(times.offsets_s[row.number]))
 
 
-def frames_of_file(path: Path) -> list[Path]:
-    """Return the frames of a video, one each second; of a photo, or a video that cannot be read, its own path."""
-    times = _seen(path).times if is_video(path.name) else None
-    return [path] if times is None else [Path(frame_name(str(path), each)) for each in times.sampled(PER_SECOND)]
+def frames_of_file(path: Path) -> list[tuple[Path, str | None]]:
+    """Return the frames of a video, one each second; of a photo, or a video that cannot be read, its own path.
+
+    Of a video that is damaged further on its own path comes last, with what is wrong with it.
+    """
+    seen = _seen(path) if is_video(path.name) else _Seen()
+    if seen.times is None:
+        return [(path, None)]
+    made = _frames(0, seen, None, None)
+    frames: list[tuple[Path, str | None]] = [
+        (Path(frame_name(str(path), row.number)), None) for row in made if row.number is not None
+    ]
+    return frames + [(path, row.problem.removeprefix(reasons.UNREADABLE)) for row in made if row.problem is not None]

@@ -189,13 +189,12 @@ def _pooled(classifier: Classifier, photos: InferencePhotos, workers: int) -> It
     """Yield the batches of some photos, and what the backbone makes of them."""
     if not len(photos):
         return
-    device = next(classifier.parameters()).device
     was_training = classifier.training
     classifier.eval()
     try:
         for batch in in_order(photos, batch_size=BATCH, workers=workers):
             with torch.inference_mode():
-                pooled = classifier.pooled(batch.photos.to(device)) if batch.rows else torch.empty(0, 0)
+                pooled = classifier.pooled(batch.photos.to(classifier.device)) if batch.rows else torch.empty(0, 0)
             yield batch, pooled.float().cpu().numpy()
     finally:
         classifier.train(was_training)

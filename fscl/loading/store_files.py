@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-class Record(Section):
+class StoreRecord(Section):
     """`store.json`, as it is written and read."""
 
     format: Literal["fscl-store"]
@@ -82,7 +82,7 @@ def write_store(
         progress or _say_nothing,
         threads,
     )
-    record = Record(
+    record = StoreRecord(
         format="fscl-store",
         version=VERSION,
         image_size=preprocessing.image_size,
@@ -176,10 +176,10 @@ def _fingerprint(index: pd.DataFrame) -> str:
     return hashlib.sha256(f"{VERSION}\n{index.to_csv(index=False)}".encode()).hexdigest()[:16]
 
 
-def read_record(folder: Path) -> Record | None:
+def read_record(folder: Path) -> StoreRecord | None:
     """Return what `store.json` says; None where there is none or another."""
     try:
-        return Record.model_validate_json((folder / RECORD).read_bytes())
+        return StoreRecord.model_validate_json((folder / RECORD).read_bytes())
     except (OSError, ValidationError):
         return None
 

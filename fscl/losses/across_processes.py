@@ -17,7 +17,7 @@ from fscl.losses.labels import Labels
 from fscl.losses.weighted_rows import WeightedRows
 
 
-class Group(NamedTuple):
+class SharingProcesses(NamedTuple):
     """The processes that share a batch, and how many photos each of them has.
 
     Attributes:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from fscl.errors import did_you_mean
 from fscl.losses import projected_loss
-from fscl.losses.across_processes import Group
+from fscl.losses.across_processes import SharingProcesses
 from fscl.losses.affinity import Affinity, affinity_matrix
 from fscl.losses.class_means import RunningClassMeans
 from fscl.losses.labels import Labels, check_labels
@@ -183,7 +183,7 @@ class FeatureSimilarityLoss(Loss):
         """
         layers = [seen] if isinstance(seen, Tensor) else list(seen)
         self._check(layers, labels)
-        group = Group.of_all(len(labels), labels.device) if self.across_processes else Group()
+        group = SharingProcesses.of_all(len(labels), labels.device) if self.across_processes else SharingProcesses()
         values = [self._layer(place, layer, labels, group) for place, layer in enumerate(layers)]
         if self.layer_weights is not None:
             values = [weight * value for weight, value in zip(self.layer_weights, values, strict=True)]
@@ -212,7 +212,7 @@ class FeatureSimilarityLoss(Loss):
         for given, classes in ((features, labels), (others, other_labels)):
             self._check([given], classes)
             with torch.autocast(given.device.type, enabled=False):
-                rows = Group().share(*self._prepared(0, given, classes), self.num_classes)
+                rows = SharingProcesses().share(*self._prepared(0, given, classes), self.num_classes)
                 roots = self._weights(rows).sqrt()
                 directed = rows_of_length(rows.values, roots, no_direction(given.dtype))
                 both.append(sums_of(directed, roots, rows.labels, self.num_classes))
@@ -220,7 +220,7 @@ class FeatureSimilarityLoss(Loss):
         return not_below_zero(squared_difference(photos, references, self.affinity.to(photos.moments.dtype)))
 
     def _layer(
-        self, place: int, features: Float[Tensor, "batch dim"], labels: Labels, group: Group
+        self, place: int, features: Float[Tensor, "batch dim"], labels: Labels, group: SharingProcesses
     ) -> Float[Tensor, ""]:
         with torch.autocast(features.device.type, enabled=False):
             rows = group.share(*self._prepared(place, features, labels), self.num_classes)

@@ -96,9 +96,23 @@ def joints(rows: pd.DataFrame, by: By) -> list[str]:
         pairs = rows[[whole, column]].dropna().drop_duplicates()
         for value, places in pairs.groupby(column)[whole]:
             if len(places) > 1:
-                sentence = f"{column} '{value}' joins {len(places)} {whole}s ({_listed(sorted(places))})"
+                sentence = f"{called(rows, column, value)} joins {len(places)} {whole}s ({_listed(sorted(places))})"
                 sentences.append((len(places), sentence))
     return [sentence for _, sentence in sorted(sentences, key=lambda counted: -counted[0])]
+
+
+def called(rows: pd.DataFrame, column: str, value: object) -> str:
+    """Return what rows share in the user's words: of byte copies their names, for nobody knows a hash.
+
+    >>> rows = pd.DataFrame({"photo_id": ["a.jpg", "b.jpg"], "content_hash": "9f86d0", "site": "x"})
+    >>> called(rows, "site", "x"), called(rows, "content_hash", "9f86d0")
+    ("site 'x'", "the photo 'a.jpg' (copies: b.jpg)")
+    """
+    if column not in COPIED:
+        return f"{column} '{value}'"
+    names = rows.loc[rows[column] == value, "video_id" if column == "video_hash" else "photo_id"]
+    first, *copies = names.drop_duplicates().tolist()
+    return f"the {COPIED[column]} '{first}'" + (f" (copies: {_listed(copies)})" if copies else "")
 
 
 def why_no_test(rows: pd.DataFrame, by: By, parts: int) -> str:

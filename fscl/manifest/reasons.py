@@ -9,6 +9,7 @@ from fscl.images import UnreadableError
 
 SEPARATOR = "; "
 LISTED = 3  # examples of each reason
+UNREADABLE = "unreadable: "  # before why a file cannot be read; tables of answers have the reason alone
 
 
 def of_unreadable(error: UnreadableError) -> str:
@@ -17,7 +18,7 @@ def of_unreadable(error: UnreadableError) -> str:
     >>> of_unreadable(UnreadableError("truncated file"))
     'unreadable: truncated file'
     """
-    return str(error) if str(error) == "missing file" else f"unreadable: {error}"
+    return str(error) if str(error) == "missing file" else f"{UNREADABLE}{error}"
 
 
 def where(rows: pd.Series, reason: str) -> pd.Series:

@@ -9,7 +9,7 @@ import pandas as pd
 from fscl.errors import ConfigurationError, PhotosError, did_you_mean
 from fscl.manifest.balance import balance_report
 from fscl.manifest.forward import NO_TIME, check_order, leave_out_untimed, parts_by_time
-from fscl.manifest.groups import COPIED, KEPT_WHOLE, By, groups, kept_whole
+from fscl.manifest.groups import COPIED, KEPT_WHOLE, By, called, groups, kept_whole
 from fscl.manifest.table import is_usable
 
 FINER = {
@@ -130,8 +130,9 @@ def check_disjoint(rows: pd.DataFrame, by: By) -> None:
         if len(shared):
             splits = set(pairs.loc[pairs[column] == shared.iloc[0], "split"])
             parts = " and ".join(name for part, name in LONG_NAME.items() if part in splits)
+            what = f"copies of a {COPIED[column]}" if column in COPIED else column
             raise PhotosError(
-                f"expected splits that share no {column}, but {column} '{shared.iloc[0]}' is in {parts}"
+                f"expected splits that share no {what}, but {called(placed, column, shared.iloc[0])} is in {parts}"
                 f" ({len(shared)} such); draw the split anew (fscl split --redraw){FINER[by]}"
             )
 

@@ -2,24 +2,23 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fscl.archives import photo_version
-from fscl.cluster import AT_ONCE, LOOK_SECONDS, Cluster, Origin, as_task, cannot_see
-from fscl.errors import DivergenceError, PhotosError
+from fscl.cluster import Cluster
+from fscl.dask_worker import LOOK_SECONDS, Origin, as_task, check_seen, sizes_of
+from fscl.errors import DivergenceError
 from fscl.futures import completed
 from fscl.inference import Inferred, infer
 from fscl.loading.regions import Regions
 from fscl.manifest.table import BOX
-from fscl.onnx_model import Model
+from fscl.onnx_model import AnyModel
 from fscl.prediction.parts import Part, Parts
 from fscl.prediction.photos import Listing
 from fscl.progress import Listener
@@ -29,7 +28,7 @@ BATCH_SIZE = 64  # a part is whole batches, so that a call that goes on has the 
 
 
 def compute(
-    bundle: Model,
+    bundle: AnyModel,
     listing: Listing,
     parts: Parts,
     runtime: Runtime,
@@ -59,13 +58,14 @@ def compute(
 
     features = parts.plan["features"]
     if cluster is None:
-        regions = _regions(listing, np.concatenate([*rows, np.empty(0, dtype=np.int64)]))
+        regions = _regions(listing, np.concatenate([*rows, np.empty(0, dtype=np.int64)]), Path())
         sizes = [len(part) for part in rows]
         computed = _parts_of(bundle, regions, sizes, runtime, features=features, progress=progress)
         for number, part in zip(missing, computed, strict=True):
             parts.write(number, part)
         return
-    work = [(number, _regions(listing, part)) for number, part in zip(missing, rows, strict=True)]
+    here = Path.cwd()  # a worker is somewhere else
+    work = [(number, _regions(listing, part, here)) for number, part in zip(missing, rows, strict=True)]
     done = 0
     for number, part in _parts_of_workers(cluster, bundle, work, workers=runtime.workers, features=features):
         parts.write(number, part)
@@ -73,14 +73,14 @@ def compute(
         progress(done)
 
 
-def _regions(listing: Listing, rows: NDArray[np.int64]) -> Regions:
+def _regions(listing: Listing, rows: NDArray[np.int64], folder: Path) -> Regions:
     paths = listing.photos["path"].to_numpy()[listing.regions["photo"].to_numpy()[rows]]
     boxes = listing.regions[BOX].to_numpy(dtype=np.float64)[rows]
-    return Regions([Path(p) for p in paths], boxes, np.full(len(rows), -1), fractions=listing.fractions)
+    return Regions([folder / p for p in paths], boxes, np.full(len(rows), -1), fractions=listing.fractions)
 
 
 def _parts_of(
-    bundle: Model,
+    bundle: AnyModel,
     regions: Regions,
     sizes: Sequence[int],
     runtime: Runtime,
@@ -104,7 +104,7 @@ def _parts_of(
 
 
 def _parts_of_workers(
-    cluster: Cluster, bundle: Model, work: Sequence[tuple[int, Regions]], *, workers: int, features: bool
+    cluster: Cluster, bundle: AnyModel, work: Sequence[tuple[int, Regions]], *, workers: int, features: bool
 ) -> Iterator[tuple[int, Part]]:
     """Yield parts by their numbers as workers finish them; those of a worker that dies are computed by another.
 
@@ -114,24 +114,21 @@ def _parts_of_workers(
     model = cluster.kept(bundle)
 
     def submit(part: tuple[int, Regions]) -> "Future[Part]":
-        photos = [Path(str(photo)).absolute() for photo in part[1].photos]
-        regions = replace(part[1], photos=photos)
-        sizes = [photo_version(photo)[0] for photo in photos]
+        regions = part[1]
+        sizes = sizes_of(photo for photo in regions.photos if isinstance(photo, Path))
         return cluster.executor.submit(_on_worker, model, regions, sizes, workers, features, cluster.origin)
 
-    with closing(completed(submit, deque(work), at_once=AT_ONCE, tick_seconds=LOOK_SECONDS)) as parts:
+    with closing(completed(submit, deque(work), at_once=cluster.at_once, tick_seconds=LOOK_SECONDS)) as parts:
         for (number, _), future in filter(None, parts):
             yield number, cluster.result(future)
 
 
 def _on_worker(
-    bundle: Model, regions: Regions, sizes: Sequence[int], workers: int, features: bool, origin: Origin
+    bundle: AnyModel, regions: Regions, sizes: Mapping[Path, int], workers: int, features: bool, origin: Origin
 ) -> Part:
     """Compute a part in a worker, of photos that are of these sizes where they are asked for."""
     with as_task(origin):
-        for photo, size in zip(regions.photos, sizes, strict=True):
-            if photo_version(Path(str(photo)))[0] != size:
-                raise PhotosError(cannot_see(str(photo), origin))
+        check_seen(sizes, origin)
         [part] = _parts_of(bundle, regions, [len(regions)], Runtime.start(workers), features=features)
         return part
 

@@ -91,10 +91,10 @@ def answers(
             animals.append(region[1])
             failure = failure or region[2]
             region = next(of_region, None)
-        unread = failure is not None and all(animal.scores is None for animal in animals)
+        without_answer = failure is not None and all(animal.scores is None for animal in animals)
         yield PhotoAnswer(
             file=file,
-            animals=[] if unread else animals,
+            animals=[] if without_answer else animals,
             failure=failure,
             found=_text(found),
             detected_as=_text(detected_as),

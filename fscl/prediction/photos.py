@@ -11,7 +11,7 @@ import pandas as pd
 from fscl import archives, formats
 from fscl.archives import photo_version
 from fscl.errors import ConfigurationError, PhotosError
-from fscl.formats import json_document, megadetector, videos
+from fscl.formats import megadetector, videos
 from fscl.formats.detections import ANIMAL, Detected, matched
 from fscl.formats.reading import Reading
 from fscl.formats.walk import MEDIA_SUFFIXES, escaped, not_utf8, walk
@@ -81,19 +81,29 @@ def list_photos(source: Path, reading: Reading) -> Listing:
         raise ConfigurationError("--detection-confidence is of the boxes of --detections: give these, too")
     if reading.detections is not None:
         formats.check_there(reading.detections)
-    photos, boxes, remarks = _photos_of(
-        source, replace(reading, detections=None, detection_confidence=None, frames_of=detections)
-    )
-    if detections is None:
+    results = None if detections is None else megadetector.read_results(detections)
+    frames_of = None if results is None else results.by_file
+    reading = replace(reading, detections=None, detection_confidence=None, frames_of=frames_of)
+    photos, boxes, remarks = _photos_of(source, reading, results if detections == source else None)
+    photos["problem"] = photos["problem"].astype("str").str.removeprefix(reasons.UNREADABLE)
+    if detections is None or results is None:
         return replace(_as_given(photos, boxes), remarks=remarks)
     if boxes["x"].notna().any():
         raise ConfigurationError(f"{source} has boxes of its own: leave --detections out")
-    listing = _with_detections(photos, detections, CONFIDENCE if confidence is None else confidence)
+    listing = _with_detections(photos, results, detections, CONFIDENCE if confidence is None else confidence)
     return replace(listing, remarks=(*remarks, *listing.remarks))
 
 
-def _photos_of(source: Path, reading: Reading) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
-    """The photos of a source, a row for each of their boxes, and what is to be said of its videos."""
+def _photos_of(
+    source: Path, reading: Reading, itself: megadetector.Results | None
+) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    """The photos of a source, a row for each of their boxes, and what is to be said of its videos.
+
+    Args:
+        source: the photos.
+        reading: what the user says of it.
+        itself: the source where it is results of a detector, and is read already.
+    """
     if source.is_dir() or archives.is_archive(source):
         photos = _below(source, *_found(source))
     elif source.suffix.lower() in MEDIA_SUFFIXES:
@@ -101,14 +111,15 @@ def _photos_of(source: Path, reading: Reading) -> tuple[pd.DataFrame, pd.DataFra
     elif source.suffix.lower() == LIST:
         photos = _listed(source, reading)
     elif megadetector.recognises(source):
-        photos = _named(megadetector.read_results(source).by_file, source, reading)
+        given = megadetector.read_results(source) if itself is None else itself
+        photos = _named(given.by_file, source, reading)
     else:
         blanks = reading.blanks or _has_blanks(source, reading)
         return (*_of_manifest(formats.read(source, replace(reading, blanks=blanks, unlabelled=True))), ())
     photos = photos.reindex(columns=OF_PHOTO).drop_duplicates("file")
     files = [Path(path) for path in photos["path"]]
-    detections = reading.frames_of
-    looked_at = None if detections is None else megadetector.frames_looked_at(photos["file"], detections)
+    by_file = reading.frames_of
+    looked_at = None if by_file is None else megadetector.frames_looked_at(photos["file"], by_file)
     photos, said = videos.expanded(photos, files, ("file", "path"), reading.frames_per_second, looked_at)
     photos = _in_order(photos.reindex(columns=OF_PHOTO), "file")
     none = pd.DataFrame({"photo": np.arange(len(photos))}).reindex(columns=["photo", *BOX])
@@ -178,9 +189,8 @@ def _as_given(photos: pd.DataFrame, boxes: pd.DataFrame) -> Listing:
     return Listing(photos, regions.reindex(columns=OF_REGION).astype({"photo": "int64"}))
 
 
-def _with_detections(photos: pd.DataFrame, source: Path, confidence: float) -> Listing:
-    document = json_document.load(source)
-    by_file = megadetector.read_results(source).by_file
+def _with_detections(photos: pd.DataFrame, results: megadetector.Results, source: Path, confidence: float) -> Listing:
+    by_file = results.by_file
     names = matched(photos["file"], by_file)
     photos = photos.assign(detected_as=photos["file"].map(names).astype("str"))
     if photos["detected_as"].isna().all():
@@ -202,7 +212,7 @@ def _with_detections(photos: pd.DataFrame, source: Path, confidence: float) -> L
     remarks = [f"the detections name {number_of(others, 'more photo')}, which are not among these"]
     photos = photos.assign(problem=pd.array(problem, dtype="str"), found=pd.array(found, dtype="str"))
     table = pd.DataFrame(regions, columns=OF_REGION).astype({"photo": "int64"})
-    return Listing(photos, table, fractions=True, document=document, remarks=tuple(remarks if others else ()))
+    return Listing(photos, table, fractions=True, document=results.document, remarks=tuple(remarks if others else ()))
 
 
 def _animals(detected: Detected, confidence: float) -> tuple[Sequence[tuple[float, ...]], str | None, str | None]:
@@ -210,9 +220,9 @@ def _animals(detected: Detected, confidence: float) -> tuple[Sequence[tuple[floa
 
     And what is wrong with the box of an animal that cannot be cropped: its photo is not blank.
     """
-    sure = [(each.place, each) for each in detected.found if each.confidence >= confidence]
-    animals = [(place, each, each.box) for place, each in sure if each.kind == ANIMAL]
-    whole = [(*box, each.confidence, place) for place, each, box in animals if not isinstance(box, str)]
-    broken = next((f"detections: {box}" for _, _, box in animals if isinstance(box, str)), None)
-    kinds = sorted({each.kind for _, each in sure} - {ANIMAL})
+    sure = [each for each in detected.found if each.confidence >= confidence]
+    animals = [each for each in sure if each.kind == ANIMAL]
+    whole = [(*each.box, each.confidence, each.place) for each in animals if not isinstance(each.box, str)]
+    broken = next((f"detections: {each.box}" for each in animals if isinstance(each.box, str)), None)
+    kinds = sorted({each.kind for each in sure} - {ANIMAL})
     return whole, None if animals else " and ".join(kinds) or "blank", broken

@@ -21,7 +21,7 @@ from fscl.formats.answers import About
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.taxonomy_file import read_taxonomy
 from fscl.lock import held
-from fscl.onnx_model import Engine, Model, open_model
+from fscl.onnx_model import AnyModel, Engine, open_model
 from fscl.prediction.accepting import accepting_of, check_accepting
 from fscl.prediction.computing import BATCH_SIZE, compute
 from fscl.prediction.deciding import Deciding, RollingUp, answers
@@ -31,6 +31,7 @@ from fscl.prediction.parts import PART_REGIONS, SUFFIX, Parts
 from fscl.prediction.photos import Listing, list_photos
 from fscl.prediction.sorting import Sorting
 from fscl.prediction.summary import Summary
+from fscl.printable import number_of
 from fscl.progress import Listener, Silent
 from fscl.runtime import Runtime, cores
 from fscl.scanning.class_names import ClassNames
@@ -134,9 +135,9 @@ def predict_photos(
         listing, about = with_facts(listing, about, wanted.format, listener)
         with held(parts.folder, by="another prediction"):
             parts.claim(overwrite=overwrite)
-            for remark in (*listing.remarks, *_not_in_format(wanted)):
+            for remark in (*listing.remarks, *_not_in_format(wanted), *_not_certified(bundle, wanted)):
                 listener.note(remark)
-            with workers_of(scheduler, say=listener.note) as cluster:
+            with workers_of(scheduler if scheduler and parts.missing() else None, say=listener.note) as cluster:
                 compute(bundle, listing, parts, runtime, listener, cluster)
             _set_bars(deciding, wanted, parts, listener)
             told = partial(answers, listing, parts, deciding, by_sequence=wanted.by == "sequence")
@@ -153,7 +154,7 @@ def predict_photos(
     if summary.photos == len(summary.failed) and not summary.animals:
         reason = next(iter(summary.failed.items()), ("", "no photo"))
         raise PhotosError(
-            f"{source}: no photo could be read, such as {': '.join(reason)}; {out} has the reason of each"
+            f"{source}: every photo is without an answer, such as {': '.join(reason)}; {out} has the reason of each"
         )
     return summary, about
 
@@ -213,7 +214,7 @@ def _check_out(out: Path, features: Path | None, parts: Parts, format: str, *, o
         raise OutputError(f"{features}: exists; replace it with --overwrite, or choose another --features")
 
 
-def _plan(bundle: Model, listing: Listing, *, features: bool) -> dict[str, Any]:
+def _plan(bundle: AnyModel, listing: Listing, *, features: bool) -> dict[str, Any]:
     """What decides the scores."""
     return {
         "version": VERSION,
@@ -228,7 +229,12 @@ def _plan(bundle: Model, listing: Listing, *, features: bool) -> dict[str, Any]:
 
 
 def _settings(
-    plan: Mapping[str, Any], run: Path, bundle: Model, wanted: Wanted, features: Path | None, sorting: Sorting | None
+    plan: Mapping[str, Any],
+    run: Path,
+    bundle: AnyModel,
+    wanted: Wanted,
+    features: Path | None,
+    sorting: Sorting | None,
 ) -> dict[str, Any]:
     """How a result is made: with the same of all, it is the same result."""
     also = {"features": features and str(features), "sorted": sorting and str(sorting.folder)}
@@ -253,7 +259,18 @@ def _not_in_format(wanted: Wanted) -> list[str]:
     return [f"{title} has the classes alone: what unsure answers are rolled up to is in the summary, not in the file"]
 
 
-def _deciding(bundle: Model, wanted: Wanted, taxonomy: Taxonomy | None) -> Deciding:
+def _not_certified(bundle: AnyModel, wanted: Wanted) -> list[str]:
+    """Say that the bars above which answers are accepted were certified of the model in float32, not of int8."""
+    loss = None if isinstance(bundle, Bundle) else bundle.record.loss
+    if not wanted.accept or loss is None:
+        return []
+    return [
+        "--accept: its bars were certified with the model in float32; int8 changed "
+        f"{number_of(loss.changed, 'answer')} of {loss.photos:,} when it was exported, so the promise is not exact"
+    ]
+
+
+def _deciding(bundle: AnyModel, wanted: Wanted, taxonomy: Taxonomy | None) -> Deciding:
     check_accepting(bundle.decisions, wanted)
     decisions = bundle.decisions or Decisions()
     if wanted.decision == "argmax":
@@ -264,7 +281,7 @@ def _deciding(bundle: Model, wanted: Wanted, taxonomy: Taxonomy | None) -> Decid
     return deciding
 
 
-def _species(bundle: Model, species: Sequence[str]) -> list[str]:
+def _species(bundle: AnyModel, species: Sequence[str]) -> list[str]:
     """Return the classes that can be there."""
     named = set(ClassNames(bundle.classes).labels(species))
     if not named & set(bundle.classes):
@@ -274,7 +291,7 @@ def _species(bundle: Model, species: Sequence[str]) -> list[str]:
     return sorted(named & set(bundle.classes))
 
 
-def _about(bundle: Model, wanted: Wanted, listing: Listing, taxonomy: Taxonomy | None) -> About:
+def _about(bundle: AnyModel, wanted: Wanted, listing: Listing, taxonomy: Taxonomy | None) -> About:
     exact = isinstance(bundle, Bundle) or bundle.record.precision == "float32"
     return About(
         classes=bundle.classes,

@@ -63,7 +63,7 @@ class Sorting:
         try:
             size = archives.size(photo)
         except (OSError, archives.ArchiveError):
-            return  # it has no answer, as it is not there
+            return  # it is without an answer, as it is not there
         if target.is_symlink() or target.exists():
             same = target.resolve() == photo.resolve() if self.link else target.stat().st_size == size
             if not same:

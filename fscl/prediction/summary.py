@@ -1,4 +1,4 @@
-"""What a finished prediction says of itself: how many photos of what, which could not be read."""
+"""What a finished prediction says of itself: how many photos of what, and which have no answer."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ from rich.text import Text
 from fscl.formats.answers import CLASS_RANK, About, PhotoAnswer
 from fscl.printable import number_of
 
-LISTED = 5  # photos that could not be read
+LISTED = 5  # photos without an answer
 
 
 COUNTED = ("species", "unsure", "rolled_up", "accepted", "found")
@@ -31,7 +31,7 @@ class Summary:
         accepted: class → those of them with an animal whose answer may be accepted unseen.
         like_none: photos with an animal that is like none of the classes.
         found: what a detector found that is no animal → photos: `blank`, `person`, `vehicle`.
-        failed: name → why, of photos that could not be read.
+        failed: name → why, of photos without an answer.
     """
 
     photos: int = 0

@@ -13,7 +13,7 @@ Share = float | None
 
 @dataclass(frozen=True, config=CHECKED)
 class Near:
-    """A training photo that is like an explained one."""
+    """A training photo that is similar to an explained one."""
 
     path: str
     region: str
@@ -24,7 +24,7 @@ class Near:
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class ExplainedPhoto:
-    """A photo, what the model says of it, where it looked, and the training photos that are most like it."""
+    """A photo, what the model says of it, where it looked, and the training photos most similar to it."""
 
     path: str
     region: str | None = None  # None: the whole photo of no manifest

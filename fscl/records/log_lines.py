@@ -27,7 +27,7 @@ class StepLine(Line):
     terms: dict[str, Number]
 
 
-class Validation(BaseModel):
+class ValidationMetrics(BaseModel):
     """The metrics on validation photos that are shown and plotted."""
 
     model_config = ConfigDict(strict=True)
@@ -44,7 +44,7 @@ class EpochLine(Line):
 
     epoch: Count
     photos_per_second: Amount
-    validation: Validation | None
+    validation: ValidationMetrics | None
     features: dict[str, dict[str, Number | None]] | None = None
 
 

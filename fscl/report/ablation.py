@@ -7,7 +7,7 @@ from fscl.records import Pair
 from fscl.report.published import ARROWS, is_published
 from fscl.report.spread import Spread, spread
 from fscl.report.study import Study
-from fscl.report.tables import Entry, Row, Section, Table, ratio_title
+from fscl.report.tables import Entry, Row, Table, TableSection, ratio_title
 
 # Balanced accuracy, so that recall bought with the other class earns nothing. Absolute bands, so that arrows of
 # different pairs and studies compare: the fifths of the way from guessing between two classes to no error.
@@ -46,7 +46,7 @@ def ablation_table(study: Study) -> Table | None:
         f"{LOWEST} for less. Below each arrow: that mean ± sd over seeds, and the minority recall."
     )
     columns = [f"{pair}, {w}" for pair in ratios for w in ("published", "here") if w == "here" or pair in published]
-    return Table(caption, "method", tuple(columns), (Section("", tuple(rows)),))
+    return Table(caption, "method", tuple(columns), (TableSection("", tuple(rows)),))
 
 
 def _ratios(study: Study, pair: Pair) -> list[float]:

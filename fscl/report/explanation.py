@@ -11,7 +11,7 @@ from fscl.printable import number_of
 from fscl.records import Explanation, LayerMeasures, Tightness, read_explanation
 from fscl.report.charts.layers import draw_layers
 from fscl.report.rendering import rendered, write_files
-from fscl.report.tables import DASH, Entry, Row, Section, Table
+from fscl.report.tables import DASH, Entry, Row, Table, TableSection
 from fscl.words import meanings
 
 WORDS = (
@@ -80,7 +80,7 @@ def _summary(explanation: Explanation) -> list[str]:
         sentences.append(
             f"Of {number_of(len(known), 'photo')} with a label {wrong} {'is' if wrong == 1 else 'are'} named "
             f"wrongly. For {alike} of these {len(known)} the most similar training photo has the same label. "
-            "Where it has another, look whether the label is right, and whether training photos like it are there."
+            "Where it has another, look whether the label is right, and whether similar training photos are there."
         )
     if explanation.labels_to_check is not None:
         found = number_of(len(explanation.labels_to_check), "label")
@@ -104,7 +104,7 @@ def measures_table(explanation: Explanation) -> Table:
     )
 
 
-def _section(layer: str, measures: LayerMeasures, explanation: Explanation) -> Section:
+def _section(layer: str, measures: LayerMeasures, explanation: Explanation) -> TableSection:
     groups = (
         [("all common classes", measures.common), ("all rare classes", measures.rare)] if explanation.minority else []
     )
@@ -113,7 +113,7 @@ def _section(layer: str, measures: LayerMeasures, explanation: Explanation) -> S
         detail = "rare" if name in explanation.minority else ""
         rows.append(_row(name, detail, explanation.train_counts[name], measures.by_class[name]))
     title = f"{layer} (cosine between two class means, on average: {_figure(measures.mean_cosine)})"
-    return Section(title, tuple(rows))
+    return TableSection(title, tuple(rows))
 
 
 def _row(title: str, detail: str, count: int | None, tightness: Tightness) -> Row:

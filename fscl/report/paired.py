@@ -11,9 +11,9 @@ import pandas as pd
 from fscl.errors import ConfigurationError, did_you_mean
 from fscl.printable import number_of
 from fscl.records import CellRecord, Pair
-from fscl.report.scores import Parts, bursts, common_regions, read_parts
+from fscl.report.scores import FigureParts, bursts, common_regions, read_parts
 from fscl.report.study import Study
-from fscl.report.tables import FIGURES, Entry, Row, Section, Table, ratio_title
+from fscl.report.tables import FIGURES, Entry, Row, Table, TableSection, ratio_title
 from fscl.scoring.crossed import crossed_t
 from fscl.scoring.statistics import PairedT, holm, paired_t
 
@@ -132,7 +132,7 @@ def _test(
     methods: Comparison,
     figure: str,
     seeds: Sequence[int],
-    parts: Callable[[tuple[str, int]], Parts | None],
+    parts: Callable[[tuple[str, int]], FigureParts | None],
 ) -> tuple[PairedT, Covers]:
     figures = ({seed: _value(cells[method, seed], figure) for seed in seeds} for method in methods)
     own, other = ([value for value in of_method.values() if value is not None] for of_method in figures)
@@ -166,7 +166,7 @@ def paired_table(study: Study, pair: Pair) -> Table | None:
             title = study.title(method) + ("" if other == reference else f", to {study.title(other)}")
             seeds = len(_common_seeds(cells, method, other, TESTED[0]))
             rows.append(Row(title, number_of(seeds, "common seed"), entries))
-        sections.append(Section(ratio_title(ratio, study.profile), tuple(rows)))
+        sections.append(TableSection(ratio_title(ratio, study.profile), tuple(rows)))
     columns = tuple(FIGURES[figure] + (" (primary)" if figure == PRIMARY else "") for figure in TESTED)
     return Table(_caption(study, reference), "method", columns, tuple(sections))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from fscl.printable import number_of
 from fscl.report.study import Study
-from fscl.report.tables import DASH, Entry, Row, Section, Table
+from fscl.report.tables import DASH, Entry, Row, Table, TableSection
 
 LISTED = 3  # paths of each reason
 
@@ -16,13 +16,13 @@ def photos_table(study: Study) -> Table | None:
     if header.unusable and header.unusable.rows:
         of = f" of {header.given.rows:,}" if header.given else ""
         rows = tuple(reason_row(why.reason, why.rows, why.paths) for why in header.unusable.reasons)
-        sections.append(Section(f"rows of the source that cannot be used: {header.unusable.rows:,}{of}", rows))
+        sections.append(TableSection(f"rows of the source that cannot be used: {header.unusable.rows:,}{of}", rows))
     unreadable = study.unreadable
     if unreadable:
         counts = Counter(unreadable.values())
         paths = {reason: [path for path, why in unreadable.items() if why == reason] for reason in counts}
         rows = tuple(reason_row(reason, count, paths[reason]) for reason, count in counts.most_common())
-        sections.append(Section(f"photos that could not be read when cells were run: {len(unreadable):,}", rows))
+        sections.append(TableSection(f"photos that could not be read when cells were run: {len(unreadable):,}", rows))
     if not sections:
         return None
     caption = (

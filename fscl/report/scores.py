@@ -18,7 +18,7 @@ from fscl.scoring.crossed import photo_parts
 LOGIT = "logit:"
 
 
-class Parts(NamedTuple):
+class FigureParts(NamedTuple):
     """What each test photo of a cell adds to its figures; regions in sorted order."""
 
     regions: NDArray[np.object_]
@@ -34,7 +34,7 @@ class Parts(NamedTuple):
         return slice(None) if len(regions) == len(self.regions) else np.searchsorted(self.regions, regions)
 
 
-def read_parts(study: Study, cell: CellRecord) -> Parts | None:
+def read_parts(study: Study, cell: CellRecord) -> FigureParts | None:
     """Return what each test photo adds to the figures of a cell; None where its scores are missing or do not fit."""
     classes = cell.result.classes if cell.result else []
     if study.folder is None or not classes:
@@ -49,10 +49,10 @@ def read_parts(study: Study, cell: CellRecord) -> Parts | None:
     if not np.isfinite(logits).all():
         return None
     by_figure = photo_parts(logits, labels, np.isin(classes, cell.cell.minority))
-    return Parts(scores["region_id"].to_numpy(dtype=object), labels, by_figure)
+    return FigureParts(scores["region_id"].to_numpy(dtype=object), labels, by_figure)
 
 
-def common_regions(parts: Sequence[Parts]) -> NDArray[np.object_]:
+def common_regions(parts: Sequence[FigureParts]) -> NDArray[np.object_]:
     """Return the regions that all of them have: a photo may have been unreadable once."""
     first, *others = (part.regions for part in parts)
     if all(np.array_equal(first, other) for other in others):

@@ -58,7 +58,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Section:
+class TableSection:
     """Rows under a common title, which is empty where a table has one section only."""
 
     title: str
@@ -72,7 +72,7 @@ class Table:
     caption: str
     corner: str
     columns: tuple[str, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[TableSection, ...]
 
 
 def ratio_title(ratio: float, profile: str | None = None) -> str:
@@ -116,7 +116,7 @@ def study_table(study: Study, pair: Pair) -> Table:
         rows.append(Row(ratio_title(ratio, study.profile), _train_photos(study.select(pair, ratio)), entries))
     caption = "Minority recall: the share of the rare class's test photos that was found; mean ± sd over seeds."
     columns = tuple(study.title(method) for method in study.methods)
-    return Table(caption, "ratio", columns, (Section("", tuple(rows)),))
+    return Table(caption, "ratio", columns, (TableSection("", tuple(rows)),))
 
 
 def figures_table(study: Study, pair: Pair) -> Table:
@@ -139,7 +139,7 @@ def figures_table(study: Study, pair: Pair) -> Table:
             rows.append(Row(study.title(method), _seed_count(own), entries))
         counts = [f"{count:,} {name}" for name, count in _train_counts(study.select(pair, ratio)).items()]
         trained_on = counts if len(counts) <= MOST_CLASSES_LISTED else [_train_photos(study.select(pair, ratio))]
-        sections.append(Section(" · ".join([ratio_title(ratio, study.profile), *trained_on]), tuple(rows)))
+        sections.append(TableSection(" · ".join([ratio_title(ratio, study.profile), *trained_on]), tuple(rows)))
     caption = (
         f"The class with the highest score is the answer (argmax), at the epoch kept, {_kept(study, pair)}; mean "
         "over seeds, sd below."
@@ -169,7 +169,7 @@ def choices_table(study: Study, pair: Pair) -> Table | None:
             for method, cells in study.by_method(pair, ratio).items()
             if any(cell.result for cell in cells)
         ]
-        sections += [Section(ratio_title(ratio, study.profile), tuple(rows))] if rows else []
+        sections += [TableSection(ratio_title(ratio, study.profile), tuple(rows))] if rows else []
     caption = (
         "Balanced accuracy by epoch and by threshold or bias. A threshold is chosen on the validation photos, if "
         "there are at least 20 of each class; a bias of the classes is cross-fitted on the training photos of a "
@@ -195,7 +195,7 @@ def unfinished_table(study: Study) -> Table | None:
         "Undefined: fewer than 3 minority training photos. Failed: stopped by an error. Not run: not finished.",
         "cell",
         ("status", "reason"),
-        (Section("", tuple(rows)),),
+        (TableSection("", tuple(rows)),),
     )
 
 
@@ -216,7 +216,7 @@ def effort_table(study: Study) -> Table:
         )
         rows.append(Row(study.title(method), "", entries))
     columns = ("finished cells", "steps", "photos per second", "minutes per cell")
-    return Table("What training cost; mean ± sd over cells.", "method", columns, (Section("", tuple(rows)),))
+    return Table("What training cost; mean ± sd over cells.", "method", columns, (TableSection("", tuple(rows)),))
 
 
 def terminal_table(study: Study) -> RenderableType:

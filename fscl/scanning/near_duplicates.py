@@ -37,8 +37,8 @@ class NearDuplicates:
     """What comparing test photos with training photos found.
 
     Attributes:
-        pairs: a row per test photo that looks like a training photo of another sequence, the most alike first: the
-            columns of `COLUMNS`, with the training photo that is most like it.
+        pairs: a row per test photo that looks like a training photo of another sequence, the most similar first: the
+            columns of `COLUMNS`, with the training photo that is most similar to it.
         tested: test photos.
         flat: of them, those too flat to be compared.
         common: of them, those like more than `MOST_SEQUENCES` training sequences.
@@ -153,7 +153,7 @@ def _buckets(
 
 
 def _alike(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
-    """Return the test photos that look like training photos of other sequences, each with the most alike."""
+    """Return the test photos that look like training photos of other sequences, each with the most similar."""
     seen = train.drop_duplicates(["hash", "sequence"])  # the others of a burst say the same
     hashes, trained = test["hash"].unique(), seen["hash"].unique()
     tables = [pd.DataFrame({name: pd.Series(dtype="object") for name in COLUMNS})]

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Sequence
-from io import BytesIO
 
 import numpy as np
 from PIL import Image
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 from fscl.bundle import Bundle
 from fscl.decisions import UNSURE_BELOW, Decisions
 from fscl.errors import PhotosError
+from fscl.explain.pictures import jpeg
 from fscl.formats.answers import PLACES
 from fscl.loading.regions import AnyPhoto, Pixels, Regions
 from fscl.prediction.deciding import Deciding
@@ -20,7 +20,6 @@ from fscl.species import SPECIES, find_species
 
 LIKELIEST = 3
 SIDE_PX = 480  # of pictures on the page, at most
-QUALITY = 85
 NO_MAPS = "this model has no maps that say where, so there are no heat maps"
 NOTHING = "nothing in the map of this photo speaks for the answer"
 
@@ -152,10 +151,3 @@ def small(photo: AnyPhoto, bundle: Bundle) -> Image.Image:
     image = regions_of(photo).read(0, preprocessing)
     image.thumbnail((SIDE_PX, SIDE_PX))
     return image
-
-
-def jpeg(image: Image.Image) -> bytes:
-    """Return a picture as JPEG."""
-    written = BytesIO()
-    image.save(written, "JPEG", quality=QUALITY)
-    return written.getvalue()

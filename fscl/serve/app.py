@@ -2,9 +2,9 @@
 
 import asyncio
 import shlex
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from fscl.bundle import Bundle
 from fscl.decisions import UNSURE_BELOW
 from fscl.errors import FsclError, OutputError, PhotosError, of_system
+from fscl.explain.pictures import jpeg
 from fscl.loading.regions import AnyPhoto
 from fscl.runtime import cores
 from fscl.serve.answers import (
@@ -27,7 +28,6 @@ from fscl.serve.answers import (
     class_names,
     direction_in,
     heat_of,
-    jpeg,
     pixels_of,
     small,
 )
@@ -173,13 +173,13 @@ def _add_answers(app: FastAPI, served: Served) -> None:
 
     @app.post("/api/answer")
     async def answer(request: Request, photo: str | None = None) -> Answer:
-        async with _Given(served, served.answers, request, photo) as given:
+        async with _given(served, served.answers, request, photo) as given:
             pixels = await served.read(pixels_of, given, bundle)
             return answer_of(await asyncio.wrap_future(served.model.seen(pixels)), bundle)
 
     @app.post("/api/heat")
     async def heat(request: Request, photo: str | None = None) -> Heat:
-        async with _Given(served, served.heats, request, photo) as given:
+        async with _given(served, served.heats, request, photo) as given:
             pixels = await served.read(pixels_of, given, bundle)
             looked = await asyncio.wrap_future(served.model.looked(pixels))
             return await served.read(heat_of, looked, given, bundle)
@@ -190,9 +190,12 @@ def _add_answers(app: FastAPI, served: Served) -> None:
         direction = direction_in(await _body(request, 4 * dim), dim)
         if direction is None:
             raise HTTPException(422, "expected the direction of an answer")
-        folder = served.folder
-        path = "" if photo is None or folder is None else str(await served.read_other(folder.photo, photo))
-        return await served.read_other(served.training.nearest, direction, path)
+
+        def found() -> Neighbours:
+            path = "" if photo is None or served.folder is None else str(served.folder.photo(photo))
+            return served.training.nearest(direction, path)
+
+        return await served.read_other(found)
 
     @app.get("/api/training/{number}")
     async def training(number: int) -> Response:
@@ -200,7 +203,7 @@ def _add_answers(app: FastAPI, served: Served) -> None:
             picture = await served.read_other(served.training.picture, number)
         except (LookupError, PhotosError):
             raise HTTPException(404, "no such training photo, or it is gone") from None
-        return Response(picture, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+        return Response(picture, media_type="image/jpeg")
 
 
 def _add_folder(app: FastAPI, served: Served, folder: Folder) -> None:
@@ -218,8 +221,13 @@ def _add_folder(app: FastAPI, served: Served, folder: Folder) -> None:
 def _add_corrections(app: FastAPI, served: Served, corrections: Corrections) -> None:
     @app.get("/api/corrections")
     async def labels() -> Labels:
-        below = {} if served.folder is None else await served.read_other(corrections.below, served.folder.path)
-        return Labels(folder=below, browser=await served.read_other(corrections.labels))
+        folder = served.folder
+
+        def known() -> Labels:
+            below = {} if folder is None else corrections.below(folder.path)
+            return Labels(folder=below, browser=corrections.labels())
+
+        return await served.read_other(known)
 
     @app.post("/api/corrections")
     async def correct(request: Request) -> dict[str, str | None]:
@@ -227,49 +235,43 @@ def _add_corrections(app: FastAPI, served: Served, corrections: Corrections) -> 
             given = Correction.model_validate_json(await _body(request, MOST_OF_LABEL))
         except ValidationError:  # which would say again all that came
             raise HTTPException(422, "expected a photo, where it is, its label and the one before") from None
-        label = None if given.label is None else checked_label(given.label, served.bundle.classes)
-        if given.where == "browser":
-            filepath = checked_name(given.photo)
-        elif served.folder is not None:
-            filepath = corrections.filepath(await served.read_other(served.folder.photo, given.photo))
-        else:
+        folder = served.folder
+        if given.where == "folder" and folder is None:
             raise HTTPException(404)
+        label = None if given.label is None else checked_label(given.label, served.bundle.classes)
+
+        def write() -> None:
+            if given.where == "browser" or folder is None:
+                filepath = checked_name(given.photo)
+            else:
+                filepath = corrections.filepath(folder.photo(given.photo))
+            corrections.correct(filepath, label, given.was)
+
         try:
-            await served.read_other(corrections.correct, filepath, label, given.was)
+            await served.read_other(write)
         except ChangedError as error:
             raise HTTPException(409, {"reason": str(error), "label": error.label}) from None
         return {"label": label}
 
 
-class _Given:
-    """The photo of a request, and the room that it takes: one of the folder, or the bytes that are sent.
+@asynccontextmanager
+async def _given(served: Served, room: Room, request: Request, photo: str | None) -> AsyncIterator[AnyPhoto]:
+    """Yield the photo of a request, one of the folder or the bytes that are sent; it takes room meanwhile.
 
     Where there is no room the bytes are read all the same, and dropped, so that a browser hears why.
     """
-
-    def __init__(self, served: Served, room: Room, request: Request, photo: str | None) -> None:
-        self._served, self._request, self._photo = served, request, photo
-        self._size = 0 if photo is not None else _length(request, MOST_BYTES)
-        self._room: AbstractContextManager[None] = room.taken(self._size)
-
-    async def __aenter__(self) -> AnyPhoto:
+    with ExitStack() as taken:
         try:
-            self._room.__enter__()
+            taken.enter_context(room.taken(0 if photo is not None else _length(request, MOST_BYTES)))
         except FullError:
-            await _body(self._request, MOST_BYTES, keep=False)
+            await _body(request, MOST_BYTES, keep=False)
             raise
-        try:
-            if self._photo is None:
-                return await _body(self._request, MOST_BYTES)
-            if self._served.folder is None:
-                raise HTTPException(404, "there is no folder: fscl serve RUN --folder PHOTOS")
-            return await self._served.read(self._served.folder.photo, self._photo)
-        except BaseException:
-            self._room.__exit__(None, None, None)
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._room.__exit__(None, None, None)
+        if photo is None:
+            yield await _body(request, MOST_BYTES)
+        elif served.folder is None:
+            raise HTTPException(404, "there is no folder: fscl serve RUN --folder PHOTOS")
+        else:
+            yield await served.read(served.folder.photo, photo)
 
 
 def _length(request: Request, most: int) -> int:

@@ -4,8 +4,8 @@ import csv
 import io
 import os
 import re
-import threading
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,8 @@ from filelock import FileLock
 from fscl.atomic import write_text
 from fscl.errors import ConfigurationError, OutputError, PhotosError, first_line
 from fscl.formats.tables.cells import MISSING
+from fscl.formats.tables.paths import of_address
+from fscl.formats.walk import not_utf8
 from fscl.manifest.names import tidy
 from fscl.printable import STEERING
 
@@ -45,6 +47,15 @@ class _Table(NamedTuple):
     def place(self, column: str) -> int:
         return self.rows[0].index(column)
 
+    def named(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield each row that names a photo, and the name."""
+        path = self.place("filepath")
+        return ((row[path], row) for row in self.rows[1:] if path < len(row) and row[path])
+
+    def label(self, row: list[str]) -> str | None:
+        place = self.place("label")
+        return (tidy(row[place]) or None) if place < len(row) else None
+
 
 class Corrections:
     """A CSV with `filepath`, `label` and any other columns; one that is there is kept and continued.
@@ -54,37 +65,51 @@ class Corrections:
 
     Raises:
         OutputError: it is there and is no such table.
+        PhotosError: it gives a photo several labels.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         if file.suffix.lower() != ".csv":
             raise OutputError(f"--corrections {file}: expected the name of a .csv; choose such a name")
-        self._writing = threading.Lock()  # the lock of the file counts for all threads of this server together
-        self._lock = FileLock(file.with_name(f".{file.name}.lock"), thread_local=False)
-        self._read()
+        self._folder = file.parent.resolve()
+        self._labels(self._read())
 
     def filepath(self, photo: Path) -> str:
         """Return how the table calls a file: from the table's folder on if it is below that.
 
-        Else, and where Excel would take that for a formula, by its whole path.
+        Else, and where Excel would take that for a formula, by its whole path; by its address `file:///…`, in which
+        other signs are written as numbers, where Excel would take that for one, too.
+
+        Raises:
+            PhotosError: that is no text.
         """
-        folder = self.file.parent.resolve()
-        below = photo.relative_to(folder).as_posix() if photo.is_relative_to(folder) else ""
-        return below if below and not FORMULA.search(below) else photo.as_posix()
+        below = photo.relative_to(self._folder).as_posix() if photo.is_relative_to(self._folder) else ""
+        name = below if below and not FORMULA.search(below) else photo.as_posix()
+        if (why := not_utf8(name)) is not None:
+            raise PhotosError(why)
+        return photo.as_uri() if FORMULA.search(name) else name
 
     def labels(self) -> dict[str, str]:
-        """Return `filepath` → label of all rows that have one."""
-        table = self._read()
-        path, label = table.place("filepath"), table.place("label")
-        return {row[path]: row[label] for row in table.rows[1:] if max(path, label) < len(row) and row[label]}
+        """Return the labels of photos below the folder of the table, as `below`: how a browser calls them.
+
+        Raises:
+            PhotosError: the table gives a photo several labels.
+        """
+        return self.below(self._folder)
 
     def below(self, folder: Path) -> dict[str, str]:
-        """Return the labels of photos of a folder, by their names relative to it."""
-        own = self.file.parent.resolve()
-        placed = {os.path.normpath(own / filepath): label for filepath, label in self.labels().items()}
-        inside = {Path(path): label for path, label in placed.items() if Path(path).is_relative_to(folder)}
-        return {path.relative_to(folder).as_posix(): label for path, label in inside.items()}
+        """Return the labels of photos of a folder, by their names relative to it, in the one form that names have.
+
+        That is with forward slashes, without `.` and `..`, and with letters composed (NFC).
+
+        Raises:
+            PhotosError: the table gives a photo several labels.
+        """
+        above = Path(unicodedata.normalize("NFC", str(folder)))
+        placed = {Path(place): label for place, label in self._labels(self._read()).items()}
+        inside = {place: label for place, label in placed.items() if place.is_relative_to(above)}
+        return {place.relative_to(above).as_posix(): label for place, label in inside.items()}
 
     def correct(self, filepath: str, label: str | None, was: str | None) -> None:
         """Give a photo a label, or take it back.
@@ -96,26 +121,47 @@ class Corrections:
 
         Raises:
             ChangedError: it has another one by now, which is kept.
+            PhotosError: the table gives a photo several labels.
             OSError: the table cannot be written.
         """
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self._writing, self._lock:
+        with FileLock(self.file.with_name(f".{self.file.name}.lock")):
             table = self._read()
-            path, place = table.place("filepath"), table.place("label")
-            own = [row for row in table.rows[1:] if path < len(row) and row[path] == filepath]
-            now = next((row[place] for row in own if place < len(row) and row[place]), None)
+            photo = self._place(filepath)
+            now = self._labels(table).get(photo)
             if now == label:
                 return
             if now != was:
                 raise ChangedError(now)
+            own = [row for name, row in table.named() if self._place(name) == photo]
             if not own:
                 own = [[""] * len(table.rows[0])]
-                own[0][path] = filepath
+                own[0][table.place("filepath")] = filepath
                 table.rows.extend(own)
+            place = table.place("label")
             for row in own:
                 row += [""] * (place + 1 - len(row))
                 row[place] = label or ""
             write_text(self.file, _written(table))
+
+    def _place(self, filepath: str) -> str:
+        """Where a photo is: the same for all names of it."""
+        return unicodedata.normalize("NFC", os.path.normpath(self._folder / of_address(filepath).replace("\\", "/")))
+
+    def _labels(self, table: _Table) -> dict[str, str]:
+        """The labels of photos, by where these are."""
+        labels: dict[str, str] = {}
+        for name, row in table.named():
+            label = table.label(row)
+            if label is None:
+                continue
+            other = labels.setdefault(self._place(name), label)
+            if other != label:
+                raise PhotosError(
+                    f"{self.file}: expected one label for each photo, got {other} and {label} for {name}; "
+                    "keep one of them"
+                )
+        return labels
 
     def _read(self) -> _Table:
         try:

@@ -48,7 +48,6 @@ class ModelThread:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._device = next(bundle.classifier.parameters()).device
         self._changed = threading.Condition()
         self._answers: deque[_Asked[Seen]] = deque()
         self._looks: deque[_Asked[Looked]] = deque()
@@ -106,7 +105,8 @@ class ModelThread:
 
     def _input(self, pixels: Sequence[Pixels]) -> torch.Tensor:
         preprocessing = self._bundle.preprocessing
-        return model_input(stacked(pixels, preprocessing), preprocessing).to(self._device)
+        photos = model_input(stacked(pixels, preprocessing), preprocessing)
+        return photos.to(self._bundle.classifier.device)
 
     def _see(self, pixels: Sequence[Pixels]) -> list[Seen]:
         classifier = self._bundle.classifier

@@ -63,7 +63,7 @@ class NearestPhotos(Silent):
         self._run, self._root, self._bundle, self._model = run, root, bundle, model
         self._known: Directions | None = None
         self._why, self._closed = "coming", False
-        self._note = ""
+        self._notes: list[str] = []
         self.picture = lru_cache(maxsize=KEPT)(self._picture)
         self._thread = threading.Thread(target=self._prepare, name="training photos", daemon=True)
         self._thread.start()
@@ -73,7 +73,7 @@ class NearestPhotos(Silent):
         ended = not self._thread.is_alive()  # asked first: what it found is there then, also if it ends meanwhile
         known = self._known
         if known is None:
-            return Neighbours(ready=ended, note=self._why, photos=[])
+            return Neighbours(ready=ended, note="; ".join([self._why, *self._notes]), photos=[])
         rows = known.rows
         photos = [
             NearPhoto(
@@ -84,7 +84,7 @@ class NearestPhotos(Silent):
             )
             for place, similarity in nearest(direction, path, known)
         ]
-        return Neighbours(ready=True, note=self._note, photos=photos)
+        return Neighbours(ready=True, note="; ".join(self._notes), photos=photos)
 
     def wait(self) -> None:
         """Wait until the features are there, or cannot be; for tests and measurements: the page asks again."""
@@ -103,8 +103,8 @@ class NearestPhotos(Silent):
             raise _ClosedError
 
     def note(self, text: str) -> None:
-        """Hear that only a part is compared with, or that the cache cannot be written."""
-        self._note = text
+        """Hear that only a part is compared with, what the cache takes, or that it cannot be written."""
+        self._notes.append(text)
 
     def _prepare(self) -> None:
         try:
@@ -117,6 +117,8 @@ class NearestPhotos(Silent):
             if not len(known.rows):
                 self._why = "none of the training photos can be read"
                 return
+            if known.unread:
+                self.note(f"{number_of(known.unread, 'training photo')} could not be read")
             self._known = known
         except _ClosedError:
             return

@@ -19,16 +19,17 @@ from fscl.decisions import Decisions
 from fscl.errors import ConfigurationError, DivergenceError, OutputError, PhotosError
 from fscl.export import Limits, export_run
 from fscl.export import run as run_module
-from fscl.export.checking import Judge, Said
+from fscl.export.checking import Judge, ModelOutputs
 from fscl.export.graph import graph_of, without_pooled
 from fscl.export.int8 import after, in_int8, int8_of
-from fscl.export.photos import Chosen, to_calibrate, to_check
+from fscl.export.photos import ExportPhotos, to_calibrate, to_check
 from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
 from fscl.manifest.table import Manifest
 from fscl.models import Classifier
 from fscl.models.heads import HEADS
 from fscl.onnx_model import OnnxClassifier
+from fscl.prediction import Wanted, predict_photos
 from fscl.progress import Silent
 
 CLASSES = ("boar", "deer", "hare")
@@ -130,9 +131,11 @@ def test_the_exporter_says_nothing_of_itself(trained, tmp_path, capfd):
 def test_the_command_says_what_was_checked(fscl, trained):
     code, out, err = fscl("export", trained, "--out", "m.onnx", "--photos", "12")
     assert code == 0, err
-    assert "checked against PyTorch on 12 test photos of the run: a probability differs by at most" in out
-    assert "0 answers changed" in out
-    assert (len(out.splitlines()), err) == (5, "")
+    told = "float32 against PyTorch, on 12 test photos of the run: 0 answers changed; a probability differs by at"
+    assert told in " ".join(out.split())
+    assert "written to m.onnx: float32, " in out
+    assert out.splitlines()[-1] == "next: fscl predict m.onnx PHOTOS --out predictions.csv"
+    assert err == ""
     code, _, err = fscl("export", trained, "--out", "m.onnx")
     assert code == 2
     assert "exists; replace it with --overwrite" in err
@@ -142,7 +145,8 @@ def test_the_command_says_what_was_checked(fscl, trained):
 def test_what_differs_is_not_written(fscl, trained, tmp_path):
     code, _, err = fscl("export", trained, "--out", "m.onnx", "--max-difference", "0")
     assert code == 2
-    assert "a probability differs from PyTorch's by up to" in err
+    assert "expected probabilities within 0 of PyTorch's (--max-difference), got a difference of" in err
+    assert "nothing was written: predict with the run itself, or allow more" in err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -163,7 +167,7 @@ def test_features_are_checked_too(trained, recorded, monkeypatch, tmp_path):
         return graph
 
     monkeypatch.setattr(run_module, "graph_of", other)
-    with pytest.raises(OutputError, match="features differ"):
+    with pytest.raises(OutputError, match="expected features within"):
         export_run(trained, tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
 
@@ -181,8 +185,19 @@ def test_int8_says_what_it_loses_of_each_species(exported_int8, exported, fscl, 
     assert 0 < loss.mean_difference <= loss.largest_difference < 0.3
     code, _, err = fscl("predict", exported_int8.path, class_folders, "--out", "answers.json")
     assert code == 0, err
+    assert "certified" not in err
     document = json.loads(Path("answers.json").read_text())
     assert document["info"]["classifier"].endswith("int8")
+
+
+def test_int8_says_that_accepted_answers_were_certified_of_float32(exported_int8, exported, class_folders, tmp_path):
+    for model, notes in ((exported_int8, 1), (exported, 0)):
+        told = []
+        listener = Silent()
+        listener.note = told.append
+        out = tmp_path / f"{model.record.precision}.csv"
+        predict_photos(model.path, class_folders / "deer", out, Wanted(format="csv", accept=True), listener=listener)
+        assert len([text for text in told if "certified with the model in float32; int8 changed" in text]) == notes
 
 
 def test_int8_is_right_on_processors_without_vnni(exported_int8):
@@ -198,6 +213,7 @@ def test_int8_is_right_on_processors_without_vnni(exported_int8):
         assert np.abs(tensors[weight[0]].astype(int)).max() <= 64
         assert tensors[weight[1]].shape == (len(tensors[weight[0]]),)
     assert len(convolutions) > 3
+    assert {entry.domain for entry in model.opset_import} == {node.domain for node in model.graph.node}
     [head] = [node for node in model.graph.node if node.op_type == "Gemm"]
     assert tensors[head.input[1]].dtype == np.float32
     assert head.output[0] == "logits"
@@ -232,28 +248,28 @@ def test_of_a_transformer_only_products_with_weights_become_int8():
 
 def judge(labels):
     regions = Regions([], np.empty((0, 4)), np.array(labels))
-    return Judge(Chosen(regions, "photos"), Preprocessing(), Decisions(), CLASSES, Silent().prepare)
+    return Judge(ExportPhotos(regions, "photos"), Preprocessing(), Decisions(), CLASSES, Silent().prepare)
 
 
 def said(answers, labels):
     logits = 8.0 * np.eye(len(CLASSES))[answers]
-    return Said(logits, np.ones((len(answers), 2)), np.array(labels))
+    return ModelOutputs(logits, np.ones((len(answers), 2)), np.array(labels))
 
 
 def test_int8_that_loses_a_species_is_refused():
     labels = [0] * 10 + [1] * 10 + [2] * 10
     before = said(labels, labels)
     lost = said([0] * 10 + [1] * 8 + [0] * 2 + [2] * 10, labels)
-    with pytest.raises(OutputError, match=r"more than 0.05 .*deer 10 → 8 of 10 photos"):
+    with pytest.raises(OutputError, match=r"at most 0.05 .*got more: deer 10 → 8 of 10 photos found"):
         judge(labels).loss(before, lost, "", 0.05)
     loss = judge(labels).loss(before, lost, "", 0.2)
     assert loss.species["deer"].loss == 0.2
     assert loss.changed == 2
     gone = said([0] * 30, labels)
-    with pytest.raises(OutputError, match="never names deer, hare, which float32 does"):
+    with pytest.raises(OutputError, match="got none of 30 photos named deer, hare"):
         judge(labels).loss(before, gone, "", 1.0)
-    broken = Said(before.logits * np.nan, before.features, before.labels)
-    with pytest.raises(OutputError, match="not finite"):
+    broken = ModelOutputs(before.logits * np.nan, before.features, before.labels)
+    with pytest.raises(OutputError, match="expected finite scores of int8"):
         judge(labels).loss(before, broken, "", 1.0)
 
 
@@ -268,7 +284,7 @@ def test_without_labels_the_answers_of_float32_stand_for_them():
 
 def test_a_diverged_model_says_so():
     before = said([0, 1], [0, 1])
-    broken = Said(before.logits * np.nan, before.features, before.labels)
+    broken = ModelOutputs(before.logits * np.nan, before.features, before.labels)
     with pytest.raises(DivergenceError, match="training diverged"):
         judge([0, 1]).check(broken, broken, 1.0)
 
@@ -311,9 +327,18 @@ def test_photos_of_the_run_that_are_gone(run, class_folders, tmp_path):
     with pytest.raises(PhotosError, match="--root FOLDER, or check it on others: --photos FOLDER"):
         export_run(run, tmp_path / "m.onnx")
     (run / "photos.parquet").unlink()
-    with pytest.raises(PhotosError, match="does not exist"):
+    with pytest.raises(PhotosError, match=r"photos\.parquet does not exist; check it on others: --photos FOLDER"):
+        export_run(run, tmp_path / "m.onnx")
+    with pytest.raises(PhotosError, match=r"photos\.parquet does not exist; leave --int8 out, which is calibrated"):
         export_run(run, tmp_path / "m.onnx", int8=True, photos=class_folders)
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_photos_of_the_run_that_were_replaced(run, tmp_path):
+    own = Manifest.read(run / "photos.parquet")
+    Manifest(own.rows.assign(bytes=own.rows["bytes"] + 1), own.root).write(run / "photos.parquet")
+    with pytest.raises(PhotosError, match=r"expected the test photos .* as they were, got none, .*replaced"):
+        export_run(run, tmp_path / "m.onnx")
 
 
 def test_a_model_that_the_exporter_cannot_follow_says_so(monkeypatch):
@@ -326,6 +351,33 @@ def test_a_model_that_the_exporter_cannot_follow_says_so(monkeypatch):
     told = "cannot make ONNX of backbone 'test_resnet': no operator for this; train with another"
     with pytest.raises(ConfigurationError, match=told):
         graph_of(classifier, 32)
+
+
+def test_a_model_that_one_file_cannot_hold_says_so_at_once(monkeypatch):
+    monkeypatch.setattr("fscl.export.graph.MOST_BYTES", 1000)
+    monkeypatch.setattr("torch.onnx.export", None)
+    with pytest.raises(ConfigurationError, match=r"at most 1,000 bytes, .* got .*; train a smaller backbone"):
+        graph_of(Classifier("test_resnet", 2, image_size=32).eval(), 32)
+
+
+def test_a_machine_without_memory_is_not_laid_to_the_model(monkeypatch):
+    def fails(*given, **more):
+        raise torch.onnx.errors.OnnxExporterError("step 1 of 3 failed") from MemoryError()
+
+    monkeypatch.setattr("torch.onnx.export", fails)
+    with pytest.raises(MemoryError):
+        graph_of(Classifier("test_resnet", 2, image_size=32).eval(), 32)
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "No space left on device")])
+def test_nor_is_a_full_disk(trained, tmp_path, monkeypatch, error):
+    def fails(*given, **more):
+        raise error
+
+    monkeypatch.setattr("onnxruntime.quantization.quantize_static", fails)
+    with pytest.raises(type(error)):
+        export_run(trained, tmp_path / "m.onnx", int8=True)
 
 
 @pytest.mark.parametrize("name", ["m.pt", "folder.onnx", "taken.onnx"])

@@ -1,5 +1,6 @@
 """Exported models that are opened: any bytes give a model or one error of ours."""
 
+import json
 import pickle
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 
 import fscl as package
 from fscl.errors import BundleError, ConfigurationError
-from fscl.onnx_model import KEY, OnnxModel, open_model
+from fscl.export.graph import with_record
+from fscl.onnx_model import OnnxModel, open_model
+from fscl.onnx_record import KEY, OnnxRecord
 
 
 def changed(content, change):
@@ -68,6 +71,13 @@ def no_operator(model):
     model.graph.node[0].op_type = "Nothing"
 
 
+def other_shape(model):
+    """Valid for ONNX, which does not compute; ONNX Runtime finds that the head does not fit its input."""
+    [head] = [node for node in model.graph.node if node.op_type == "Gemm"]
+    [weight] = [tensor for tensor in model.graph.initializer if tensor.name == head.input[1]]
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.ones((3, 7), np.float32), weight.name))
+
+
 def other_output(model):
     del model.graph.output[1]
 
@@ -82,12 +92,13 @@ def other_output(model):
         (says('"image_size":32', '"image_size":48'), "do not fit each other"),
         (says('"float32"', '"int8"'), "loss: expected of int8"),
         (says('"changed":0', '"changed":-1'), "checked.changed"),
-        (says("{", "["), "damaged"),
+        (says("{", "["), "metadata 'fscl' is damaged"),
         (elsewhere("secret.bin"), "expected all data in one file"),
         (elsewhere("../../etc/passwd"), "expected all data in one file"),
         (in_a_branch, "expected all data in one file"),
         (fixed_batch, "batches of one size only"),
-        (no_operator, "damaged"),
+        (no_operator, "not valid ONNX: No Op registered for Nothing"),
+        (other_shape, "ONNX Runtime cannot open it: .*between 7 and"),
         (other_output, "do not fit each other"),
     ],
 )
@@ -112,6 +123,59 @@ def test_any_bytes_are_a_model_or_one_error(exported):
             OnnxModel.of(bytes(damaged), "m.onnx")
         except BundleError:
             continue
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 a zip", b"<!DOCTYPE html>", bytes(99), "cut short"])
+def test_a_file_that_is_no_onnx_or_is_cut_short_says_so(exported, content):
+    given = exported.path.read_bytes()[:-9] if content == "cut short" else content
+    with pytest.raises(BundleError, match=r"^m\.onnx: not ONNX, or cut short: .+; export the run again"):
+        OnnxModel.of(given, "m.onnx")
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("place", ["onnx.load_model_from_string", "fscl.onnx_model.session_of"])
+def test_what_is_no_fault_of_the_file_is_not_laid_to_it(exported, monkeypatch, place, error):
+    def raises(*_):
+        raise error
+
+    monkeypatch.setattr(place, raises)
+    with pytest.raises(error):
+        OnnxModel.of(exported.path.read_bytes(), "m.onnx")
+
+
+def test_names_of_any_letters_come_back_as_they_were(exported):
+    names = {"boar": '멧돼지 "집"', "deer": "c\\erf\t\u2028 \x7f", "hare": "🐇 lièvre"}
+
+    def renamed(model):
+        entry = metadata(model)
+        for before, after in names.items():
+            entry.value = entry.value.replace(json.dumps(before), json.dumps(after, ensure_ascii=False))
+
+    model = OnnxModel.of(changed(exported.path.read_bytes(), renamed), "m.onnx")
+    assert list(model.classes) == list(names.values())
+    again = onnx.load_model_from_string(with_record(onnx.ModelProto(), model.record))
+    assert OnnxRecord.model_validate_json(metadata(again).value, strict=True) == model.record
+
+
+def test_a_file_of_a_release_that_knew_fewer_settings_opens(exported):
+    """Absent is as null there: what an earlier release did not know is not in its files."""
+
+    def older(model):
+        entry = metadata(model)
+        known = json.loads(entry.value)
+        known["decisions"] = {part: value for part, value in known["decisions"].items() if value is not None}
+        del known["preprocessing"]["interpolation"], known["model"]["head"]
+        entry.value = json.dumps(known)
+
+    assert OnnxModel.of(changed(exported.path.read_bytes(), older), "m.onnx").record == exported.record
+
+
+def test_a_run_that_is_not_there_or_has_lost_its_weights(run, tmp_path):
+    with pytest.raises(BundleError, match=r"no bundle\.json there"):
+        open_model(tmp_path / "nowhere", "onnx")
+    (run / "weights.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"weights\.safetensors: missing"):
+        open_model(run, "onnx")
 
 
 def test_an_exported_model_that_is_not_there_or_of_other_weights(run, fscl, class_folders):
@@ -147,3 +211,10 @@ def test_it_goes_to_another_process_as_its_content(exported):
     photos = torch.rand(2, 3, *[model.preprocessing.image_size] * 2)
     again = pickle.loads(pickle.dumps(model))
     assert torch.equal(again.classifier(photos).logits, model.classifier(photos).logits)
+
+
+def test_its_session_has_the_threads_of_torch_when_it_is_first_used(exported, monkeypatch):
+    """A worker of Dask gets the model before it knows its share of the cores."""
+    again = pickle.loads(pickle.dumps(open_model(exported.path))).classifier
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert again.session.get_session_options().intra_op_num_threads == 3

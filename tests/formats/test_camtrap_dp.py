@@ -303,7 +303,7 @@ def test_real_packages(shared_data):
         formats.read(folder / "inbo-camtraptor/mica_zenodo_5590881")
 
 
-def test_another_package_of_tables_is_none(draw, tmp_path):
+def test_another_package_of_tables_is_none(draw):
     root = draw("p/fox/1.jpg", "p/hare/1.jpg") / "p"
     (root / "datapackage.json").write_text(json.dumps({"resources": [{"name": "prices", "path": "prices.csv"}]}))
     assert formats.read(root).rows["label"].tolist() == ["fox", "hare"]

@@ -107,6 +107,11 @@ def test_frictionless_takes_the_tables_as_they_are(package, answers):
         assert list(pd.read_csv(folder / f"{name}.csv")) == [field["name"] for field in fields]
 
 
+def test_the_damage_of_a_video_is_its_comment(package):
+    media = pd.read_csv(package(clip()) / "media.csv")
+    assert media["mediaComments"].tolist() == ["1 frame: damaged"]
+
+
 def test_a_video_is_one_medium_and_its_answer_an_event(package):
     folder = package(clip())
     [medium] = pd.read_csv(folder / "media.csv").to_dict("records")

@@ -237,7 +237,7 @@ def test_it_is_recognised_by_how_it_begins(tmp_path):
     assert not coco.recognises(tmp_path / "md.json")
 
 
-def test_the_user_may_name_the_format(read, tmp_path):
+def test_the_user_may_name_the_format(tmp_path):
     strange = written({"x": [{"y": 1}] * 9000} | document(), tmp_path / "coco.json")
     with pytest.raises(PhotosError, match=r"or JSON of COCO, .* got JSON with the keys \['x'\]; .*--source-format"):
         formats.read(strange)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fscl.losses import FeatureSimilarityLoss
-from fscl.losses.across_processes import Group
+from fscl.losses.across_processes import SharingProcesses
 
 pytestmark = pytest.mark.slow
 
@@ -82,10 +82,10 @@ def test_several_processes_are_one(sizes, tmp_path):
 
 @pytest.mark.parametrize(("photos", "gathers"), [(64, True), (1024, False)])
 def test_what_moves_fewer_numbers_is_moved(photos, gathers):
-    group = Group(alone=False, sizes=[photos // 2] * 2)
+    group = SharingProcesses(alone=False, sizes=[photos // 2] * 2)
     labels = torch.zeros(photos // 2, dtype=torch.int64)
     assert group._gathering_is_cheaper(512, labels, 3) is gathers
-    assert not Group(alone=False, sizes=())._gathering_is_cheaper(512, labels, 3)
+    assert not SharingProcesses(alone=False, sizes=())._gathering_is_cheaper(512, labels, 3)
 
 
 def test_without_a_process_group_this_process_is_alone():

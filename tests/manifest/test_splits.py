@@ -317,9 +317,13 @@ def test_strict_names_the_classes_in_trouble():
     ("column", "by", "message"),
     [
         ("photo_id", "photo", "photo_id 'same' is in training and validation"),
-        ("content_hash", "photo", "content_hash 'same' is in training and validation"),
-        ("content_hash", "sequence", "content_hash 'same' is in"),
-        ("content_hash", "site", "content_hash 'same' is in"),
+        (
+            "content_hash",
+            "photo",
+            r"share no copies of a photo, but the photo '0.jpg' \(copies: 1.jpg\) is in training and val",
+        ),
+        ("content_hash", "sequence", r"the photo '0.jpg' \(copies: 1.jpg\) is in"),
+        ("content_hash", "site", r"the photo '0.jpg' \(copies: 1.jpg\) is in"),
         ("sequence", "sequence", "sequence 'same' is in"),
         ("sequence", "site", "sequence 'same' is in"),
         ("site", "site", "site 'same' is in"),

@@ -212,11 +212,8 @@ def test_bombs_are_refused_by_their_pixels_before_they_are_decoded(both, tmp_pat
     assert (scanned, predicted) == (0, 0), said
     assert answers["fox/bomb.png"] == bomb
     assert answers["fox/half.jpg"] == "truncated file"
-    assert (
-        rows["fox/zeros.bmp"]
-        == answers["fox/zeros.bmp"]
-        == "unreadable: packed more than 200:1 in its zip (zip bomb?)"
-    )
+    assert answers["fox/zeros.bmp"] == "packed more than 200:1 in its zip (zip bomb?)"
+    assert rows["fox/zeros.bmp"] == f"unreadable: {answers['fox/zeros.bmp']}"
     assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == (None, True), "the others' settings stay"
 
 

@@ -3,18 +3,20 @@
 import json
 import os
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from fscl import cluster as cluster_module
-from fscl.cluster import Cluster
+from fscl.cluster import Cluster, connected
 from fscl.errors import PhotosError
 from fscl.experiments import on_dask, pool
 from fscl.experiments.grid import ClassSet
 from fscl.experiments.run import compare
 from fscl.prediction import Wanted, computing, parts, predict_photos
+from fscl.prediction import run as prediction_run
 
 FINE = ClassSet("fine", ("boar", "deer"), ("deer",))
 AXES = {"pairs": [FINE], "ratios": [1.0], "seeds": [0], "quiet": True}
@@ -111,10 +113,11 @@ def test_the_cells_of_a_killed_worker_are_run_again(tmp_path, photos, quick, das
 
 
 def test_a_photo_that_a_worker_does_not_see_ends_the_comparison(tmp_path, photos, quick, address, monkeypatch):
-    monkeypatch.setattr(on_dask, "_is_there", lambda *_: True)  # as this process sees it
-    gone = photos.rows.assign(path=photos.rows["path"].replace("boar/000.jpg", "boar/gone.jpg"), bytes=None)
+    sizes_of = on_dask.sizes_of
+    monkeypatch.setattr(on_dask, "sizes_of", lambda files: sizes_of(files) | {photos.photo("deer/gone.jpg"): 1})
+    gone = photos.rows.assign(path=photos.rows["path"].replace("deer/000.jpg", "deer/gone.jpg"), bytes=None)
     seen_here = type(photos)(gone, photos.root)
-    with pytest.raises(PhotosError, match=r"worker on .*: does not see .*boar/gone\.jpg, which .* sees; it must be"):
+    with pytest.raises(PhotosError, match=r"worker on .*: does not see .*deer/gone\.jpg, which .* sees; it must be"):
         compare(seen_here, {"fscl": quick()}, tmp_path / "s", scheduler=address, **AXES)
 
 
@@ -153,7 +156,7 @@ def test_the_parts_of_a_killed_worker_are_computed_again(tmp_path, model, shots,
 
 
 def test_a_photo_that_a_worker_does_not_see_ends_the_prediction(tmp_path, model, shots, address, monkeypatch):
-    monkeypatch.setattr(computing, "photo_version", lambda _: (1, 1))
+    monkeypatch.setattr(computing, "sizes_of", lambda files: dict.fromkeys(files, 1))
     with pytest.raises(PhotosError, match=r"worker on .*: does not see .*\.jpg, which .* sees"):
         predicted(model, shots, tmp_path / "there.json", scheduler=address)
 
@@ -182,7 +185,9 @@ def test_without_a_scheduler_that_is_said_at_once(refused, tmp_path):
     assert "expected the file that `dask scheduler --scheduler-file` writes" in refused("other.json")
     for name in ("nonsense", "missing.json"):
         assert "expected local, an address such as tcp://host:8786, or a scheduler file" in refused(name)
-    assert "--jobs is of this machine's processes" in refused("tcp://127.0.0.1:1", "--jobs", "2")
+    said = refused("tcp://127.0.0.1:1", "--jobs", "2")
+    assert "--jobs 2: expected with --scheduler local, or without --scheduler, got --scheduler tcp://127" in said
+    assert "leave --jobs out" in said
 
 
 def test_without_workers_that_is_said(refused):
@@ -194,11 +199,39 @@ def test_without_workers_that_is_said(refused):
     assert "expected workers, got none within 0 s" in said
 
 
-def test_workers_of_other_versions_are_refused(refused, address, monkeypatch):
-    own = cluster_module._versions()
-    monkeypatch.setattr(cluster_module, "_versions", lambda: own | {"torch": "9.9"})
+@pytest.mark.parametrize("package", ["torch", "python"])
+def test_workers_of_other_versions_are_refused(refused, address, monkeypatch, package):
+    own = cluster_module.own_versions()
+    assert own["python"] == "{}.{}".format(*sys.version_info)
+    monkeypatch.setattr(cluster_module, "own_versions", lambda: own | {package: "9.9"})
     said = refused(address)
-    assert f"expected the versions of this program, got torch 9.9 here, {own['torch']} there" in said
+    assert f"expected the versions of this program, got {package} 9.9 here, {own[package]} there" in said
+
+
+def test_an_adaptive_cluster_starts_with_the_first_task(monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(cluster_module, "WORKERS_SECONDS", 20.0)
+    said = []
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0", protocol="tcp") as empty:
+        empty.adapt(minimum=0, maximum=1, interval="100ms")
+        with connected(empty.scheduler_address, say=said.append) as cluster:
+            assert cluster.executor.submit(pow, 2, 3).result(timeout=20) == 8
+    assert "has no worker yet: waiting" in said[0]
+
+
+def test_where_nothing_is_missing_no_scheduler_is_asked(tmp_path, photos, local, model, shots, monkeypatch):
+    study, configs = local
+    compare(photos, configs, study, scheduler="tcp://127.0.0.1:1", **AXES)
+    with monkeypatch.context() as patched:
+        patched.setattr(prediction_run, "_replacing", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predicted(model, shots, tmp_path / "p.json", workers=0)
+    predicted(model, shots, tmp_path / "p.json", scheduler="tcp://127.0.0.1:1")
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_without_dask_its_extra_is_named(refused, monkeypatch):

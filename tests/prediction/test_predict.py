@@ -329,7 +329,7 @@ def test_without_a_photo_that_can_be_read_the_file_says_why_and_the_code_is_2(fs
     (tmp_path / "broken/1.jpg").touch()
     code, _, err = fscl("predict", model, "broken", "--out", "a.csv")
     assert code == 2
-    assert "no photo could be read, such as 1.jpg: empty file" in err
+    assert "every photo is without an answer, such as 1.jpg: empty file" in err
     assert in_csv("a.csv")[0]["problem"] == "empty file"
 
 

@@ -199,31 +199,11 @@ def write_study(tmp_path_factory: pytest.TempPathFactory) -> WriteStudy:
 
 
 @pytest.fixture
-def opened(browser):
-    """Return a function that opens a page offline; at the end it has had no error, message or request of its own."""
-    contexts, faults = [], []
+def opened(open_page):
+    """Return a function that opens a page offline; it may have pictures beside it."""
 
-    def open_page(path: Path, **options):
-        options = {"viewport": {"width": 1200, "height": 900}, **options}
-        context = browser.new_context(offline=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(5000)
+    def open_offline(path: Path, **options):
         address = path.resolve().as_uri()
-        page.on("console", lambda message: faults.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: _note(request.url, address, faults))
-        page.goto(address)
-        return page
+        return open_page(address, own=("data:", f"{address.rpartition('/')[0]}/"), offline=True, **options)
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
-
-
-def _note(url: str, address: str, faults: list[str]) -> None:
-    beside = address.rpartition("/")[0]  # a page may have pictures there
-    if not url.startswith(("data:", f"{beside}/")):
-        faults.append(f"request: {url}")
+    return open_offline

@@ -106,7 +106,7 @@ def test_the_page_stands_alone_and_names_are_only_names(folder):
         "no heat map",
         "can no longer be read",
         "truncated file",
-        "1 of 10 like it agree",
+        "1 of the 10 most similar photos agree",
     ):
         assert said in page
     assert len(re.findall(r"<figure", page)) == 3

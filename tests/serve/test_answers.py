@@ -18,6 +18,7 @@ from fscl.formats.walk import walk
 from fscl.predictor import load
 from fscl.serve import app, require_extra
 from fscl.serve.folder import Folder, checked_name
+from fscl.serve.training_photos import NearestPhotos
 from tests.serve.conftest import serving
 
 
@@ -45,7 +46,7 @@ def test_an_answer_is_that_of_predict(page, run, class_folders, fscl, tmp_path):
             assert [share for _, share in got["likeliest"]] == pytest.approx([share for share, _ in shares], abs=2e-4)
 
 
-def test_a_direction_tells_the_similarity_of_photos_and_finds_the_training_photos(page, class_folders):
+def test_a_direction_tells_the_similarity_of_photos_and_finds_the_training_photos(page):
     got = answer(page, b"", params={"photo": "boar/000.jpg"}).json()
     direction = base64.b64decode(got["direction"])
     assert np.linalg.norm(np.frombuffer(direction, "<f4")) == pytest.approx(1, abs=1e-3)
@@ -59,6 +60,7 @@ def test_a_direction_tells_the_similarity_of_photos_and_finds_the_training_photo
     assert first["path"] not in [one["path"] for one in itself]
     picture = page.get(f"/api/training/{first['number']}")
     assert Image.open(BytesIO(picture.content)).format == "JPEG"
+    assert picture.headers["cache-control"] == "no-store"  # the next page at this address may be of another run
     assert page.get("/api/training/100000").status_code == 404
     assert page.get("/api/training/-1").status_code == 404
     assert page.post("/api/nearest", content=b"x" * len(direction)).status_code == 422
@@ -78,6 +80,28 @@ def test_features_that_come_while_they_are_asked_for_are_not_missed(page, monkey
     monkeypatch.setattr(training, "_thread", Ending())
     near = training.nearest(known.features[0], "")
     assert (near.ready, len(near.photos)) == (True, 5)
+
+
+def test_all_that_is_to_be_known_of_the_training_photos_is_said(page, monkeypatch):
+    training = page.page.served.training
+    known = training._known
+    monkeypatch.setattr(training, "_notes", [])
+    for note in ("20 of 50 training photos are compared with", "features are not kept in the cache"):
+        training.note(note)
+    near = training.nearest(known.features[0], "")
+    assert near.note == "20 of 50 training photos are compared with; features are not kept in the cache"
+    monkeypatch.setattr(training, "_known", None)
+    monkeypatch.setattr(training, "_why", "coming")
+    assert training.nearest(known.features[0], "").note == f"coming; {near.note}"
+
+
+def test_training_photos_that_cannot_be_read_are_counted(run, page, monkeypatch):
+    served = page.page.served
+    known = served.training._known._replace(unread=1)
+    monkeypatch.setattr("fscl.serve.training_photos.directions_of", lambda *_: known)
+    training = NearestPhotos(run, None, served.bundle, served.model)
+    training.wait()
+    assert training.nearest(known.features[0], "").note == "1 training photo could not be read"
 
 
 def test_a_heat_map_has_the_proportions_of_the_photo(page):
@@ -105,6 +129,7 @@ def bomb():
     [
         (b"", "empty file"),
         (b"no photo", "not an image"),
+        (b"\0\0\0\x18ftypheic", "HEIC is not supported, convert it to JPEG"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "not an image"),
         (bomb(), "decompression bomb"),
@@ -132,7 +157,7 @@ NAMES = ["../boar/000.jpg", "/etc/passwd", "boar/../../x.jpg", "boar/000.jpg\0",
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_name_leads_out_of_the_folder(run, page, tmp_path, class_folders, name):
+def test_no_name_leads_out_of_the_folder(page, name):
     for path in ("/api/answer", "/api/heat"):
         assert page.post(path, params={"photo": name}).status_code == 422
     assert page.get("/api/picture", params={"photo": name}).status_code == 422
@@ -214,6 +239,15 @@ def test_what_is_neither_answer_nor_heat_map_has_its_room_too(page, monkeypatch)
     assert [(one.status_code, one.headers["retry-after"]) for one in told()] == [(503, "1")] * 4
     monkeypatch.setattr(page.page.served.others, "_requests", 1)
     assert [one.status_code for one in told()] == [200] * 4
+
+
+def test_a_request_takes_its_room_once(page, monkeypatch):
+    others, taken = page.page.served.others, []
+    room = others.taken
+    monkeypatch.setattr(others, "taken", lambda size: taken.append(size) or room(size))
+    direction = base64.b64decode(answer(page, b"", params={"photo": "boar/000.jpg"}).json()["direction"])
+    assert page.post("/api/nearest", content=direction, params={"photo": "boar/000.jpg"}).status_code == 200
+    assert taken == [0]
 
 
 def test_who_opens_the_page_at_once_share_a_look_into_the_folder(draw, tmp_path, monkeypatch):

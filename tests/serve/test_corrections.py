@@ -1,14 +1,17 @@
 """Corrected labels: kept in the browser, or added to a table in which nothing else changes."""
 
 import json
+import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
 
-from fscl.errors import OutputError
-from fscl.serve.corrections import ChangedError, Corrections, checked_label
+from fscl import formats
+from fscl.errors import OutputError, PhotosError
+from fscl.serve.corrections import FORMULA, ChangedError, Corrections, checked_label
 from fscl.serve.folder import checked_name
 from tests.serve.conftest import serving
 
@@ -89,8 +92,62 @@ def test_a_photo_of_the_folder_that_excel_would_run_has_its_whole_path(tmp_path)
     table = Corrections(tmp_path / "labels.csv")
     for name in ("=1.jpg", "fox.jpg"):
         table.correct(table.filepath(tmp_path.resolve() / name), "fox", None)
-    assert list(table.labels()) == [f"{tmp_path.resolve().as_posix()}/=1.jpg", "fox.jpg"]
+    assert pd.read_csv(table.file)["filepath"].tolist() == [f"{tmp_path.resolve().as_posix()}/=1.jpg", "fox.jpg"]
     assert table.below(tmp_path.resolve()) == {"=1.jpg": "fox", "fox.jpg": "fox"}
+
+
+NAMES = [
+    *("photos/é.jpg", "./photos/é.jpg", "other/../photos/é.jpg", "photos\\é.jpg", "photos//é.jpg"),
+    "photos/e\u0301.jpg",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("again", NAMES)
+def test_all_names_of_a_photo_are_one_photo(tmp_path, name, again):
+    file = tmp_path / "labels.csv"
+    file.write_text(f"filepath,label\n{name},fox\n", encoding="utf-8")
+    table = Corrections(file)
+    assert table.labels() == {NAMES[0]: "fox"}
+    assert table.below(tmp_path / "photos") == {"é.jpg": "fox"}
+    with pytest.raises(ChangedError, match="fox"):
+        table.correct(again, "deer", None)
+    table.correct(again, "hare", "fox")
+    table.correct(str(tmp_path / again) if "\\" not in again else again, "boar", "hare")
+    assert file.read_text(encoding="utf-8") == f"filepath,label\n{name},boar\n"
+
+
+def test_several_labels_for_a_photo_are_refused_by_name(tmp_path, fscl, run):
+    file = tmp_path / "labels.csv"
+    said = r"expected one label for each photo, got fox and hare for \./a\.jpg; keep one of them"
+    table = Corrections(file)
+    file.write_text("filepath,label\na.jpg,fox\n./a.jpg, fox \n./a.jpg,\n", encoding="utf-8")
+    assert table.labels() == {"a.jpg": "fox"}
+    file.write_text("filepath,label\na.jpg,fox\n./a.jpg,hare\nb.jpg,hare\n", encoding="utf-8")
+    for use in (lambda: Corrections(file), table.labels, lambda: table.correct("b.jpg", "fox", "hare")):
+        with pytest.raises(PhotosError, match=said):
+            use()
+    code, _, err = fscl("serve", run, "--corrections", file)
+    assert (code, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_a_photo_whose_name_is_no_text_is_refused_by_reason(tmp_path):
+    with pytest.raises(PhotosError, match="file name is not UTF-8, rename it"):
+        Corrections(tmp_path / "labels.csv").filepath(tmp_path / os.fsdecode(b"\xff.jpg"))
+
+
+def test_a_whole_path_that_excel_would_run_is_written_as_an_address_and_read_back(tmp_path, draw):
+    draw("set;=1/fox 노루.jpg", "set;=1/+2.jpg")
+    folder = tmp_path.resolve() / "set;=1"
+    table = Corrections(folder / "labels.csv")
+    for name, label in (("fox 노루.jpg", "fox"), ("+2.jpg", "hare")):
+        table.correct(table.filepath(folder / name), label, None)
+    assert not FORMULA.search((folder / "labels.csv").read_text(encoding="utf-8"))
+    assert table.below(folder) == {"fox 노루.jpg": "fox", "+2.jpg": "hare"}
+    rows = formats.read(folder / "labels.csv").rows
+    assert dict(zip(rows["path"], rows["label"], strict=True)) == {"fox 노루.jpg": "fox", "+2.jpg": "hare"}
+    assert rows["problem"].isna().all()
 
 
 def test_the_page_adds_to_the_table_and_finds_its_labels_again(run, draw, tmp_path):

@@ -1,7 +1,6 @@
 """The page in a real browser: photos are dropped, answered, explained, labelled; the table is trained from."""
 
 import csv
-import re
 import shutil
 from pathlib import Path
 
@@ -9,35 +8,19 @@ import pytest
 
 from tests.serve.conftest import serving
 
-TOLD = re.compile("status of (409|422|503)")  # of which a browser tells, and so does the page
+TOLD = "status of (409|422|503)"  # of which a browser tells, and so does the page
 HOSTILE = "<img src=x onerror=alert(1)> & “고라니”.jpg"
 
 
 @pytest.fixture
-def open_page(browser):
-    """Return a function that opens a page; at the end it has had no error and asked nobody else."""
-    contexts, faults = [], []
+def opened(open_page):
+    """Return a function that opens the page of a server."""
 
-    def open_it(address, routes=(), **options):
-        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-        page.on("console", lambda message: None if TOLD.search(message.text) else faults.append(message.text))
-        page.on(
-            "request",
-            lambda one: None if one.url.startswith((address, "data:", "blob:")) else faults.append(one.url),
-        )
-        for pattern, answer in routes:
-            page.route(pattern, answer)
-        page.goto(address)
-        return page
+    def open_served(asking, **options):
+        address = asking.page.address
+        return open_page(address, **{"own": (address, "data:", "blob:"), "expected": TOLD, **options})
 
-    yield open_it
-    for context in contexts:
-        context.close()
-    assert faults == []
+    return open_served
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +55,13 @@ def shows(page, selector, count):
 
 def choose(page, folder):
     page.set_input_files("#tree", folder)
-    said(page, "37 of 37 answered, 1 of them without a species")
+    said(page, "36 of 37 answered, no answer for 1")
 
 
-def test_photos_are_answered_explained_labelled_and_the_table_is_trained_from(open_page, run, taken, tmp_path, fscl):
+def test_photos_are_answered_explained_labelled_and_the_table_is_trained_from(opened, run, taken, fscl):
     with serving(run) as asking:
         asking.page.served.training.wait()
-        page = open_page(asking.page.address)
+        page = opened(asking)
         choose(page, taken)
         boar = card(page, "photos/boar/0.jpg")
         assert boar.locator(".species").inner_text() in ("boar", "deer", "hare")
@@ -137,11 +120,11 @@ def test_photos_are_answered_explained_labelled_and_the_table_is_trained_from(op
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_narrow_screen_and_keeps_labels_in_the_table(open_page, run, taken, tmp_path, scheme):
+def test_it_fits_a_narrow_screen_and_keeps_labels_in_the_table(opened, run, taken, tmp_path, scheme):
     file = tmp_path / "labels.csv"
     with serving(run, folder=taken, corrections=file) as asking:
-        page = open_page(asking.page.address, viewport={"width": 390, "height": 800}, color_scheme=scheme)
-        said(page, "37 of 37 answered")
+        page = opened(asking, viewport={"width": 390, "height": 800}, color_scheme=scheme)
+        said(page, "36 of 37 answered")
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         card(page, "deer/0.jpg").focus()
         with page.expect_response("**/api/corrections"):
@@ -158,7 +141,7 @@ def test_it_fits_a_narrow_screen_and_keeps_labels_in_the_table(open_page, run, t
         page.context.close()
 
 
-def test_a_busy_server_is_asked_again(open_page, run, taken):
+def test_a_busy_server_is_asked_again(opened, run, taken):
     with serving(run, folder=taken / "boar") as asking:
         asking.page.served.training.wait()
 
@@ -171,8 +154,85 @@ def test_a_busy_server_is_asked_again(open_page, run, taken):
 
         busy = ["answer*", "picture*", "training/*", "photos*"]
         routes = [(f"**/api/{path}", busy_at_first(iter([503] * 20))) for path in busy]
-        page = open_page(asking.page.address, routes)
+        page = opened(asking, routes=routes)
         said(page, "12 of 12 answered")
         shows(page, ".picture img", 12)
         shows(page, ".nearest img", 5)
+        page.context.close()
+
+
+def test_a_server_that_is_gone_and_comes_again_is_asked_again(opened, run, draw, tmp_path):
+    draw("photos/1.png", "photos/2.png")
+    gone = ["**/api/answer*", "**/api/picture*", "**/api/training/*"]
+    with serving(run, folder=tmp_path / "photos") as asking:
+        asking.page.served.training.wait()
+        refused = [(pattern, lambda route: route.abort()) for pattern in gone]
+        page = opened(asking, routes=refused, expected="net::ERR_FAILED")
+        said(page, "0 of 2 answered, no answer for 2")
+        assert "is fscl serve still at work?" in card(page, "1.png").locator(".reason").inner_text()
+        for pattern in gone[:2]:
+            page.unroute(pattern)
+        page.get_by_role("button", name="ask again for 2 photos").click()
+        said(page, "2 of 2 answered; 0 labelled by you")
+        shows(page, ".picture img", 2)
+        assert page.locator("#again:visible, .reason:visible").count() == 0
+        page.locator(".nearest li").nth(9).wait_for()
+        sides = page.locator(".nearest img").first.bounding_box()
+        assert sides["height"] == pytest.approx(sides["width"], abs=1)  # also without its picture
+        page.context.close()
+
+
+def test_keys_reach_everything_and_what_they_do_is_said(opened, run, draw, tmp_path):
+    draw("photos/1.png", "photos/2.png")
+    with serving(run, folder=tmp_path / "photos", root=tmp_path, corrections=tmp_path / "labels.csv") as asking:
+        page = opened(asking)
+        said(page, "2 of 2 answered")
+        page.locator("#training").get_by_text("the training photos are not there").wait_for()
+        assert page.locator(".near:visible").count() == 0  # it is said once, not on each card
+        reached = []
+        for _ in range(8):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("(document.activeElement.id || document.activeElement.className)"))
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        assert reached == ["files", "tree", "sort", "filter", "heats", "skip", "", "photo"]
+        status = page.get_by_role("status")
+        page.keyboard.press("1")
+        assert status.inner_text() == "1.png: label boar"
+        asking.post("/api/corrections", json={"photo": "2.png", "where": "folder", "label": "hare", "was": None})
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("2")
+        status.get_by_text("2.png: your label was not kept: somebody has labelled this photo as hare").wait_for()
+        page.locator(".skip").focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "download"
+        page.context.close()
+
+
+def test_labels_that_are_set_fast_do_not_overtake_each_other(opened, run, taken, tmp_path):
+    held = []
+    with serving(run, folder=taken / "boar", corrections=tmp_path / "labels.csv") as asking:
+        page = opened(asking)
+        said(page, "12 of 12 answered")
+        page.route("**/api/corrections", lambda route: held.append(route))
+        card(page, "0.jpg").focus()
+        for key in "123":
+            page.keyboard.press(key)
+        for _ in range(2):  # what is set while one label is on its way is sent once that is kept
+            page.wait_for_timeout(300)
+            assert len(held) == 1
+            held.pop().continue_()
+        page.wait_for_timeout(300)
+        assert held == []
+        assert card(page, "0.jpg").locator(".reason:visible").count() == 0
+        assert asking.get("/api/corrections").json()["folder"] == {"0.jpg": "hare"}
+        page.context.close()
+
+
+def test_a_label_is_found_again_however_the_table_writes_the_name(opened, run, draw, tmp_path):
+    draw("photos/e\u0301.png")
+    (tmp_path / "labels.csv").write_text("filepath,label\n./a/../photos/\u00e9.png,hare\n", encoding="utf-8")
+    with serving(run, folder=tmp_path / "photos", corrections=tmp_path / "labels.csv") as asking:
+        page = opened(asking)
+        said(page, "1 labelled by you")
         page.context.close()

@@ -302,6 +302,13 @@ def test_what_one_process_has_to_tell_all_hear(monkeypatch):
     assert told == [False, True, True], "what a process has to tell it asks for"
 
 
+def test_a_lost_process_is_told_with_what_the_library_says_of_it():
+    """It may be the network that was set up wrongly."""
+    said = str(processes._of_a_lost_process(RuntimeError("NCCL error: no socket interface found\nLast error: …")))
+    assert "so all of them end (NCCL error: no socket interface found)" in said
+    assert processes._of_a_lost_process(RuntimeError("sizes do not match")) is None
+
+
 def test_shares_are_nearly_equal_and_together_the_batch():
     for photos in range(3, 14):
         shares = [BatchShare(photos, views=2, rank=rank, processes=3).of(np.arange(2 * photos)) for rank in range(3)]

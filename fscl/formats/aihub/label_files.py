@@ -25,7 +25,7 @@ INFRARED = {"RGB": False, "IR": True}
 TWO_CORNERS = "box needs two corners: x1, y1, x2, y2"
 
 
-class Entry(NamedTuple):
+class LabelledPhoto(NamedTuple):
     """A photo as a label file tells of it."""
 
     file: str
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
     `label_file` and `aihub_…`, whatever of these is known."""
 
 
-def read_labels(root: Path, file: str, folder_species: str | None) -> list[Entry]:
+def read_labels(root: Path, file: str, folder_species: str | None) -> list[LabelledPhoto]:
     """Read what a label file says of its photo, or of its photos, should it hold several.
 
     Args:
@@ -47,7 +47,7 @@ def read_labels(root: Path, file: str, folder_species: str | None) -> list[Entry
     document = _document(root / file)
     file = escaped(file)
     if isinstance(document, str):
-        return [Entry(file, [file], [{"label_file": file, "problem": document}])]
+        return [LabelledPhoto(file, [file], [{"label_file": file, "problem": document}])]
     images = _records(document.pop("images", None)) or [{}]
     animals = _records(document.pop("annotations", None))
     entries = []
@@ -64,7 +64,7 @@ def read_labels(root: Path, file: str, folder_species: str | None) -> list[Entry
         own = [a for a in animals if len(images) == 1 or a.get("image_id") == image.get("id")]
         rows = [about | _animal(animal, lacking, folder_species) for animal in own]
         photo_names = [str(said["filename"]), file] if said.get("filename") else [file]
-        entries.append(Entry(file, photo_names, rows or [about | {"problem": "no animal in the label file"}]))
+        entries.append(LabelledPhoto(file, photo_names, rows or [about | {"problem": "no animal in the label file"}]))
     return entries
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from fscl import archives
 from fscl.errors import PhotosError
 from fscl.formats import boxes
-from fscl.formats.aihub.label_files import Entry, read_labels
+from fscl.formats.aihub.label_files import LabelledPhoto, read_labels
 from fscl.formats.json_document import Record
 from fscl.formats.reading import NOTHING_SAID, Reading
 from fscl.formats.walk import NOT_UTF8, PHOTO_SUFFIXES, Contents, escaped, walk
@@ -131,10 +131,10 @@ def _check(root: Path, photos: list[str], labels: list[str], contents: Contents)
     )
 
 
-def _matched(photos: list[str], entries: list[Entry]) -> Iterator[Record]:
+def _matched(photos: list[str], entries: list[LabelledPhoto]) -> Iterator[Record]:
     """Rows of the photos with what the label files say of them, and of label files without photo."""
     paths: dict[str, list[str]] = defaultdict(list)
-    told: dict[str, list[Entry]] = defaultdict(list)
+    told: dict[str, list[LabelledPhoto]] = defaultdict(list)
     for path in photos:
         paths[_key(path)].append(path)
     for entry in entries:
@@ -156,7 +156,7 @@ def _rows(path: str, rows: list[Record], problem: str | None) -> Iterator[Record
         yield row | {"path": path, "problem": reasons.SEPARATOR.join(problems) or None}
 
 
-def _photo_beside(entry: Entry) -> str:
+def _photo_beside(entry: LabelledPhoto) -> str:
     """Where the photo of a label file should be."""
     folders = [nfc(part).replace(LABELS, PHOTOS) for part in entry.file.split("/")[:-1]]
     folders = [re.sub(r"^([TV])L(?=[ ._-]|\d|$)", r"\1S", part) for part in folders]

@@ -48,9 +48,10 @@ def write(path: Path, answers: Iterable[PhotoAnswer], about: About) -> None:
     """Write answers into a folder that is there, or else as a zip.
 
     A photo is a medium, each of its animals an observation of it. A video is a medium, too, with the answer of its
-    surest frame as observations of its event, one of each kind of animal. The class of the model is a tag,
-    `class:NAME`; the scientific name is empty where it is not known. An answer that was rolled up has the name of its
-    genus or family there, and the tag `rank:RANK`. Photos without a time are in left_out.csv.
+    surest frame as observations of its event, one of each kind of animal; what of it is damaged is its comment. The
+    class of the model is a tag, `class:NAME`; the scientific name is empty where it is not known. An answer that was
+    rolled up has the name of its genus or family there, and the tag `rank:RANK`. Photos without a time are in
+    left_out.csv.
 
     Raises:
         ConfigurationError: no deployments.
@@ -119,7 +120,7 @@ def _write(folder: Path, answers: Iterable[PhotoAnswer], about: About, packaging
 
 
 def _left_out(photo: PhotoAnswer) -> dict[str, Any]:
-    return {"filePath": photo.file, "deploymentID": photo.deployment, "problem": photo.failure or "no time"}
+    return {"filePath": photo.file, "deploymentID": photo.deployment, "problem": photo.problem or "no time"}
 
 
 def _medium(photo: PhotoAnswer, packaging: Packaging) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def _medium(photo: PhotoAnswer, packaging: Packaging) -> dict[str, Any]:
         "fileMediatype": f"video/{VIDEO_TYPES.get(kind, kind)}"
         if is_video(photo.file)
         else f"image/{TYPES.get(kind, kind)}",
-        "mediaComments": photo.failure or "",
+        "mediaComments": photo.problem or "",
     }
 
 
@@ -150,7 +151,8 @@ def _observations(
     if event in packaging.repeated:
         event = f"{photo.deployment}/{event}"
     rows = [_of_animal(animal, photo, about) for animal in photo.animals]
-    rows = _of_event(rows) if is_video(photo.file) else rows
+    of_video = is_video(photo.file)
+    rows = _of_event(rows) if of_video else rows
     if not rows:
         found = (photo.found or "").replace("person", "human").split(" and ")
         by = (about.document or {}).get("info")
@@ -159,7 +161,6 @@ def _observations(
         machine = {} if photo.failure is not None else {"classificationMethod": "machine"}
         rows = [{"observationType": kind, **machine, "classifiedBy": machine and (detector or "")} for kind in kinds]
         rows = [{**row, "classifiedBy": row["classifiedBy"] or ""} for row in rows]
-    of_video = is_video(photo.file)
     for place, row in enumerate(rows):
         yield {
             "observationID": f"{photo.file}#{place}",

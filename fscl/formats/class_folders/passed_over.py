@@ -8,7 +8,7 @@ import pandas as pd
 
 from fscl.formats.class_folders import layouts
 from fscl.formats.walk import FORK, HIDDEN, Contents
-from fscl.frames import VIDEO_SUFFIXES
+from fscl.frames import OTHER_VIDEO_SUFFIXES, VIDEO_SUFFIXES
 
 # Beside photos these are no loss.
 CLUTTER = {
@@ -21,10 +21,9 @@ RAW = {
     *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".kdc", ".mef", ".mrw", ".nef", ".nrw", ".orf"),
     *(".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
 }
-VIDEO = {".mpg", ".mpeg", ".wmv", ".mts", ".m2ts", ".ts", ".3gp", ".webm", ".flv", ".vob"}
 HINTS = {
     "camera raw is not read, convert it to JPEG": RAW,
-    f"of videos {', '.join(VIDEO_SUFFIXES)} are read, convert the others": VIDEO,
+    f"of videos {', '.join(VIDEO_SUFFIXES)} are read, convert the others": set(OTHER_VIDEO_SUFFIXES),
 }
 # Hidden folders of programs that everybody has.
 KNOWN_HIDDEN = {

@@ -30,6 +30,16 @@ class Placed(NamedTuple):
     problems: pd.Series
 
 
+def of_address(path: str) -> str:
+    """Return the path that an address `file:///…` is of; any other text stays as it is.
+
+    >>> of_address("file:///photos/a%3B%3D1.jpg"), of_address("photos/a%20b.jpg")
+    ('/photos/a;=1.jpg', 'photos/a%20b.jpg')
+    """
+    match = FILE_URL.match(path)
+    return path if match is None else unquote(path[match.end() :])
+
+
 def place_paths(paths: pd.Series, table: Path, start: Path, *, needs_files: bool = True) -> Placed:
     """Find out where the photos of a table are.
 
@@ -43,7 +53,7 @@ def place_paths(paths: pd.Series, table: Path, start: Path, *, needs_files: bool
         PhotosError: none of the paths is of this machine, where one is needed; photos on several drives.
     """
     folder = start.resolve()
-    paths = paths.map(lambda path: unquote(path[match.end() :]) if (match := FILE_URL.match(path)) else path)
+    paths = paths.map(of_address)
     foreign = {path: why for path in paths.unique() if (why := _foreign(path)) is not None}
     files = {
         path: _as_it_lies(os.path.normpath(folder / path.replace("\\", "/")))

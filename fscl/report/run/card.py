@@ -10,7 +10,7 @@ from fscl.printable import number_of
 from fscl.report.run.headline import FEW_TESTED, headline, weak_species
 from fscl.report.run.result import RunResult
 from fscl.report.run.species import interval, list_of, percent, species_of
-from fscl.report.tables import DASH, Entry, Row, Section, Table
+from fscl.report.tables import DASH, Entry, Row, Table, TableSection
 
 FEW_TRAINED = 20  # training photos: fewer are few-shot (Liu et al. 2019)
 
@@ -72,7 +72,7 @@ def _photos_table(result: RunResult) -> Table:
         entries = (Entry(photos), Entry(sites), Entry(f"{one.tested:,}"))
         rows.append(Row(one.name, "rare" if one.rare else "", entries))
     columns = ("training photos", "sites of these", f"test {result.unit}s")
-    return Table("Photos of each species.", "species", columns, (Section("", tuple(rows)),))
+    return Table("Photos of each species.", "species", columns, (TableSection("", tuple(rows)),))
 
 
 def _figures_table(result: RunResult) -> Table:
@@ -86,7 +86,7 @@ def _figures_table(result: RunResult) -> Table:
         "Recall: of the photos of a species, how many were found. Precision: of those given its name, how many are "
         "right. With the numbers counted and the 95 % interval."
     )
-    return Table(caption, "species", ("recall", "precision"), (Section("", tuple(rows)),))
+    return Table(caption, "species", ("recall", "precision"), (TableSection("", tuple(rows)),))
 
 
 def _share(hits: int, trials: int) -> str:

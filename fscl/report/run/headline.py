@@ -8,7 +8,7 @@ from fscl.methods import DEFAULT
 from fscl.printable import number_of
 from fscl.records import Beside
 from fscl.report.run.result import RunResult
-from fscl.report.run.species import Species, confused_pairs, interval, list_of, percent, species_of
+from fscl.report.run.species import SpeciesResult, confused_pairs, interval, list_of, percent, species_of
 from fscl.scoring.statistics import CHANCE
 
 WEAK = 0.8  # recall below which a species is called weak
@@ -17,7 +17,7 @@ FEW_TRAINED = 100  # training photos below which more of them are the first thin
 OTHERS = {"start": "its start", "earlier": "the earlier model"}
 
 
-class Step(NamedTuple):
+class NextStep(NamedTuple):
     """What to do next: words, a command to be copied, and the section of the page that shows more."""
 
     text: str
@@ -45,7 +45,7 @@ def _how_good(result: RunResult) -> Iterator[str]:
         )
 
 
-def weak_species(result: RunResult) -> list[Species]:
+def weak_species(result: RunResult) -> list[SpeciesResult]:
     """Return the species that are found too rarely, the worst first."""
     everyone = species_of(result.evaluation)
     return sorted(
@@ -70,7 +70,7 @@ def _weak(result: RunResult) -> str:
     return said
 
 
-def _as_found(one: Species) -> str:
+def _as_found(one: SpeciesResult) -> str:
     mostly = f", most often taken for {one.taken_for}" if one.taken_for else ""
     return f"{one.name} ({one.found:,} of {one.tested:,} found{mostly})"
 
@@ -105,38 +105,44 @@ def _beside(other: Beside) -> str:
     return f"Not shown to be better than {name} ({other.what}): {both}; that may be chance ({chance})."
 
 
-def next_steps(result: RunResult) -> list[Step]:
+def next_steps(result: RunResult) -> list[NextStep]:
     """Return what to do next, the most useful first; how to use the model last."""
     record, steps = result.evaluation, []
     scarce = [one for one in weak_species(result) if one.trained < FEW_TRAINED]
     if scarce:
         names = list_of([f"{one.name} ({one.trained:,} now)" for one in scarce])
-        steps.append(Step(f"Label more training {result.unit}s of {names}.", section="species"))
+        steps.append(NextStep(f"Label more training {result.unit}s of {names}.", section="species"))
     pairs = confused_pairs(record)
     if pairs:
         count, true, named = pairs[0]
         which = f"{number_of(count, result.unit)} of {record.classes[true]} taken for {record.classes[named]}"
-        steps.append(Step(f"Look at the {which}: are their labels right? What do they share?", section="confusion"))
+        steps.append(
+            NextStep(f"Look at the {which}: are their labels right? What do they share?", section="confusion")
+        )
     few = [one.name for one in species_of(record) if one.tested < FEW_TESTED]
     if few:
-        steps.append(Step(f"Label more test {result.unit}s of {list_of(few)}: few say little.", section="species"))
+        steps.append(
+            NextStep(f"Label more test {result.unit}s of {list_of(few)}: few say little.", section="species")
+        )
     no_better = any(
         other.difference and other.difference.value <= 0 for other in record.beside if other.kind == "start"
     )
     if no_better and result.bundle.setting("method", "name") != DEFAULT:
-        steps.append(Step("Train without --method: the default does well with few photos.", section="training"))
+        steps.append(NextStep("Train without --method: the default does well with few photos.", section="training"))
     if record.failed:
-        steps.append(Step(f"Mend {number_of(len(record.failed), 'photo')} that cannot be read.", section="photos"))
+        steps.append(
+            NextStep(f"Mend {number_of(len(record.failed), 'photo')} that cannot be read.", section="photos")
+        )
     if pairs:
         why = shlex.join(["fscl", "explain", str(result.run), "--labels"])
-        steps.append(Step("See why it was wrong, and which labels to check:", command=why))
+        steps.append(NextStep("See why it was wrong, and which labels to check:", command=why))
     if result.answers is not None:
-        steps.append(Step("Choose from which score on you accept a species unseen.", section="scores"))
+        steps.append(NextStep("Choose from which score on you accept a species unseen.", section="scores"))
     use = ["fscl", "predict", str(result.run), "PHOTOS", "--out"]
     certified = [
         name for name, own in (record.accept.species if record.accept else {}).items() if own.score is not None
     ]
     if certified:
         marked = shlex.join([*use, "predictions.csv", "--accept"])
-        steps.append(Step(f"Have the answers marked that need no second look, of {list_of(certified)}:", marked))
-    return [*steps, Step("Name photos that nobody has sorted:", command=shlex.join([*use, "predictions.json"]))]
+        steps.append(NextStep(f"Have the answers marked that need no second look, of {list_of(certified)}:", marked))
+    return [*steps, NextStep("Name photos that nobody has sorted:", command=shlex.join([*use, "predictions.json"]))]

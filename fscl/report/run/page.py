@@ -29,7 +29,7 @@ from fscl.report.run.species import (
     score_levels,
     species_table,
 )
-from fscl.report.tables import DASH, Entry, Row, Section, Table
+from fscl.report.tables import DASH, Entry, Row, Table, TableSection
 from fscl.run_folder import RunFolder
 from fscl.words import meanings
 
@@ -150,7 +150,7 @@ def _beside_table(result: RunResult) -> Table | None:
         return None
     titles = {"balanced_accuracy": "balanced accuracy", "minority_recall": "recall of the rare", "auroc": "AUROC"}
     columns = ("photos", *(titles[name] for name in names))
-    return Table("Did training beat its start?", "model", columns, (Section("", tuple(rows)),))
+    return Table("Did training beat its start?", "model", columns, (TableSection("", tuple(rows)),))
 
 
 def _rounded(figure: float | None) -> str:
@@ -173,14 +173,16 @@ def _unread_table(result: RunResult) -> Table | None:
     record, sections = result.evaluation, []
     if record.failed:
         rows = tuple(Row(photo.path, "", (Entry(photo.reason, words=True),)) for photo in record.failed)
-        sections.append(Section(f"test photos that could not be read: {len(record.failed):,}", rows))
+        sections.append(TableSection(f"test photos that could not be read: {len(record.failed):,}", rows))
     problems = {line["path"]: line["reason"] for line in result.metrics if line["kind"] == "problem"}
     if problems:
         rows = tuple(Row(path, "", (Entry(reason, words=True),)) for path, reason in problems.items())
-        sections.append(Section(f"training and validation photos that could not be read: {len(problems):,}", rows))
+        sections.append(
+            TableSection(f"training and validation photos that could not be read: {len(problems):,}", rows)
+        )
     if record.unusable and record.unusable.rows:
         reasons = tuple(reason_row(why.reason, why.rows, why.paths) for why in record.unusable.reasons)
-        sections.append(Section(f"rows that cannot be used: {record.unusable.rows:,}", reasons))
+        sections.append(TableSection(f"rows that cannot be used: {record.unusable.rows:,}", reasons))
     if not sections:
         return None
     return Table("The figures are without these.", "photo or reason", ("", ""), tuple(sections))

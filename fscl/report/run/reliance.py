@@ -6,7 +6,7 @@ from fscl.records import Acceptance, AnsweredAt, Calibration, RollUp, SetCoverag
 from fscl.report.run.charts import sure_bins
 from fscl.report.run.result import RunResult
 from fscl.report.run.species import ACCEPTED_AT, accepted, interval, list_of, percent
-from fscl.report.tables import DASH, Entry, Row, Section, Table
+from fscl.report.tables import DASH, Entry, Row, Table, TableSection
 
 PARTS = ("threshold", "bias")  # of decisions, that change scores
 WHY_FEWER = (
@@ -50,7 +50,7 @@ def _certified(record: Acceptance, unit: str) -> Table:
     )
     if below := record.below_target():
         caption += f" Fewer are right here of {list_of(below)}: {WHY_FEWER}."
-    return Table(caption, "species", ("accept from", *COLUMNS), (Section("", tuple(rows)),))
+    return Table(caption, "species", ("accept from", *COLUMNS), (TableSection("", tuple(rows)),))
 
 
 def _at_one_score(result: RunResult) -> Table:
@@ -64,7 +64,7 @@ def _at_one_score(result: RunResult) -> Table:
         "Missed: those of the species that were named otherwise, or less surely. Where a species is rarer than here, "
         "more of the accepted ones are wrong."
     )
-    return Table(caption, "species", COLUMNS, (Section("", tuple(rows)),))
+    return Table(caption, "species", COLUMNS, (TableSection("", tuple(rows)),))
 
 
 def _counts(taken: int, wrong: int, missed: int) -> tuple[Entry, ...]:
@@ -82,7 +82,7 @@ def sure_tables(result: RunResult) -> list[Table]:
             for own in sure_bins(result.answers)
         )
         caption = "Answers by the score that fscl predict gives them, and how many of them are right."
-        tables.append(Table(caption, "score (mean)", ("answers", "right"), (Section("", rows),)))
+        tables.append(Table(caption, "score (mean)", ("answers", "right"), (TableSection("", rows),)))
     if record.calibration is not None:
         tables.append(_calibration(record.calibration))
     if record.sets is not None:
@@ -106,7 +106,7 @@ def _calibration(record: Calibration) -> Table:
     if record.temperature is not None:
         how = f"The scores are calibrated by a temperature of {record.temperature:.2f} ({record.origin})."
     caption = f"{how} Lower is better: 0 is a model that is right as often as it says."
-    return Table(caption, "error", ("before", "after"), (Section("", rows),))
+    return Table(caption, "error", ("before", "after"), (TableSection("", rows),))
 
 
 def _sets(record: SetCoverage, counts: Mapping[str, int]) -> Table:
@@ -123,7 +123,7 @@ def _sets(record: SetCoverage, counts: Mapping[str, int]) -> Table:
     )
     if record.without_promise:
         caption += " A species without a promise has too few photos there, and is in every set."
-    return Table(caption, "species", ("held in its set",), (Section("", tuple(rows)),))
+    return Table(caption, "species", ("held in its set",), (TableSection("", tuple(rows)),))
 
 
 def _rolled_up(record: RollUp) -> Iterator[Table]:
@@ -134,7 +134,7 @@ def _rolled_up(record: RollUp) -> Iterator[Table]:
         "of the taxonomy that is that sure; unsure: none is. Right: the true species is in the group. "
         f"{record.credit.wrong:,} answers are wrong; without rolling up, {record.without.wrong:,}."
     )
-    yield Table(caption, "rank", ("answers", "right"), (Section("", tuple(ranks)),))
+    yield Table(caption, "rank", ("answers", "right"), (TableSection("", tuple(ranks)),))
     worth = [("all, each weighing the same", record.credit.balanced, record.without.balanced)]
     worth += [(name, own, record.without.by_class[name]) for name, own in record.credit.by_class.items()]
     rows = tuple(Row(name, "", (Entry(percent(own)), Entry(percent(alone)))) for name, own, alone in worth)
@@ -143,7 +143,7 @@ def _rolled_up(record: RollUp) -> Iterator[Table]:
         "that has it, else 0. Without rolling up every answer is a species, also an unsure one, and a guess that is "
         "right counts in full."
     )
-    yield Table(caption, "species", ("rolled up", "without"), (Section("", rows),))
+    yield Table(caption, "species", ("rolled up", "without"), (TableSection("", rows),))
 
 
 def _answered(name: str, at: AnsweredAt) -> Row:

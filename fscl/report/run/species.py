@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fscl.records import Evaluation
 from fscl.report.run.result import Answers, RunResult
-from fscl.report.tables import BINS, DASH, Entry, Row, Section, Table
+from fscl.report.tables import BINS, DASH, Entry, Row, Table, TableSection
 from fscl.scoring.statistics import clopper_pearson
 
 LEVELS = 10_000  # scores on the page are whole numbers up to this
@@ -18,7 +18,7 @@ MOST_CONFUSED, CONFUSED_BESIDE = 100, 10  # pairs of species that are listed: al
 
 
 @dataclass(frozen=True)
-class Species:
+class SpeciesResult:
     """One species: photos in training, and what was made of those in the test."""
 
     name: str
@@ -53,7 +53,7 @@ class Species:
         return BINS[next((name for name, bound in bounds.items() if self.trained < bound), ">=1000")]
 
 
-def species_of(record: Evaluation) -> list[Species]:
+def species_of(record: Evaluation) -> list[SpeciesResult]:
     """Return every species of an evaluation, in the order of the scores."""
     called = [sum(column) for column in zip(*record.confusion, strict=True)]
     found = []
@@ -61,7 +61,7 @@ def species_of(record: Evaluation) -> list[Species]:
         others = [(count, -other) for other, count in enumerate(row) if other != place]
         taken, most = max(others)
         found.append(
-            Species(
+            SpeciesResult(
                 name=name,
                 place=place,
                 rare=name in record.minority,
@@ -124,7 +124,7 @@ def species_table(result: RunResult) -> Table:
         f"right. Below each, how many these are, and the 95 % interval of the share{drawn}."
     )
     columns = (f"training {unit}s", f"test {unit}s", "recall", "precision", "F1", "most often taken for")
-    return Table(caption, "species", columns, (Section("", tuple(rows)),))
+    return Table(caption, "species", columns, (TableSection("", tuple(rows)),))
 
 
 def bins_table(result: RunResult) -> Table:
@@ -141,7 +141,7 @@ def bins_table(result: RunResult) -> Table:
             rows.append(Row(title, "", entries))
     caption = f"Recall by how many training {result.unit}s a species has: the mean over the species of a bin."
     return Table(
-        caption, f"training {result.unit}s", ("species", "mean recall", "lowest"), (Section("", tuple(rows)),)
+        caption, f"training {result.unit}s", ("species", "mean recall", "lowest"), (TableSection("", tuple(rows)),)
     )
 
 
@@ -159,7 +159,7 @@ def confusion_table(result: RunResult) -> Table:
         rows.append(Row(record.classes[true], "", entries))
     caption = f"Which species are taken for which, most often first; share: of the {result.unit}s of the species."
     columns = ("taken for", f"{result.unit}s", "share")
-    return Table(caption, "species", columns, (Section("", tuple(rows)),))
+    return Table(caption, "species", columns, (TableSection("", tuple(rows)),))
 
 
 def confused_pairs(record: Evaluation) -> list[tuple[int, int, int]]:
@@ -230,7 +230,7 @@ def _counted(hits: int, trials: int, span: tuple[float, float] | None) -> str:
     return f"{hits:,} of {trials:,}, {100 * low:.0f}–{100 * high:.0f} %"
 
 
-def _named(one: Species) -> str:
+def _named(one: SpeciesResult) -> str:
     return f"{one.name}, {percent(one.recall)}"
 
 
@@ -238,5 +238,5 @@ def _or_last(share: float | None) -> float:
     return -1.0 if share is None else round(share, 6)
 
 
-def _worst_first(one: Species) -> tuple[bool, float, int, str]:
+def _worst_first(one: SpeciesResult) -> tuple[bool, float, int, str]:
     return (one.recall is None, one.recall or 0.0, -one.tested, one.name)

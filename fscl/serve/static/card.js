@@ -35,6 +35,7 @@ export class Card {
     const own = at(".other input");
     own.addEventListener("change", () => does.label(photo, own.value));
     own.addEventListener("keydown", (event) => {
+      if (event.isComposing) return; // Enter ends a syllable or a word of the keyboard's language first
       if (event.key === "Escape") this.labelled();
       if (event.key === "Escape" || event.key === "Enter") this.node.focus();
     });
@@ -100,6 +101,12 @@ export class Card {
     this.heading();
   }
 
+  asked() {
+    this.at(".species").textContent = "…";
+    this.reason(null);
+    this.heading();
+  }
+
   // Shows the label that a person gave, and what is to be known of the answer.
   labelled() {
     const { answer, label } = this.photo;
@@ -112,7 +119,7 @@ export class Card {
     const badges = [];
     if (label !== null) badges.push(element("span", "badge good", answer && label === answer.species ? "right" : `label: ${label}`));
     if (answer?.unsure) badges.push(element("span", "badge", "unsure"));
-    if (answer?.unknown) badges.push(element("span", "badge", "like no species of training"));
+    if (answer?.unknown) badges.push(element("span", "badge", "looks like none of the species"));
     if (this.photo.similarity !== undefined) badges.push(element("span", "badge good", `similarity ${this.photo.similarity.toFixed(2)}`));
     this.at(".badges").replaceChildren(...badges);
     this.heading();
@@ -151,22 +158,24 @@ export class Card {
     image.alt = this.heatShown ? `heat map of ${this.photo.name}` : `photo ${this.photo.name}`;
   }
 
-  nearest({ ready, note, photos }) {
-    this.at(".near").hidden = false;
-    this.at(".near-note").textContent = photos.length ? `most similar in training${note ? ` (${note})` : ""}` : `most similar in training: ${note}`;
+  nearest(photos, problem) {
+    this.at(".near").hidden = !photos.length && !problem;
+    this.at(".near-note").textContent = `most similar in training${problem ? `: ${problem}` : ""}`;
     this.at(".nearest").replaceChildren(
       ...photos.map((one) => {
         const row = element("li");
         const image = element("img");
-        image.alt = `training photo of ${one.label}`;
-        pictureAt(`api/training/${one.number}`).then((address) => { image.src = address; }, () => {}); // else its name is there
+        image.alt = "";
+        pictureAt(`api/training/${one.number}`).then((address) => {
+          image.src = address;
+          image.alt = `training photo of ${one.label}`;
+        }, () => {}); // else its name is there
         row.title = `${one.path}: ${one.label}, similarity ${one.similarity.toFixed(2)}`;
         const other = this.photo.answer && one.label !== this.photo.answer.species;
         row.append(image, element("span", other ? "other" : "", one.label), element("span", "similarity", one.similarity.toFixed(2)));
         return row;
       }),
     );
-    return ready;
   }
 }
 

@@ -31,11 +31,17 @@ function add(name, file) {
     }
     return;
   }
-  const photo = { name, file, where, number: photos.size, answer: null, label: known[where][name] ?? null };
+  const label = known[where][name.replaceAll("\\", "/").normalize("NFC")] ?? null;
+  const photo = { name, file, where, number: photos.size, answer: null, label, kept: label, saving: Promise.resolve() };
   photos.set(key, photo);
   photo.card = new Card(photo, about.classes, { label: setLabel, right, similar });
   by("photos").append(photo.card.node);
   if (by("heats").checked) photo.card.showHeat(true);
+  start(photo);
+}
+
+function start(photo) {
+  const { name, file } = photo;
   if (file) {
     pictures(async () => {
       const picture = await smallPicture(file);
@@ -59,11 +65,29 @@ const asked = (photo, what) => photo.file
   ? ask(`api/${what}`, photo.file, { "content-type": "application/octet-stream" })
   : ask(`api/${what}?photo=${encodeURIComponent(photo.name)}`, "");
 
+// Of a server that does not answer: it may be started again, and asked again.
+const lost = (photo, error) => {
+  photo.lost ||= error.status === 0;
+  changed();
+};
+
+function askAgain() {
+  for (const photo of photos.values()) {
+    if (!photo.lost) continue;
+    photo.lost = false;
+    if (photo.problem) photo.card.asked();
+    photo.problem = null;
+    start(photo);
+  }
+  changed();
+}
+
 async function answer(photo) {
   try {
     photo.answer = await asked(photo, "answer");
   } catch (error) {
-    refuse(photo, error.message);
+    lost(photo, error);
+    if (!photo.answer) refuse(photo, error.message);
     return;
   }
   photo.direction = directionOf(photo.answer.direction);
@@ -93,6 +117,7 @@ async function heat(photo) {
   try {
     photo.card.heat(await asked(photo, "heat"));
   } catch (error) {
+    lost(photo, error);
     photo.card.heat({ picture: null, note: `no heat map: ${error.message}` });
   }
 }
@@ -101,9 +126,13 @@ async function nearest(photo) {
   const which = photo.file ? "" : `?photo=${encodeURIComponent(photo.name)}`;
   try {
     const found = await ask(`api/nearest${which}`, photo.direction.buffer, { "content-type": "application/octet-stream" });
-    if (!photo.card.nearest(found)) setTimeout(() => reasons(() => nearest(photo)), 2000);
+    by("training").textContent = `most similar in training: ${found.note}`; // once, for it is the same for all photos
+    by("training").hidden = !found.note;
+    photo.card.nearest(found.photos, "");
+    if (!found.ready) setTimeout(() => reasons(() => nearest(photo)), 2000);
   } catch (error) {
-    photo.card.nearest({ ready: true, note: error.message, photos: [] });
+    lost(photo, error);
+    photo.card.nearest([], error.message);
   }
 }
 
@@ -117,39 +146,41 @@ function named(text) {
   return about.classes.find(same)?.name ?? label;
 }
 
-async function setLabel(photo, text) {
-  const was = photo.label;
+function setLabel(photo, text) {
   const label = text === null || !text.trim() ? null : named(text);
   if (label !== null && isFormula(label) && !about.classes.some((one) => one.name === label)) {
-    photo.card.reason("the label was not kept: Excel would run what begins with = + - or @; choose another");
+    notKept(photo, "Excel would run what begins with = + - or @; choose another.");
     photo.card.labelled();
     return;
   }
   photo.label = label;
   photo.card.reason(photo.problem);
   photo.card.labelled();
+  say(`${photo.name}: ${label === null ? "no label" : `label ${label}`}`);
   changed();
-  if (about.corrections === null || label === was) return;
+  if (about.corrections !== null) photo.saving = photo.saving.then(() => save(photo));
+}
+
+function notKept(photo, why) {
+  photo.card.reason(`Your label was not kept: ${why}`);
+  say(`${photo.name}: your label was not kept: ${why}`);
+}
+
+// One after the other: each says which label it replaces. What is set while one is under way is sent next.
+async function save(photo) {
+  const { label, kept } = photo;
+  if (label === kept) return;
+  const body = JSON.stringify({ photo: photo.name, where: photo.where, label, was: kept });
   try {
-    const kept = await photo.saving?.catch(() => {}).then(() => save(photo, label, was)) ?? await save(photo, label, was);
-    if (photo.label === label) photo.label = kept.label;
+    photo.kept = (await ask("api/corrections", body, { "content-type": "application/json" })).label;
+    if (photo.label === label) photo.label = photo.kept;
   } catch (error) {
-    photo.label = error.status === 409 ? error.detail.label : was;
-    photo.card.reason(error.status === 409
-      ? `not changed, for ${error.message} meanwhile; set it again to replace that`
-      : `the label was not kept: ${error.message}`);
-    photo.card.labelled();
-    changed();
-    return;
+    if (error.status === 409) photo.kept = error.detail.label;
+    photo.label = photo.kept;
+    notKept(photo, error.status === 409 ? `${error.message} in the meantime. Set yours again to replace that.` : error.message);
   }
   photo.card.labelled();
   changed();
-}
-
-function save(photo, label, was) {
-  const body = JSON.stringify({ photo: photo.name, where: photo.where, label, was });
-  photo.saving = ask("api/corrections", body, { "content-type": "application/json" });
-  return photo.saving;
 }
 
 function right(photo) {
@@ -204,7 +235,7 @@ const CHOICES = {
   open: (photo) => photo.label === null && !photo.problem,
   problem: (photo) => Boolean(photo.problem),
 };
-const NAMES = { all: "all photos", unsure: "unsure", unknown: "like no species", labelled: "labelled by me", open: "not labelled by me", problem: "without an answer" };
+const NAMES = { all: "all photos", unsure: "unsure", unknown: "looks like none of the species", labelled: "labelled by you", open: "not labelled by you", problem: "no answer" };
 const speciesOf = (photo) => photo.label ?? photo.answer?.species ?? null;
 const isChosen = (photo, choice) => choice.startsWith("=") ? speciesOf(photo) === choice.slice(1) : CHOICES[choice](photo);
 
@@ -226,7 +257,7 @@ function select() {
   }
 }
 
-let planned = false;
+let planned = false, told = "";
 function changed() {
   if (planned) return;
   planned = true;
@@ -234,12 +265,16 @@ function changed() {
     planned = false;
     by("controls").hidden = by("table").hidden = photos.size === 0;
     by("photos").classList.toggle("many", photos.size > MANY);
-    const done = [...photos.values()].filter((photo) => photo.answer || photo.problem).length;
-    const labelled = [...photos.values()].filter((photo) => photo.label !== null).length;
-    const refused = [...photos.values()].filter((photo) => photo.problem).length;
-    by("progress").textContent = `${done} of ${photos.size} answered${refused ? `, ${refused} of them without a species` : ""}; ${labelled} labelled by you`;
-    if (done === photos.size && photos.size) say(by("progress").textContent);
-    const waits = by("sort").value !== "order" && done < photos.size;
+    const count = (has) => [...photos.values()].filter(has).length;
+    const answered = count((photo) => photo.answer), refused = count((photo) => photo.problem);
+    by("progress").textContent = `${answered} of ${photos.size} answered${refused ? `, no answer for ${refused}` : ""}; ${count((photo) => photo.label !== null)} labelled by you`;
+    const done = answered + refused === photos.size;
+    if (done && told !== `${answered} ${refused}`) say(by("progress").textContent);
+    told = done ? `${answered} ${refused}` : "";
+    const again = count((photo) => photo.lost);
+    by("again").hidden = !again;
+    by("again").textContent = `ask again for ${again} ${again === 1 ? "photo" : "photos"}`;
+    const waits = by("sort").value !== "order" && !done;
     if (waits) select(); // photos stay where they are until all are answered
     else arrange();
   });
@@ -264,8 +299,10 @@ by("photos").addEventListener("keydown", (event) => {
   } else if (event.key === "Enter") right(photo);
   else if (event.key === "0") setLabel(photo, null);
   else if (/^[1-9]$/.test(event.key) && about.classes[event.key - 1]) setLabel(photo, about.classes[event.key - 1].name);
-  else if (event.key === "h") node.card.showHeat(!node.card.heatShown);
-  else if (event.key === "s") similar(photo);
+  else if (event.key === "h") {
+    node.card.showHeat(!node.card.heatShown);
+    say(node.card.at("img").alt);
+  } else if (event.key === "s") similar(photo);
   else return;
   event.preventDefault();
 });
@@ -297,7 +334,7 @@ function take(named) {
   const formulas = ours.filter(([name]) => isFormula(name)).map(([name]) => name);
   warn(formulas.length
     ? `Left out: ${formulas.slice(0, 5).join(", ")}${formulas.length > 5 ? ", …" : ""}. Excel would run a name that begins with = + - or @ in the table; rename the photo.`
-    : files.length && !ours.length ? "There is no photo among these." : "");
+    : !ours.length ? "There is no photo among these." : "");
   safe.sort(([one], [other]) => one.localeCompare(other, undefined, { numeric: true }));
   for (const [name, file] of safe) add(name, file);
   changed();
@@ -356,8 +393,9 @@ by("sort").addEventListener("change", arrange);
 by("filter").addEventListener("change", select);
 by("heats").addEventListener("change", (event) => { for (const photo of photos.values()) photo.card.showHeat(event.target.checked); });
 by("more").addEventListener("click", moreOfFolder);
+by("again").addEventListener("click", askAgain);
 addEventListener("beforeunload", (event) => {
-  if (about?.corrections === null && [...photos.values()].some((photo) => photo.label !== null)) event.preventDefault();
+  if ([...photos.values()].some((photo) => photo.label !== photo.kept)) event.preventDefault(); // in this window only
 });
 
 // ---- start
