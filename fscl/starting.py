@@ -27,8 +27,8 @@ from fscl.training.subset import Subset
 
 WHY = (
     "pretrained weights as they are, and a map of their features that the study's similarity term shapes. It takes "
-    "minutes, and with few photos it is far better than training from scratch. The study's method: --method fscl; all "
-    "of them: fscl methods"
+    "minutes, and with few photos it is far better than training from scratch. The study's method: --method fscl; "
+    "all of them: fscl methods"
 )
 
 IF_LONG = "; more than an hour: a smaller --image-size is quicker, and fewer photos of the common classes (--base)"
@@ -116,9 +116,9 @@ def _of_new_run(flags: Flags, method: str | None, **more: Any) -> Config:
     config, given = flags.resolve(method or DEFAULT, **more), flags.of_training()
     if not config.stage and given:
         raise ConfigurationError(
-            f"{given[0]} changes nothing: the head of '{config.method.name}' is fitted at once, without steps. Leave it "
-            "out, or give a --method that trains step by step: fscl_plus, on pretrained features, or fscl, the "
-            "study's, from scratch"
+            f"{given[0]} changes nothing: the head of '{config.method.name}' is fitted at once, without steps. "
+            "Leave it out, or give a --method that trains step by step: fscl_plus, on pretrained features, or fscl, "
+            "the study's, from scratch"
         )
     if method is None:
         print(printable(f"no --method given, so {config.method.name}: {WHY}"), file=sys.stderr)

@@ -271,7 +271,7 @@ def test_an_error_is_said_once_and_ends_all(folder):
             "loss 'feature_similarity': .* leave across_processes out",
         ),
     ],
-    ids=["fitted at once", "adapter", "across_processes"],
+    ids=["fitted at once", "fscl_plus", "across_processes"],
 )
 def test_what_several_processes_cannot_train_is_refused(config, said, monkeypatch):
     start.check_processes(config)
