@@ -16,18 +16,19 @@ class AdapterHead(FittedHead):
     """A residual linear map of the features, then cosines to the class means: losses on features can shape it.
 
         z = x + s D x,   f_c = scale · cos(z − m, m_c − m),   x = (h − mean) / spread
-        s = 1 / (1 + prior · mean_c 1/n_c)
+        s = 1 / sqrt(prior · mean_c 1/n_c)
 
     D starts as 0, so that the head starts as nearest class mean. Since the map is linear, m_c, the mean of z over the
     training photos of a class, is the map of their mean of x: it follows D without a photo being looked at again.
     m is the mean of all m_c. Pull D to 0 by the weight decay of AdamW. The features that the losses see are z − m.
-    The fewer photos n_c the classes have, the less does D count: the error of the class means grows with the mean
-    of 1/n_c, and what D learns from a handful of photos does not hold for new ones.
+    The fewer photos n_c the classes have, the less does D count, and the more where they are many: 1/n_c is how far
+    the mean of a class is off, squared, and what D learns from a handful of photos does not hold for new ones. The
+    steps of Adam have one length, so s says how far D can go.
 
     Args:
         in_features, out_features: D and K.
         scale: > 0; probabilities cannot become sharper than it allows.
-        prior: ≥ 0, photos of each class at which the map is half of what it would be; 0 listens to D in full.
+        prior: ≥ 0, photos of each class at which D counts once; four times as many make it count twice. 0: always once.
         trained: whether D learns; without it the head is nearest class mean, and needs no stage.
 
     Raises:
@@ -52,7 +53,7 @@ class AdapterHead(FittedHead):
         if not 0 < scale < inf:
             raise ValueError(f"scale must be > 0, got {scale}; papers use 16–30")
         if not 0 <= prior < inf:
-            raise ValueError(f"prior must be >= 0 photos, got {prior}; 20 suits a few photos")
+            raise ValueError(f"prior must be >= 0 photos, got {prior}; 90 suits a few photos and many")
         self.scale, self.prior = scale, prior
         self.residual = nn.Linear(in_features, in_features, bias=False) if trained else None
         self.register_buffer("mean", torch.zeros(in_features))
@@ -71,7 +72,8 @@ class AdapterHead(FittedHead):
         x, mean, spread = standardised(features)
         means = class_means(x, labels.cpu().numpy(), len(self.class_means))
         photos = torch.bincount(labels, minlength=len(means)) / views
-        self.share.copy_(1 / (1 + self.prior * (1 / photos).mean()))
+        if self.prior > 0:
+            self.share.copy_((self.prior * (1 / photos).mean()).rsqrt())
         for own, found in ((self.mean, mean), (self.spread, spread), (self.class_means, means)):
             own.copy_(torch.from_numpy(found))
 
