@@ -28,7 +28,7 @@ class AdapterHead(FittedHead):
     Args:
         in_features, out_features: D and K.
         scale: > 0; probabilities cannot become sharper than it allows.
-        prior: ≥ 0, photos of each class at which D counts once; four times as many make it count twice. 0: always once.
+        prior: ≥ 0, photos of each class at which D counts once, and twice with four times as many; 0: always once.
         trained: whether D learns; without it the head is nearest class mean, and needs no stage.
 
     Raises:

@@ -122,7 +122,8 @@ def test_class_means_follow_the_residual_map_without_a_look_at_the_photos():
 
 
 @pytest.mark.parametrize(
-    ("counts", "prior", "share"), [((8, 8), 32.0, 1 / 2), ((4, 36), 80.0, 0.3), ((8, 8), 2.0, 2.0), ((4, 36), 0.0, 1.0)]
+    ("counts", "prior", "share"),
+    [((8, 8), 32.0, 1 / 2), ((4, 36), 80.0, 0.3), ((8, 8), 2.0, 2.0), ((4, 36), 0.0, 1.0)],
 )
 @pytest.mark.parametrize("views", [1, 3])
 def test_the_fewer_photos_the_less_the_map_counts(counts, prior, share, views):
