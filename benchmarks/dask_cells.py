@@ -13,8 +13,6 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from distributed import LocalCluster
-
 from fscl import methods
 from fscl.cluster import connected
 from fscl.config import Config, resolve, settings
@@ -59,10 +57,7 @@ def _crews(folder: Path, jobs: int, stack: ExitStack) -> tuple[Crew, Crew]:
     counts = dict.fromkeys(PAIR.classes, 300)
     photos = split_photos(generate(folder / "photos", counts=counts, seed=0), _config(0, 1).split)
     local = stack.enter_context(LocalProcesses(jobs, photos, folder / "local"))
-    dask = stack.enter_context(
-        LocalCluster(n_workers=jobs, threads_per_worker=1, memory_limit=None, dashboard_address="127.0.0.1:0")
-    )
-    cluster = stack.enter_context(connected(dask.scheduler_address, say=print))
+    cluster = stack.enter_context(connected("local", jobs=jobs, say=print))
     own = folder / "dask" / "own.lock"
     stack.enter_context(taken(own))
     return local, DaskWorkers(cluster, photos, Ledger(folder / "dask"), own)

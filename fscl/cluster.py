@@ -129,6 +129,7 @@ def connected(scheduler: str, *, jobs: int | None = None, say: Callable[[str], N
     settings = {
         "distributed.admin.large-graph-warning-threshold": "1TB",  # photos of a study travel once
         "distributed.worker.daemon": False,  # workers may start processes that read photos
+        "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,  # tasks run in a thread, which keeps its memory so
     }
     with dask.config.set(settings), ExitStack() as stack:
         client = _client(scheduler, jobs, stack)

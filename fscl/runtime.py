@@ -21,7 +21,7 @@ MAX_WORKERS = 8  # more processes than this rarely read faster than one accelera
 MAX_JOBS = 4  # a run takes about a gigabyte of memory
 KEPT = 512 * 2**20  # bytes at the top of the heap that are not given back to the system between two steps
 LARGE = 256 * 2**20  # bytes: what is larger has pages of its own, which are given back at once
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of malloc.h
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,14 @@ def _keep_freed_memory() -> None:
     """Let glibc keep what a step frees for the next step; other systems are left as they are.
 
     By default it gives tensors of more than 32 MiB back, and workers of Dask are started so that they give back all
-    of more than 128 KiB: the system then clears the same pages anew in every step.
+    of more than 128 KiB: the system then clears the same pages anew in every step. Threads that start later share the
+    heap of the others: their own would be given back.
     """
     with suppress(AttributeError, OSError, TypeError):  # another libc, or none that is found so
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, LARGE)
         mallopt(M_TRIM_THRESHOLD, KEPT)
+        mallopt(M_ARENA_MAX, 1)
 
 
 def cores() -> int:
