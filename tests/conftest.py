@@ -177,7 +177,7 @@ def fscl(monkeypatch, capsys, tmp_path):
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """Return a headless Chromium; skip where none is installed."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

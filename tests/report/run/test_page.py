@@ -68,7 +68,7 @@ def test_what_to_do_next_follows_from_the_figures(run, write_run):
     assert "No photo was taken for another species." in html(perfect.run)
 
 
-@pytest.mark.parametrize(("method", "advised"), [("frozen_logistic", False), ("baseline", True)])
+@pytest.mark.parametrize(("method", "advised"), [("fscl_plus", False), ("baseline", True)])
 def test_the_default_is_advised_to_those_who_have_not_taken_it(write_run, method, advised):
     run = write_run(beside=[replace(STARTED, difference=Difference(-0.01, 2, 0.5))])
     bundle = json.loads((run / "bundle.json").read_text())
