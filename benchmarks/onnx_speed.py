@@ -23,7 +23,7 @@ from fscl.loading.loader import inference_loader
 from fscl.loading.regions import Regions
 from fscl.models import Classifier
 from fscl.onnx_model import AnyClassifier, OnnxClassifier
-from fscl.runtime import cores
+from fscl.runtime import Runtime, cores
 
 CLASSES = 3
 CALIBRATED = 16  # photos: how many changes nothing of the speed
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=cores())
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.threads])
+    Runtime.start(0)  # memory of a step is kept, as in fscl predict
     torch.set_num_threads(cores())
     ways, photos = _ways(arguments.backbone, Preprocessing(image_size=arguments.image_size), arguments.batch_size)
     times: dict[str, list[float]] = {name: [] for name in ways}
