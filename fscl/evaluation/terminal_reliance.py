@@ -65,7 +65,7 @@ def _lines(record: Evaluation) -> Iterator[str]:
             yield f"in every set, for there are too few photos of them: {', '.join(sets.without_promise)}"
     if unknown is not None:
         known_ones = f"of known species, up to {100 * unknown.rate:g} % are expected"
-        yield f"like no species of training: {unknown.flagged:,} of {unknown.photos:,} photos; {known_ones}"
+        yield f"like none of the species: {unknown.flagged:,} of {unknown.photos:,} photos; {known_ones}"
     if record.rollup is not None:
         yield _rolled_up(record.rollup)
     if intervals is not None and intervals.balanced_accuracy is not None:

@@ -89,7 +89,7 @@ class Summary:
             shown.add_row(Text(f"rolled up to {name}"), f"{count:,}", "")
         for name, count in sorted(self.found.items()):
             shown.add_row(Text(f"no animal: {name}"), f"{count:,}", "")
-        like_none = [f"like no species of training: {number_of(self.like_none, 'photo')}"] if about.accepting else []
+        like_none = [f"like none of the species: {number_of(self.like_none, 'photo')}"] if about.accepting else []
         return Group(Text(self._first_line()), shown, *map(Text, [*like_none, *self._failures()]))
 
     def _first_line(self) -> str:

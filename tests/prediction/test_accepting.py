@@ -52,7 +52,7 @@ def test_answers_above_the_bar_of_their_species_are_accepted(fscl, model, class_
     shown = {words[0]: words[-1] for line in out.splitlines() if len(words := line.split()) == 4}
     counted = table.groupby("prediction")["accepted"].sum()
     assert {name: int(shown[name]) for name in counted.index} == counted.to_dict()
-    assert f"like no species of training: {table['unknown'].sum()} photo" in out
+    assert f"like none of the species: {table['unknown'].sum()} photo" in out
     assert fscl("predict", model, class_folders, "--out", "a.csv", "--accept")[1] == out  # of the finished file
     assert fscl("predict", model, class_folders, "--out", "a.parquet", "--accept")[0] == 0
     parquet = pd.read_parquet("a.parquet")

@@ -152,7 +152,7 @@ def _answered(name: str, at: AnsweredAt) -> Row:
 
 
 def reliance_notes(result: RunResult) -> Iterator[str]:
-    """Yield what was measured of the figures' own uncertainty, and of photos that are like no species."""
+    """Yield what was measured of the figures' own uncertainty, and of photos that are like none of the species."""
     record = result.evaluation
     if record.intervals is not None:
         span = record.intervals.balanced_accuracy
