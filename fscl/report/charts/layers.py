@@ -124,8 +124,8 @@ def _curve(points: Sequence[CurvePoint]) -> Drawing:
         "How training drew the classes apart",
         "a few training photos, at the end of epochs",
         "Above: the mean cosine between two photos of a class, and between photos of two classes; training with the "
-        "similarity term pulls the first to 1 and the second to 0, or below 0 where its target is a simplex. Below: how "
-        "far photos lie from their class mean, "
+        "similarity term pulls the first to 1 and the second to 0, or below 0 where its target is a simplex. Below: "
+        "how far photos lie from their class mean, "
         "over how far the class means lie from each other (squared); it falls to 0 as each class becomes one point.",
         wide=len(layers) > 1,
     )
