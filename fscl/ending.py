@@ -12,7 +12,7 @@ from pathlib import Path
 from cyclopts import App, CycloptsError
 
 from fscl import torchrun
-from fscl.errors import ConfigurationError, FsclError, of_system
+from fscl.errors import ConfigurationError, FsclError, lacks_memory, of_memory, of_system
 from fscl.printable import printable
 
 GONE = {"--profile": "--profile is gone: --imbalance 100 alone says a long tail, leave --profile exp out"}
@@ -21,10 +21,10 @@ GONE = {"--profile": "--profile is gone: --imbalance 100 alone says a long tail,
 
 @contextmanager
 def kept(what: str | Callable[[], str]) -> Iterator[None]:
-    """Note on what ends a command unasked, Ctrl-C, the disk or a lost process, what there is then; `run` says it."""
+    """Note on what ends a command unasked (Ctrl-C, disk, memory, a lost process) what there is; `run` says it."""
     try:
         yield
-    except (KeyboardInterrupt, OSError, RuntimeError) as error:
+    except (KeyboardInterrupt, MemoryError, OSError, RuntimeError) as error:
         error.add_note(what if isinstance(what, str) else what())
         raise
 
@@ -86,6 +86,10 @@ def run(app: App, words: Sequence[str]) -> None:
         _fail("; ".join([str(interruption) or "interrupted", *notes]), code=130)
     except OSError as error:
         _fail(of_system(error))
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        _fail(of_memory(error))
 
 
 @contextmanager

@@ -17,6 +17,10 @@ FIXES = dict.fromkeys(
 """What the system refuses → what helps."""
 
 
+NO_MEMORY = ("out of memory", "can't allocate memory")  # of a GPU; of a CPU
+NEEDS_LESS = "smaller photos, smaller batches or fewer runs at once need less"
+
+
 class FsclError(ValueError):
     """Something the user can mend; the message says what was expected, what came, and the fix."""
 
@@ -117,6 +121,29 @@ def of_system(error: OSError) -> str:
     where = f": {error.filename}" if error.filename else ""
     fix = [FIXES[error.errno]] if error.errno in FIXES else []
     return "; ".join([f"{error.strerror or error}{where}", *getattr(error, "__notes__", []), *fix])
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether memory ran out. PyTorch says so of a CPU and of a GPU in words alone, in a RuntimeError.
+
+    >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    (True, True)
+    >>> lacks_memory(RuntimeError("sizes do not match"))
+    False
+    """
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    )
+
+
+def of_memory(error: Exception) -> str:
+    """Return an error of too little memory as a message: what it is, the notes on it, and what helps.
+
+    >>> of_memory(MemoryError())
+    'too little memory (MemoryError); smaller photos, smaller batches or fewer runs at once need less'
+    """
+    notes = getattr(error, "__notes__", [])
+    return "; ".join([f"too little memory ({first_line(error)})", *notes, NEEDS_LESS])
 
 
 def _in_the_way(error: OSError) -> Path | None:

@@ -639,6 +639,7 @@ ENDS = {
         "the folder is unchanged: the same command starts again",
     ),
 }
+NEEDS_LESS = "smaller photos, smaller batches or fewer runs at once need less"
 CAUSES = {
     "Ctrl-C": (KeyboardInterrupt, 130, "interrupted; {kept}"),
     "full disk": (
@@ -652,6 +653,16 @@ CAUSES = {
         "Read-only file system: x; {kept}; choose a place that can be written",
     ),
     "another": (lambda: OSError(errno.EIO, "Input/output error", "x"), 2, "Input/output error: x; {kept}"),
+    "no memory": (
+        lambda: MemoryError("Unable to allocate 9 GiB"),
+        2,
+        "too little memory (Unable to allocate 9 GiB); {kept}; {fix}",
+    ),
+    "no memory, says PyTorch": (
+        lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"),
+        2,
+        "too little memory (DefaultCPUAllocator: can't allocate memory: you tried to allocate 9); {kept}; {fix}",
+    ),
 }
 
 
@@ -664,7 +675,7 @@ def test_what_ends_a_command_says_what_is_kept_by_this_command(fscl, photos, mon
     monkeypatch.setattr(at, ends(error))
     found, _, err = fscl(*(word.format(photos=class_folders) for word in words))
     assert found == code
-    assert err.splitlines()[-1] == f"fscl: {message.format(kept=kept)}"
+    assert err.splitlines()[-1] == f"fscl: {message.format(kept=kept, fix=NEEDS_LESS)}"
 
 
 def test_ctrl_c_in_a_run_names_the_step_that_is_saved(fscl, photos, monkeypatch):

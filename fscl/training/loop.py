@@ -250,7 +250,7 @@ def _told_what_is_kept(checkpoint: Checkpoint) -> Iterator[None]:
         raise DivergenceError(f"{error}; {checkpoint.kept()}; {fix}") from None
     except PhotosError as error:
         raise PhotosError(f"{error}; {checkpoint.kept()}; when they are back, --resume") from None
-    except (KeyboardInterrupt, OSError, RuntimeError) as error:
+    except (KeyboardInterrupt, MemoryError, OSError, RuntimeError) as error:
         saved = checkpoint.saved_step
         step = "no step is saved yet" if saved is None else f"what was done is kept: a checkpoint of step {saved}"
         if processes.is_first():  # which knows
