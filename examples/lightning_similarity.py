@@ -10,13 +10,13 @@ from fscl.losses import FeatureSimilarityLoss
 
 
 class Classifier(lightning.LightningModule):
-    """A submodule of the model, the loss is saved, moved and, where it has parameters, trained with it."""
+    """The loss is a submodule of the model, so it moves to the device with it."""
 
     def __init__(self):
         super().__init__()
         self.backbone = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16), nn.ReLU())
         self.head = nn.Linear(16, 2)
-        self.similarity = FeatureSimilarityLoss(2, prototypes=True, dims=[16], across_processes=True)
+        self.similarity = FeatureSimilarityLoss(2, affinity="simplex", centring="batch", across_processes=True)
 
     def training_step(self, batch, index):
         """Return the loss of a batch."""

@@ -12,8 +12,8 @@ model = nn.Sequential(
 )
 features = []
 model[3].register_forward_hook(lambda module, inputs, output: features.append(output))
-# Each class counts the same, and features are compared about the mean of class means, so that opposite is in reach.
-similarity = FeatureSimilarityLoss(2, affinity="simplex", photo_weights="class_balanced", centring="batch")
+# Features are compared about the mean of class means, so that opposite is in reach.
+similarity = FeatureSimilarityLoss(2, affinity="simplex", centring="batch")
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
 
 photos, labels = torch.randn(32, 3, 16, 16), (torch.arange(32) % 8 == 0).long()  # 4 rare ones among 32

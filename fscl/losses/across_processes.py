@@ -47,11 +47,10 @@ class SharingProcesses(NamedTuple):
         Else, and where the sizes are not known, return our own, whose sums are then reduced.
         """
         if not self.alone and not self._gathering_is_cheaper(values.shape[1], labels, num_classes):
-            rows = WeightedRows(values, labels, values.new_ones(len(values)), num_classes)
-            return rows._replace(total=summed, first=dist.get_rank() == 0)
+            return WeightedRows(values, labels, num_classes, summed)
         if not self.alone:
             values, labels = self._gathered(values), self._gathered(labels)
-        return WeightedRows(values, labels, values.new_ones(len(values)), num_classes)
+        return WeightedRows(values, labels, num_classes)
 
     def _gathering_is_cheaper(self, dim: int, labels: Labels, num_classes: int) -> bool:
         soft = labels.is_floating_point()

@@ -77,13 +77,6 @@ def targets(labels: Labels, affinity: Float[Tensor, "classes classes"]) -> Float
     return affinity.index_select(1, labels).index_select(0, labels)
 
 
-def own_targets(labels: Labels, affinity: Float[Tensor, "classes classes"]) -> Float[Tensor, "batch"]:
-    """Return the diagonal of `targets`: 1 for hard labels and an affinity with ones there, less for mixed photos."""
-    if labels.is_floating_point():
-        return (product(labels, affinity) * labels).sum(dim=1)
-    return affinity.diagonal()[labels]
-
-
 def class_overlap(
     labels: Labels, weights: Float[Tensor, "batch"], num_classes: int
 ) -> Float[Tensor, "classes classes"] | Float[Tensor, "classes"]:
@@ -91,12 +84,6 @@ def class_overlap(
     if labels.is_floating_point():
         return class_sums(labels, labels, num_classes, weights)
     return class_totals(labels, weights, num_classes)
-
-
-def with_each_class(labels: Labels, num_classes: int) -> Labels:
-    """Return labels followed by one photo of each class, in order."""
-    classes = torch.arange(num_classes, device=labels.device)
-    return torch.cat([labels, _shares(classes, num_classes, labels.dtype) if labels.is_floating_point() else classes])
 
 
 def _shares(labels: Labels, num_classes: int, dtype: torch.dtype) -> Float[Tensor, "batch classes"]:

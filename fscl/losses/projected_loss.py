@@ -57,7 +57,7 @@ class ProjectedLoss(Loss, ABC):
         self.num_classes = num_classes
         self.temperature = temperature
         self.width = width
-        self.projection = projection(dims[-1], hidden, width, normalised=self.normalised)
+        self.projection = _projection(dims[-1], hidden, width, normalised=self.normalised)
 
     def forward(
         self,
@@ -84,7 +84,7 @@ class ProjectedLoss(Loss, ABC):
         """Return the loss's equation."""
 
 
-def projection(dim: int, hidden: int, width: int, *, normalised: bool) -> nn.Module:
+def _projection(dim: int, hidden: int, width: int, *, normalised: bool) -> nn.Module:
     """Return the network g of contrastive losses: Linear, batch normalisation where asked, ReLU, Linear."""
     between = [nn.BatchNorm1d(hidden)] if normalised else []
     return nn.Sequential(nn.Linear(dim, hidden), *between, nn.ReLU(), nn.Linear(hidden, width))

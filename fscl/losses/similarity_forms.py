@@ -12,18 +12,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fscl.losses.full_precision import full_product, gram, product
-from fscl.losses.labels import Labels, class_overlap, class_sums, own_targets, targets
+from fscl.losses.labels import Labels, class_overlap, class_sums, targets
 from fscl.losses.weighted_rows import Total, of_this_process
 
 ZERO_NORM = 1e-12  # a feature vector that is no longer than this has no direction; the bound of functional.normalize
-LEAST_OTHERS = 1e-6  # Σ_{i≠j} w_i w_j of two photos is above it, of a single one below: there it is rounding
 
 
 def no_direction(received: torch.dtype) -> float:
     """Return the length up to which a feature vector counts as zero, by the type in which it came.
 
-    In float16 the gradient, at most 4 over the length, must stay below 65,504. (Of each |∂L/∂ĥ_i| ≤ 8 w_i (1 − w_i),
-    and `exclude_self` divides by at least 2 w_i (1 − w_i).)
+    In float16 the gradient, at most 2 over the length, must stay below 65,504. (Of each |∂L/∂ĥ_i| ≤ 8 w_i (1 − w_i).)
     """
     return max(ZERO_NORM, 2 * torch.finfo(received).smallest_normal)
 
@@ -70,8 +68,6 @@ def pairwise_form(
     roots: Float[Tensor, "batch"],
     labels: Labels,
     affinity: Float[Tensor, "classes classes"],
-    *,
-    exclude_self: bool = False,
 ) -> Float[Tensor, ""]:
     """Return L from N×N matrices, in O(N²·D) time: the cheaper form while N ≤ D.
 
@@ -80,13 +76,9 @@ def pairwise_form(
         roots: √w.
         labels: of the rows.
         affinity: A, the similarity that two classes shall have.
-        exclude_self: leave out the pairs i = j and let the weights of the others sum to 1.
     """
     weighted_targets = targets(labels, affinity) * (roots[:, None] * roots)
-    value: Tensor = PairwiseDifference.apply(rows, weighted_targets)
-    if exclude_self:
-        return not_below_zero(without_own_pairs(value, own_pairs(rows, roots, labels, affinity)))
-    return value
+    return PairwiseDifference.apply(rows, weighted_targets)  # type: ignore[no-any-return]
 
 
 class PairwiseDifference(torch.autograd.Function):
@@ -114,17 +106,14 @@ def sum_form(
     labels: Labels,
     affinity: Float[Tensor, "classes classes"],
     *,
-    exclude_self: bool = False,
     total: Total = of_this_process,
 ) -> Float[Tensor, ""]:
     """Return L without an N×N matrix, in O(N·D²) time and O(N·D + D² + K·D + K²) memory.
 
     Args as `pairwise_form`; `total` sums over the processes, each of which gives its own rows.
     """
-    own = own_pairs(rows, roots, labels, affinity) if exclude_self else rows.new_zeros(2)
-    *reduced, own = total(*sums_of(rows, roots, labels, len(affinity)), own)
-    value = squared_difference(Sums(*reduced), Sums(*reduced), affinity)
-    return not_below_zero(without_own_pairs(value, own) if exclude_self else value)
+    sums = Sums(*total(*sums_of(rows, roots, labels, len(affinity))))
+    return not_below_zero(squared_difference(sums, sums, affinity))
 
 
 class Sums(NamedTuple):
@@ -162,21 +151,3 @@ def not_below_zero(value: Float[Tensor, ""]) -> Float[Tensor, ""]:
     The gradient stays: a plain clamp would take it away with the rounding.
     """
     return value - value.detach().clamp(max=0)
-
-
-def own_pairs(
-    rows: Float[Tensor, "batch dim"],
-    roots: Float[Tensor, "batch"],
-    labels: Labels,
-    affinity: Float[Tensor, "classes classes"],
-) -> Float[Tensor, "2"]:
-    """Return Σ_i w_i² (S_ii − T_ii)², a constant, and Σ_i w_i²."""
-    weights = roots.square()
-    own = torch.linalg.vector_norm(rows.detach(), dim=1).square() - weights * own_targets(labels, affinity)
-    return torch.stack([own.square().sum(), weights.square().sum()])
-
-
-def without_own_pairs(value: Float[Tensor, ""], own: Float[Tensor, "2"]) -> Float[Tensor, ""]:
-    """Return the mean over pairs i ≠ j from the one over all pairs; 0 for a single photo, which has no pair."""
-    others = 1 - own[1]
-    return (value - own[0]) * (others > LEAST_OTHERS) / others.clamp(min=LEAST_OTHERS)

@@ -21,13 +21,13 @@ from fscl.losses.metric_learning import FeatureSimilarityMetricLoss
 
 
 class Model(nn.Module):
-    """Features of photos, their cross-entropy and the similarity loss; the loss belongs to it, with its state."""
+    """Features of photos, their cross-entropy and the similarity loss; the loss belongs to it."""
 
-    def __init__(self, options):
+    def __init__(self, options, dim):
         super().__init__()
         torch.manual_seed(0)
-        self.backbone = nn.Linear(6, options["dims"][0]).double()
-        self.head = nn.Linear(options["dims"][0], 3).double()
+        self.backbone = nn.Linear(6, dim).double()
+        self.head = nn.Linear(dim, 3).double()
         self.similarity = FeatureSimilarityLoss(3, **options).double()
 
     def forward(self, photos, labels):
@@ -65,7 +65,7 @@ def main(rank, world_size, folder):
     for case in torch.load(folder / "cases.pt"):
         sizes = case["sizes"]
         shards = [(photos.split(sizes)[rank], labels.split(sizes)[rank]) for photos, labels in case["batches"]]
-        model = DistributedDataParallel(Model(case["options"] | {"across_processes": True}))
+        model = DistributedDataParallel(Model(case["options"] | {"across_processes": True}, case["dim"]))
         results.append(steps(model, shards, share=world_size * sizes[rank] / sum(sizes)))
     if world_size == 2:
         results.append(metric_learning(rank, world_size, *torch.load(folder / "cases.pt")[0]["batches"][0]))

@@ -109,8 +109,7 @@ def test_rates_by_depth_go_as_the_schedule_says(photos):
 
 
 def test_projections_of_losses_learn_at_the_heads_rate(photos):
-    loss = {"name": "feature_similarity", "options": {"projection": 16}}
-    stage = {"loss": [{"name": "cross_entropy"}, loss]}
+    stage = {"loss": [{"name": "cross_entropy"}, {"name": "supcon"}]}
     _, optimization = prepared(recipe(stage, depth_decay=0.1), photos)
     head, *_ = optimization.optimizer.param_groups
     own = list(optimization.model.objectives.parameters())
