@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fscl.losses.labels import Labels
-from fscl.losses.weighted_rows import WeightedRows
+from fscl.losses.rows import Rows
 
 
 class SharingProcesses(NamedTuple):
@@ -41,16 +41,16 @@ class SharingProcesses(NamedTuple):
         readable = device.type == "cpu" and not torch.compiler.is_compiling()
         return cls(alone=False, sizes=_batch_sizes(batch) if readable else ())
 
-    def share(self, values: Float[Tensor, "batch dim"], labels: Labels, num_classes: int) -> WeightedRows:
+    def share(self, values: Float[Tensor, "batch dim"], labels: Labels, num_classes: int) -> Rows:
         """Return the rows of all processes where gathering them moves fewer numbers than the sums of `sum_form`.
 
         Else, and where the sizes are not known, return our own, whose sums are then reduced.
         """
         if not self.alone and not self._gathering_is_cheaper(values.shape[1], labels, num_classes):
-            return WeightedRows(values, labels, num_classes, summed)
+            return Rows(values, labels, num_classes, summed)
         if not self.alone:
             values, labels = self._gathered(values), self._gathered(labels)
-        return WeightedRows(values, labels, num_classes)
+        return Rows(values, labels, num_classes)
 
     def _gathering_is_cheaper(self, dim: int, labels: Labels, num_classes: int) -> bool:
         soft = labels.is_floating_point()

@@ -15,6 +15,7 @@ from fscl.losses.across_processes import SharingProcesses
 from fscl.losses.affinity import Affinity, affinity_matrix
 from fscl.losses.labels import Labels, check_labels
 from fscl.losses.objective import Loss
+from fscl.losses.rows import Rows
 from fscl.losses.similarity_forms import (
     no_direction,
     not_below_zero,
@@ -24,7 +25,6 @@ from fscl.losses.similarity_forms import (
     sum_form,
     sums_of,
 )
-from fscl.losses.weighted_rows import WeightedRows
 
 Centring = Literal["none", "batch"]
 
@@ -162,10 +162,10 @@ class FeatureSimilarityLoss(Loss):
         for given, classes in ((features, labels), (others, other_labels)):
             self._check([given], classes)
             with torch.autocast(given.device.type, enabled=False):
-                rows = SharingProcesses().share(*_prepared(given, classes), self.num_classes)
-                roots = rows.equal_weights().sqrt()
-                directed = rows_of_length(rows.values, roots, no_direction(given.dtype))
-                both.append(sums_of(directed, roots, rows.labels, self.num_classes))
+                rows = Rows(*_prepared(given, classes), self.num_classes)
+                length = rows.length()
+                directed = rows_of_length(rows.values, length, no_direction(given.dtype))
+                both.append(sums_of(directed, length, rows.labels, self.num_classes))
         photos, references = both
         return not_below_zero(squared_difference(photos, references, self.affinity.to(photos.moments.dtype)))
 
@@ -175,16 +175,16 @@ class FeatureSimilarityLoss(Loss):
         with torch.autocast(features.device.type, enabled=False):
             rows = group.share(*_prepared(features, labels), self.num_classes)
             centred, shortest = self._centred(rows, features.dtype)
-            roots = rows.equal_weights().sqrt()
-            directed = rows_of_length(centred, roots, shortest)
+            length = rows.length()
+            directed = rows_of_length(centred, length, shortest)
             affinity = self.affinity.to(directed.dtype)
             batch, dim = directed.shape
             if rows.whole and batch <= dim:
-                return pairwise_form(directed, roots, rows.labels, affinity)
-            return sum_form(directed, roots, rows.labels, affinity, total=rows.total)
+                return pairwise_form(directed, length, rows.labels, affinity)
+            return sum_form(directed, length, rows.labels, affinity, total=rows.total)
 
     def _centred(
-        self, rows: WeightedRows, received: torch.dtype
+        self, rows: Rows, received: torch.dtype
     ) -> tuple[Float[Tensor, "rows dim"], float | Float[Tensor, ""]]:
         """Return the rows about their centre, and the length up to which they have no direction."""
         shortest = no_direction(received)
@@ -213,5 +213,5 @@ def _prepared(features: Tensor, labels: Labels) -> tuple[Float[Tensor, "batch di
 
 
 def _one_of(option: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"unknown {option} '{value}'{did_you_mean(value, choices)}")
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"unknown {option} {value!r}{did_you_mean(str(value), choices)}")

@@ -45,29 +45,20 @@ def check_labels(labels: Labels, batch: int, num_classes: int) -> None:
 
 
 def class_sums(
-    labels: Labels,
-    values: Float[Tensor, "batch dim"],
-    num_classes: int,
-    weights: Float[Tensor, "batch"] | None = None,
+    labels: Labels, values: Float[Tensor, "batch dim"], num_classes: int
 ) -> Float[Tensor, "{num_classes} dim"]:
-    """Return Yᵀ diag(weights) values: the sum of the values of each class's photos, weighted by 1 or as given.
+    """Return Yᵀ values: the sum of the values of each class's photos.
 
     >>> class_sums(torch.tensor([1, 1, 0]), torch.tensor([[1.0], [2.0], [4.0]]), num_classes=3).T
     tensor([[4., 3., 0.]])
     """
-    shares = _shares(labels, num_classes, values.dtype)
     # A product adds in blocks; index_add would add one by one, and its rounding grow with the batch.
-    return product((shares if weights is None else weights[:, None] * shares).T, values)
+    return product(_shares(labels, num_classes, values.dtype).T, values)
 
 
-def class_totals(labels: Labels, weights: Float[Tensor, "batch"], num_classes: int) -> Float[Tensor, "{num_classes}"]:
-    """Return Yᵀ weights: the weight of each class's photos."""
-    return class_sums(labels, weights[:, None], num_classes).squeeze(1)
-
-
-def per_photo(labels: Labels, per_class: Float[Tensor, "classes"]) -> Float[Tensor, "batch"]:
-    """Return Y · per_class: what each photo's class holds, or the mean over its shares of classes."""
-    return (labels * per_class).sum(dim=1) if labels.is_floating_point() else per_class[labels]
+def class_totals(labels: Labels, num_classes: int, dtype: torch.dtype) -> Float[Tensor, "{num_classes}"]:
+    """Return Yᵀ 1: the photos of each class, soft labels by their shares."""
+    return _shares(labels, num_classes, dtype).sum(dim=0)
 
 
 def targets(labels: Labels, affinity: Float[Tensor, "classes classes"]) -> Float[Tensor, "batch batch"]:
@@ -78,12 +69,12 @@ def targets(labels: Labels, affinity: Float[Tensor, "classes classes"]) -> Float
 
 
 def class_overlap(
-    labels: Labels, weights: Float[Tensor, "batch"], num_classes: int
+    labels: Labels, num_classes: int, dtype: torch.dtype
 ) -> Float[Tensor, "classes classes"] | Float[Tensor, "classes"]:
-    """Return P = Yᵀ diag(w) Y: the weight that two classes share in photos; only its diagonal for hard labels."""
+    """Return Yᵀ Y: how much two classes share in photos; only its diagonal for hard labels."""
     if labels.is_floating_point():
-        return class_sums(labels, labels, num_classes, weights)
-    return class_totals(labels, weights, num_classes)
+        return class_sums(labels, labels, num_classes)
+    return class_totals(labels, num_classes, dtype)
 
 
 def _shares(labels: Labels, num_classes: int, dtype: torch.dtype) -> Float[Tensor, "batch classes"]:

@@ -1,8 +1,8 @@
 """The similarity loss as an N×N expression and as sums over photos: one value, two ways to compute it.
 
-    L = Σ_ij w_i w_j (S_ij − T_ij)²,   S_ij = h_i·h_j / (|h_i||h_j|),   T = Y A Yᵀ,   Σ_i w_i = 1
+    L = 1/N² Σ_ij (S_ij − T_ij)²,   S_ij = h_i·h_j / (|h_i||h_j|),   T = Y A Yᵀ
 
-Both start from rows r_i = √w_i h_i/|h_i|. The weights stay inside of every sum, so that nothing grows with the batch.
+Both start from rows r_i = h_i/(√N |h_i|): what is squared then does not grow with the batch.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fscl.losses.full_precision import full_product, gram, product
 from fscl.losses.labels import Labels, class_overlap, class_sums, targets
-from fscl.losses.weighted_rows import Total, of_this_process
+from fscl.losses.rows import Total, of_this_process
 
 ZERO_NORM = 1e-12  # a feature vector that is no longer than this has no direction; the bound of functional.normalize
 
@@ -21,40 +21,41 @@ ZERO_NORM = 1e-12  # a feature vector that is no longer than this has no directi
 def no_direction(received: torch.dtype) -> float:
     """Return the length up to which a feature vector counts as zero, by the type in which it came.
 
-    In float16 the gradient, at most 2 over the length, must stay below 65,504. (Of each |∂L/∂ĥ_i| ≤ 8 w_i (1 − w_i).)
+    In float16 the gradient must stay below 65,504. It is below 3√3 over the length: |S − T| √(1 − S²) ≤ 3√3/4, the
+    pairs of a photo give it at most 4/N of that, and through a shared centre it gets at most what all N are given.
     """
     return max(ZERO_NORM, 2 * torch.finfo(received).smallest_normal)
 
 
 def rows_of_length(
     features: Float[Tensor, "batch dim"],
-    lengths: Float[Tensor, "batch"],
+    length: Float[Tensor, ""],
     shortest: float | Float[Tensor, ""] = ZERO_NORM,
 ) -> Float[Tensor, "batch dim"]:
-    """Return the features scaled to `lengths`; one no longer than `shortest` becomes zero and gets no gradient."""
-    return RowsOfLength.apply(features, lengths, shortest)  # type: ignore[no-any-return]
+    """Return the features scaled to a length; one no longer than `shortest` becomes zero and gets no gradient."""
+    return RowsOfLength.apply(features, length, shortest)  # type: ignore[no-any-return]
 
 
 class RowsOfLength(torch.autograd.Function):
-    """features · lengths / |features|; written out, the backward pass would take three times the memory traffic."""
+    """features · length / |features|; written out, the backward pass would take three times the memory traffic."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, lengths: Tensor, shortest: float | Tensor) -> Tensor:
+    def forward(ctx: Any, features: Tensor, length: Tensor, shortest: float | Tensor) -> Tensor:
         """Return the rows."""
         inverse = _inverse_norms(features, shortest)
-        ctx.save_for_backward(features, lengths, inverse)
+        ctx.save_for_backward(features, length, inverse)
         ctx.shortest = shortest
-        return features * (lengths * inverse)[:, None]
+        return features * (length * inverse)[:, None]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient of the features: what of it is across their direction, scaled like them."""
-        features, lengths, inverse = ctx.saved_tensors
+        features, length, inverse = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative is wanted, in which what was kept would be a constant
             inverse = _inverse_norms(features, ctx.shortest)
         along = (gradient * features).sum(dim=1) * inverse.square()
         across = torch.addcmul(gradient, features, along[:, None], value=-1)
-        return across.mul_((lengths * inverse)[:, None]), None, None
+        return across.mul_((length * inverse)[:, None]), None, None
 
 
 def _inverse_norms(features: Tensor, shortest: float | Tensor) -> Float[Tensor, "batch"]:
@@ -65,20 +66,19 @@ def _inverse_norms(features: Tensor, shortest: float | Tensor) -> Float[Tensor, 
 
 def pairwise_form(
     rows: Float[Tensor, "batch dim"],
-    roots: Float[Tensor, "batch"],
+    length: Float[Tensor, ""],
     labels: Labels,
     affinity: Float[Tensor, "classes classes"],
 ) -> Float[Tensor, ""]:
     """Return L from N×N matrices, in O(N²·D) time: the cheaper form while N ≤ D.
 
     Args:
-        rows: of length √w.
-        roots: √w.
+        rows: all of the same length.
+        length: theirs, 1/√N.
         labels: of the rows.
         affinity: A, the similarity that two classes shall have.
     """
-    weighted_targets = targets(labels, affinity) * (roots[:, None] * roots)
-    return PairwiseDifference.apply(rows, weighted_targets)  # type: ignore[no-any-return]
+    return PairwiseDifference.apply(rows, targets(labels, affinity) * length.square())  # type: ignore[no-any-return]
 
 
 class PairwiseDifference(torch.autograd.Function):
@@ -102,7 +102,7 @@ class PairwiseDifference(torch.autograd.Function):
 
 def sum_form(
     rows: Float[Tensor, "batch dim"],
-    roots: Float[Tensor, "batch"],
+    length: Float[Tensor, ""],
     labels: Labels,
     affinity: Float[Tensor, "classes classes"],
     *,
@@ -112,31 +112,29 @@ def sum_form(
 
     Args as `pairwise_form`; `total` sums over the processes, each of which gives its own rows.
     """
-    sums = Sums(*total(*sums_of(rows, roots, labels, len(affinity))))
+    sums = Sums(*total(*sums_of(rows, length, labels, len(affinity))))
     return not_below_zero(squared_difference(sums, sums, affinity))
 
 
 class Sums(NamedTuple):
-    """What the loss needs to know of any number of photos; that of two sets together is the sum of theirs."""
+    """What the loss needs to know of any number of photos; that of two parts of a batch together is their sum."""
 
-    moments: Float[Tensor, "dim dim"]  # M = Rᵀ R = Σ_i w_i ĥ_i ĥ_iᵀ
-    class_sums: Float[Tensor, "classes dim"]  # G = Yᵀ diag(√w) R
-    overlap: Float[Tensor, "classes classes"] | Float[Tensor, "classes"]  # P = Yᵀ diag(w) Y, or its diagonal
+    moments: Float[Tensor, "dim dim"]  # M = Rᵀ R = 1/N Σ_i ĥ_i ĥ_iᵀ
+    class_sums: Float[Tensor, "classes dim"]  # G = Yᵀ R / √N
+    overlap: Float[Tensor, "classes classes"] | Float[Tensor, "classes"]  # P = Yᵀ Y / N, or its diagonal
 
 
-def sums_of(
-    rows: Float[Tensor, "batch dim"], roots: Float[Tensor, "batch"], labels: Labels, num_classes: int
-) -> Sums:
-    """Return M, G and P of rows of length √w."""
+def sums_of(rows: Float[Tensor, "batch dim"], length: Float[Tensor, ""], labels: Labels, num_classes: int) -> Sums:
+    """Return M, G and P of rows of length 1/√N."""
     return Sums(
         gram(rows),
-        class_sums(labels, rows, num_classes, roots),
-        class_overlap(labels, roots.square(), num_classes),
+        class_sums(labels, rows, num_classes) * length,
+        class_overlap(labels, num_classes, rows.dtype) * length.square(),
     )
 
 
 def squared_difference(photos: Sums, others: Sums, affinity: Float[Tensor, "classes classes"]) -> Float[Tensor, ""]:
-    """Return Σ_ij w_i v_j (S_ij − T_ij)² over photos i and others j: ⟨M, M'⟩ − 2⟨A G, G'⟩ + ⟨A P A, P'⟩."""
+    """Return the mean of (S_ij − T_ij)² over photos i and others j: ⟨M, M'⟩ − 2⟨A G, G'⟩ + ⟨A P A, P'⟩."""
     if photos.overlap.ndim == 1:
         constant = (affinity.square() * photos.overlap[:, None] * others.overlap).sum()
     else:

@@ -35,17 +35,12 @@ class Model(nn.Module):
         return functional.cross_entropy(self.head(features), labels), self.similarity(features, labels)
 
 
-def steps(model, batches, *, share=1.0):
-    """Return similarity, gradients and state after some batches; the mean cross-entropy is scaled by `share`."""
-    for photos, labels in batches:
-        model.zero_grad()
-        cross_entropy, similarity = model(photos, labels)
-        (share * cross_entropy + similarity).backward()
-    return {
-        "similarity": similarity.detach(),
-        **{name.removeprefix("module."): p.grad for name, p in model.named_parameters()},
-        **{name.removeprefix("module."): b.clone() for name, b in model.named_buffers()},
-    }
+def step(model, photos, labels, *, share=1.0):
+    """Return similarity and gradients of a batch; the mean cross-entropy is scaled by `share`."""
+    cross_entropy, similarity = model(photos, labels)
+    (share * cross_entropy + similarity).backward()
+    gradients = {name.removeprefix("module."): p.grad for name, p in model.named_parameters()}
+    return {"similarity": similarity.detach(), **gradients}
 
 
 def metric_learning(rank, world_size, photos, labels):
@@ -64,11 +59,11 @@ def main(rank, world_size, folder):
     results = []
     for case in torch.load(folder / "cases.pt"):
         sizes = case["sizes"]
-        shards = [(photos.split(sizes)[rank], labels.split(sizes)[rank]) for photos, labels in case["batches"]]
+        shard = [whole.split(sizes)[rank] for whole in case["batch"]]
         model = DistributedDataParallel(Model(case["options"] | {"across_processes": True}, case["dim"]))
-        results.append(steps(model, shards, share=world_size * sizes[rank] / sum(sizes)))
+        results.append(step(model, *shard, share=world_size * sizes[rank] / sum(sizes)))
     if world_size == 2:
-        results.append(metric_learning(rank, world_size, *torch.load(folder / "cases.pt")[0]["batches"][0]))
+        results.append(metric_learning(rank, world_size, *torch.load(folder / "cases.pt")[0]["batch"]))
     torch.save(results, folder / f"{rank}.pt")
     dist.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""The general similarity loss, transcribed pair by pair: slow, and plain enough to be checked by eye."""
+"""The similarity loss with its options, transcribed pair by pair: slow, and plain enough to be checked by eye."""
 
 import torch
 

@@ -19,17 +19,15 @@ OPTIONS = [{}, {"affinity": "simplex", "centring": "batch"}]
 
 
 def cases(sizes, dim):
-    """Return a case for each of the options, hard and soft labels: two batches, the second of which is compared."""
+    """Return a case for each of the options, with hard and with soft labels."""
     generator = torch.Generator().manual_seed(0)
     n, found = sum(sizes), []
     for options in OPTIONS:
         for soft in (False, True):
-            batches = []
-            for _ in range(2):
-                shares = torch.rand(n, 3, generator=generator, dtype=torch.float64)
-                labels = shares / shares.sum(dim=1, keepdim=True) if soft else shares.argmax(dim=1)
-                batches.append((torch.randn(n, 6, generator=generator, dtype=torch.float64), labels))
-            found.append({"options": options, "dim": dim, "sizes": sizes, "batches": batches})
+            shares = torch.rand(n, 3, generator=generator, dtype=torch.float64)
+            labels = shares / shares.sum(dim=1, keepdim=True) if soft else shares.argmax(dim=1)
+            photos = torch.randn(n, 6, generator=generator, dtype=torch.float64)
+            found.append({"options": options, "dim": dim, "sizes": sizes, "batch": (photos, labels)})
     return found
 
 
@@ -54,14 +52,14 @@ def script_module():
 def test_several_processes_are_one(sizes, tmp_path):
     together = cases(sizes, dim=8) + cases(sizes, dim=2)
     script = script_module()
-    expected = [script.steps(script.Model(case["options"], case["dim"]), case["batches"]) for case in together]
+    expected = [script.step(script.Model(case["options"], case["dim"]), *case["batch"]) for case in together]
     for rank, results in enumerate(run(sizes, together, tmp_path)):
         for case, one, several in zip(together, expected, results, strict=False):
             assert several.keys() == one.keys()
             for name, value in one.items():
                 assert (several[name] - value).abs().max() < 1e-11, (rank, name, case["options"])
         if len(sizes) == 2:
-            photos, labels = together[0]["batches"][0]
+            photos, labels = together[0]["batch"]
             torch.manual_seed(0)
             backbone = torch.nn.Linear(6, 4).double()
             FeatureSimilarityLoss(3)(backbone(photos), labels).backward()

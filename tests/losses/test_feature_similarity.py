@@ -84,16 +84,16 @@ def test_the_formula_as_code_is_the_studys_equation_and_the_loss(n, dims, seed):
 def test_every_option_is_the_equation(n, dim, classes, seed, soft, affinity, centring):
     features, labels = batch(n, dim, classes, seed, soft=soft)
     target = torch.eye(classes, dtype=torch.float64)
-    if affinity == "simplex":  # cosines of directions at equal and widest angles
-        target = (target * classes - 1) / (classes - 1)
+    if affinity == "simplex":  # cosines of directions at equal and widest angles, as the loss keeps them
+        target = ((target * classes - 1) / (classes - 1)).float().double()
     leaf = features.clone().requires_grad_()
     expected = similarity_loss(leaf, labels, target, centred=centring == "batch")
     loss = FeatureSimilarityLoss(classes, affinity=affinity, centring=centring).double()
     value, gradient = value_and_gradient(loss, features, labels)
-    assert value.item() == pytest.approx(expected.item(), abs=1e-6 if affinity == "simplex" else 1e-10)
+    assert value.item() == pytest.approx(expected.item(), abs=1e-10)
     if expected.requires_grad:
         (expected_gradient,) = torch.autograd.grad(expected, leaf)
-        tolerance = (1e-6 if affinity == "simplex" else 1e-10) * max(1, expected_gradient.abs().max().item())
+        tolerance = 1e-10 * max(1, expected_gradient.abs().max().item())
         torch.testing.assert_close(gradient, expected_gradient, rtol=0, atol=tolerance)
 
 
@@ -152,11 +152,12 @@ def test_one_class_in_the_batch_pulls_all_together():
     assert FeatureSimilarityLoss(2)(torch.ones(10, 4), labels).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_one_photo():
-    loss = FeatureSimilarityLoss(2)
+@pytest.mark.parametrize(("options", "expected"), [({}, 0), (APART, 1)])  # its own centre: no direction
+def test_one_photo(options, expected):
+    loss = FeatureSimilarityLoss(2, **options)
     for dim in (1, 4):
         value, gradient = value_and_gradient(loss, torch.rand(1, dim) + 1, torch.tensor([1]))
-        assert value.item() == pytest.approx(0, abs=1e-6)
+        assert value.item() == pytest.approx(expected, abs=1e-6)
         assert gradient.abs().max() < 1e-6
 
 
@@ -307,6 +308,11 @@ def test_bad_input(features, labels, message):
     ("options", "message"),
     [
         ({"num_classes": 1}, "num_classes must be >= 2, got 1"),
+        (
+            {"affinity": [[1, -1], [-1, 1]]},
+            r"unknown affinity \[\[1, -1\], \[-1, 1\]\]; choose from: identity, simplex",
+        ),
+        ({"centring": True}, "unknown centring True; choose from: batch, none"),
         ({"affinity": "simplx"}, "unknown affinity 'simplx'; did you mean 'simplex'"),
         ({"centring": "mean"}, "unknown centring 'mean'; choose from: batch, none"),
         ({"across_processes": None}, "across_processes must be true or false, got None"),

@@ -18,19 +18,27 @@ from fscl.losses.similarity_forms import (
 
 
 def random_case(n, dim, classes, seed, *, soft=False, dtype=torch.float64):
-    """Return features, √w, labels and affinity; weights are anything that sums to 1, some of them 0."""
+    """Return features, labels and affinity."""
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(n, dim, generator=generator, dtype=dtype)
-    weights = torch.rand(n, generator=generator, dtype=dtype).sub(0.2).clamp(min=0) + 1e-3
     shares = torch.rand(n, classes, generator=generator, dtype=dtype)
     labels = shares / shares.sum(dim=1, keepdim=True) if soft else shares.argmax(dim=1)
     affinity = torch.rand(classes, classes, generator=generator, dtype=dtype) * 2 - 1
-    return features, (weights / weights.sum()).sqrt(), labels, (affinity + affinity.T) / 2
+    return features, labels, (affinity + affinity.T) / 2
 
 
-def gradient_of(form, features, roots, *rest):
-    leaf = features.clone().requires_grad_()
-    value = form(rows_of_length(leaf, roots), roots, *rest)
+def length_of(features):
+    return features.new_tensor(len(features)).rsqrt()
+
+
+def sums(features, labels, classes):
+    length = length_of(features)
+    return sums_of(rows_of_length(features, length), length, labels, classes)
+
+
+def gradient_of(form, features, labels, affinity):
+    leaf, length = features.clone().requires_grad_(), length_of(features)
+    value = form(rows_of_length(leaf, length), length, labels, affinity)
     value.backward()
     return value.item(), leaf.grad
 
@@ -48,20 +56,20 @@ CASES = {
 def test_both_forms_are_one_function(n, dim, classes, seed, soft):
     case = random_case(n, dim, classes, seed, soft=soft)
     pairs, pairs_gradient = gradient_of(pairwise_form, *case)
-    sums, sums_gradient = gradient_of(sum_form, *case)
-    assert pairs == pytest.approx(sums, abs=1e-10)
+    summed, sums_gradient = gradient_of(sum_form, *case)
+    assert pairs == pytest.approx(summed, abs=1e-10)
     torch.testing.assert_close(pairs_gradient, sums_gradient, rtol=1e-10, atol=1e-10)
 
 
 @given(**CASES)
 def test_both_forms_agree_in_float32_up_to_the_rounding_of_what_cancels(n, dim, classes, seed, soft):
-    features, roots, labels, affinity = random_case(n, dim, classes, seed, soft=soft, dtype=torch.float32)
-    pairs, pairs_gradient = gradient_of(pairwise_form, features, roots, labels, affinity)
-    sums, sums_gradient = gradient_of(sum_form, features, roots, labels, affinity)
-    m, g, p = sums_of(rows_of_length(features, roots), roots, labels, classes)
+    features, labels, affinity = random_case(n, dim, classes, seed, soft=soft, dtype=torch.float32)
+    pairs, pairs_gradient = gradient_of(pairwise_form, features, labels, affinity)
+    summed, sums_gradient = gradient_of(sum_form, features, labels, affinity)
+    m, g, p = sums(features, labels, classes)
     p = torch.diag(p) if p.ndim == 1 else p
     cancelling = m.square().sum() + 2 * (affinity @ g * g).sum().abs() + (affinity @ p @ affinity * p).sum()
-    assert pairs == pytest.approx(sums, abs=(1e-6 * cancelling).item())
+    assert pairs == pytest.approx(summed, abs=(1e-6 * cancelling).item())
     # Where photos agree with their target the gradient itself vanishes: what is left is rounding of terms of size
     # one, which the shortest feature divides.
     rounding = 8 * torch.finfo(torch.float32).eps / features.norm(dim=1).min()
@@ -69,28 +77,25 @@ def test_both_forms_agree_in_float32_up_to_the_rounding_of_what_cancels(n, dim, 
 
 
 @pytest.mark.parametrize("soft", [False, True])
-def test_the_difference_of_two_sets_is_the_sum_over_their_pairs(soft):
-    features, roots, labels, affinity = random_case(9, 4, 3, 0, soft=soft)
-    others, other_roots, other_labels, _ = random_case(7, 4, 3, 1, soft=soft)
+def test_the_difference_of_two_sets_is_the_mean_over_their_pairs(soft):
+    features, labels, affinity = random_case(9, 4, 3, 0, soft=soft)
+    others, other_labels, _ = random_case(7, 4, 3, 1, soft=soft)
     y, other_y = (c if soft else torch.eye(3, dtype=torch.float64)[c] for c in (labels, other_labels))
     expected = 0.0
     for i in range(9):
         for j in range(7):
             similarity = features[i] @ others[j] / (features[i].norm() * others[j].norm())
-            expected += (roots[i] * other_roots[j]) ** 2 * (similarity - y[i] @ affinity @ other_y[j]) ** 2
-    value = squared_difference(
-        sums_of(rows_of_length(features, roots), roots, labels, 3),
-        sums_of(rows_of_length(others, other_roots), other_roots, other_labels, 3),
-        affinity,
-    )
+            expected += (similarity - y[i] @ affinity @ other_y[j]) ** 2 / (9 * 7)
+    value = squared_difference(sums(features, labels, 3), sums(others, other_labels, 3), affinity)
     assert value.item() == pytest.approx(expected.item(), abs=1e-12)
 
 
-def test_sums_of_two_sets_add_up():
-    features, roots, labels, _ = random_case(9, 4, 3, 0)
-    rows = rows_of_length(features, roots)
-    whole = sums_of(rows, roots, labels, 3)
-    halves = [sums_of(rows[part], roots[part], labels[part], 3) for part in (slice(4), slice(4, None))]
+def test_sums_of_the_parts_of_a_batch_add_up():
+    features, labels, _ = random_case(9, 4, 3, 0)
+    length = length_of(features)
+    rows = rows_of_length(features, length)
+    whole = sums_of(rows, length, labels, 3)
+    halves = [sums_of(rows[part], length, labels[part], 3) for part in (slice(4), slice(4, None))]
     for total, first, second in zip(whole, *halves, strict=True):
         torch.testing.assert_close(total, first + second)
     assert Sums._fields == ("moments", "class_sums", "overlap")
@@ -98,9 +103,8 @@ def test_sums_of_two_sets_add_up():
 
 def test_rows_have_their_length_and_zero_ones_no_gradient():
     features = torch.tensor([[3.0, 4.0], [0.0, 0.0], [1e-13, 0.0], [1e-3, 0.0], [3e38, 3e38]], requires_grad=True)
-    lengths = torch.tensor([0.5, 1.0, 1.0, 2.0, 1.0])
-    rows = rows_of_length(features, lengths)
-    expected = torch.tensor([[0.3, 0.4], [0, 0], [0, 0], [2, 0], [0, 0]])  # the last one's length overflows
+    rows = rows_of_length(features, torch.tensor(0.5))
+    expected = torch.tensor([[0.3, 0.4], [0, 0], [0, 0], [0.5, 0], [0, 0]])  # the last one's length overflows
     torch.testing.assert_close(rows.detach(), expected)
     rows[:, 1].sum().backward()
     torch.testing.assert_close(features.grad[0], torch.tensor([-0.048, 0.036]))
@@ -109,7 +113,7 @@ def test_rows_have_their_length_and_zero_ones_no_gradient():
 
 
 def test_float16_gradients_of_the_shortest_rows_fit():
-    assert 2 / no_direction(torch.float16) < torch.finfo(torch.float16).max
+    assert 3 * 3**0.5 / no_direction(torch.float16) < torch.finfo(torch.float16).max
     assert no_direction(torch.bfloat16) == no_direction(torch.float32) == 1e-12
 
 
@@ -126,10 +130,9 @@ def test_near_the_optimum_the_sums_still_have_the_gradient_of_the_pairs():
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(48) % 3
     features = torch.eye(3)[labels] + 3e-5 * torch.randn(48, 3, generator=generator)
-    roots = torch.full((48,), 48**-0.5)
-    pairs, pairs_gradient = gradient_of(pairwise_form, features, roots, labels, torch.eye(3))
-    sums, sums_gradient = gradient_of(sum_form, features, roots, labels, torch.eye(3))
-    assert 0 <= sums <= pairs + 4e-6
+    pairs, pairs_gradient = gradient_of(pairwise_form, features, labels, torch.eye(3))
+    summed, sums_gradient = gradient_of(sum_form, features, labels, torch.eye(3))
+    assert 0 <= summed <= pairs + 4e-6
     # What is left of the gradient is 1e-5 of its terms: float32 keeps two digits of it.
     assert (pairs_gradient - sums_gradient).abs().max() < 0.05 * pairs_gradient.abs().max()
 
@@ -157,16 +160,15 @@ def test_a_long_sum_takes_few_products(n, dim, most):  # each of them waits for 
 @pytest.mark.parametrize("start", ["random", "collapsed", "optimum"])
 @pytest.mark.parametrize(("n", "dim"), [(8192, 64), (1537, 100), (9000, 16), (700, 600)])
 def test_long_sums_in_float32_have_the_value_and_gradient_of_float64(n, dim, start):
-    features, roots, labels, _ = random_case(n, dim, 3, 0, dtype=torch.float32)
+    features, labels, _ = random_case(n, dim, 3, 0, dtype=torch.float32)
     if start == "collapsed":
         features = features.abs() + 2
     if start == "optimum":
         features = torch.eye(dim)[labels] + 0.01 * features
     affinity = torch.eye(3)
-    value, gradient = gradient_of(sum_form, features, roots, labels, affinity)
-    exact_rows = rows_of_length(features.double(), roots.double())
-    exact, exact_gradient = gradient_of(sum_form, features.double(), roots.double(), labels, affinity.double())
-    m, g, p = sums_of(exact_rows, roots.double(), labels, 3)
+    value, gradient = gradient_of(sum_form, features, labels, affinity)
+    exact, exact_gradient = gradient_of(sum_form, features.double(), labels, affinity.double())
+    m, g, p = sums(features.double(), labels, 3)
     cancelling = m.square().sum() + 2 * (g * g).sum() + p.square().sum()
     assert value == pytest.approx(exact, abs=1e-6 * cancelling.item())
     assert (gradient - exact_gradient).abs().max() <= 1e-5 * exact_gradient.abs().max()

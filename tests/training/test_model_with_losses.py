@@ -60,10 +60,8 @@ def identities(parameters):
 def test_all_that_learns_is_in_the_module_and_in_the_optimizer(made):
     plan, optimization = made(BALANCED, CONTRASTIVE)
     first, second = (list(stage.objective.parameters()) for stage in plan.stages)
-    assert first
-    assert second
-    projections = [*first, *second]
-    everything = identities([*optimization.classifier.parameters(), *projections])
+    assert (len(first), len(second)) == (7, 4), "a projection with normalisation and class centres; one without"
+    everything = identities([*optimization.classifier.parameters(), *first, *second])
     assert identities(optimization.model.parameters()) == everything
     [group] = optimization.optimizer.param_groups
     assert identities(group["params"]) == everything
