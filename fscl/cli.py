@@ -83,7 +83,7 @@ def scan(
         show(f"{rows}, nothing was written; next: {shlex.join([*again(), '--out', 'photos.parquet'])}")
         return
     trainable = photos.usable["label"].nunique() > 1
-    advice = f"; next: fscl train {out} --out runs/first" if trainable else ""
+    advice = f"; next: {shlex.join(['fscl', 'train', str(out), '--out', 'runs/first'])}" if trainable else ""
     show(f"{rows} written to {out}{advice}")
 
 

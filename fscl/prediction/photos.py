@@ -12,6 +12,7 @@ from fscl import archives, formats
 from fscl.archives import photo_version
 from fscl.errors import ConfigurationError, PhotosError
 from fscl.formats import megadetector, videos
+from fscl.formats.class_folders import passed_over
 from fscl.formats.detections import ANIMAL, Detected, matched
 from fscl.formats.reading import Reading
 from fscl.formats.walk import MEDIA_SUFFIXES, escaped, not_utf8, walk
@@ -97,15 +98,17 @@ def list_photos(source: Path, reading: Reading) -> Listing:
 def _photos_of(
     source: Path, reading: Reading, itself: megadetector.Results | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
-    """The photos of a source, a row for each of their boxes, and what is to be said of its videos.
+    """The photos of a source, a row for each of their boxes, and what is to be said of videos and other files.
 
     Args:
         source: the photos.
         reading: what the user says of it.
         itself: the source where it is results of a detector, and is read already.
     """
+    others: list[str] = []
     if source.is_dir() or archives.is_archive(source):
-        photos = _below(source, *_found(source))
+        found, problems, others = _found(source)
+        photos = _below(source, found, problems)
     elif source.suffix.lower() in MEDIA_SUFFIXES:
         photos = _below(source.parent, [source.name], {})
     elif source.suffix.lower() == LIST:
@@ -123,7 +126,7 @@ def _photos_of(
     photos, said = videos.expanded(photos, files, ("file", "path"), reading.frames_per_second, looked_at)
     photos = _in_order(photos.reindex(columns=OF_PHOTO), "file")
     none = pd.DataFrame({"photo": np.arange(len(photos))}).reindex(columns=["photo", *BOX])
-    return photos, none, tuple(said)
+    return photos, none, (*others, *said)
 
 
 def _in_order(rows: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -137,15 +140,15 @@ def _has_blanks(source: Path, reading: Reading) -> bool:
     return "blanks" in formats.format_of(source, reading).options
 
 
-def _found(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """The photos below a folder or in a zip, and why some of them cannot be read."""
+def _found(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
+    """The photos below a folder or in a zip, why some of them cannot be read, and which other files there are."""
     contents = walk(folder)
     problems = {**contents.unreadable, **contents.closed}
     files = [*contents.files, *problems]
     if not files:
         others = f", only other files ({', '.join(sorted(contents.others))})" if contents.others else ""
         raise PhotosError(f"expected photos below {escaped(str(folder))}, found none{others}; give another folder")
-    return files, problems
+    return files, problems, passed_over.files(contents)
 
 
 def _below(folder: Path, files: Sequence[str], problems: Mapping[str, str]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """What a finished run says of itself on the terminal."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ def run_summary(out: Path) -> str:
         lines += _validation_lines(epochs[-1]["validation"], bundle)
     lines += _unreadable(problems, "train", "training", "replaced by others of their class")
     lines += _unreadable(problems, "val", "validation", "the figures are without them")
-    lines.append(f"model: {out}; next: fscl evaluate {out}, then fscl report {out}")
+    run = shlex.quote(str(out))
+    lines.append(f"model: {out}; next: fscl evaluate {run}, then fscl report {run}")
     return "\n".join(lines)
 
 

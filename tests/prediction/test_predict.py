@@ -54,6 +54,14 @@ def test_the_probabilities_are_those_of_python(fscl, model, shots):
     assert table["prediction"].dropna().tolist() == expected["prediction"].dropna().tolist()
 
 
+def test_files_that_are_passed_over_are_said(fscl, model, shots):
+    for name in ("deer/night.wmv", "deer/day.wmv", "deer/raw.cr2", "notes.txt"):
+        (shots / name).write_bytes(b"1")
+    code, _, err = fscl("predict", model, shots, "--out", "answers.csv")
+    assert code == 0, err
+    assert "passed over: 2 .wmv, 1 .cr2; camera raw is not read, convert it to JPEG; of videos .mp4" in err
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_the_file_has_the_same_bytes(fscl, model, shots, monkeypatch, tmp_path):
     monkeypatch.setattr(parts_module, "PART_REGIONS", 64)

@@ -69,6 +69,15 @@ def remarks(contents: Contents, labels: pd.Series, layout: layouts.Layout) -> li
     return said
 
 
+def files(contents: Contents) -> list[str]:
+    """Say which other files were passed over where folders mean no classes, and what helps."""
+    kinds: Counter[str] = Counter()
+    for suffix, count in contents.others.items():
+        if not _is_clutter(suffix):
+            kinds[_kind(suffix)] += count
+    return [f"passed over: {_counted(kinds, SUFFIXES)}{_hints(contents)}"] if kinds else []
+
+
 def _label(folder: str, layout: layouts.Layout) -> str | None:
     return layouts.label_of(tuple(part for part in folder.split("/") if part not in ("", ".")), layout)
 
