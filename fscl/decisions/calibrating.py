@@ -35,6 +35,7 @@ TARGET, CONFIDENCE = 0.95, 0.95  # of the precision of accepted answers, and tha
 ENOUGH = enough_without_error(TARGET, CONFIDENCE)  # photos named so, below which no bar can be certified
 ALPHA = 0.05  # of the photos of a class, whose set may lack it
 RATE = 0.05  # of the photos of known classes, flagged as unknown
+ROUNDING = 1e-3  # of energies on other machines and engines: the photo that gives the bar stays below it
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -128,7 +129,7 @@ def calibrated(decisions: Decisions, photos: CalibrationPhotos, classes: Sequenc
     known = Temperature(value=temperature, photos=len(labels), origin=photos.origin)
     left_out = _left_out(decisions, photos, classes, even)[alone]
     energies = energy(logits[alone], temperature)
-    threshold = unknown_threshold(energies, RATE)
+    threshold = unknown_threshold(energies, RATE) + ROUNDING
     said = _Said(photos.unit, f"{photos.origin}, each left out when it was calibrated")
     unknown = Unknown(kind="energy", threshold=threshold, rate=RATE, photos=len(alone), **said._asdict())
     return decisions.model_copy(

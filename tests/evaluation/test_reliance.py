@@ -13,6 +13,7 @@ from fscl.evaluation.reliance import reliance
 from fscl.evaluation.terminal_reliance import reliance_tables
 from fscl.records import Acceptance, AcceptedAnswers, Evaluation, Metrics, write_record
 from fscl.scoring.auto_accept import precision_bound
+from fscl.scoring.unknown import energy
 
 CLASSES = ("boar", "deer", "hare")
 
@@ -85,6 +86,15 @@ def test_a_class_with_few_photos_is_in_every_set_and_has_no_bar():
     counted = reliance(found, logits, labels, table(300), CLASSES)
     assert counted["accept"].species["hare"].accepted == 0
     assert counted["sets"].without_promise == ["hare"]
+
+
+@pytest.mark.parametrize("rounding", [-3e-4, 3e-4])
+def test_rounding_does_not_decide_of_the_photo_that_gives_the_bar_of_the_unknown(rounding):
+    logits, labels = drawn(4, 39)
+    photos = CalibrationPhotos(logits, labels, np.arange(39), "photos", "39", decided=False)
+    found = calibrated(Decisions(), photos, CLASSES)
+    energies = energy(logits, found.temperature.value)
+    assert (energies + rounding > found.unknown.threshold).sum() == 1  # of 39 the 38th gives it
 
 
 def test_too_few_photos_calibrate_nothing():

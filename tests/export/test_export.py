@@ -111,8 +111,6 @@ def test_both_engines_write_the_same_tables(fscl, exported, trained, class_folde
         )
         assert code == 0, err
     table, other = pd.read_csv("torch.csv"), pd.read_csv("file.csv")
-    changed = table.pop("unknown") != other.pop("unknown")
-    assert changed.sum() <= 1  # the bar is the energy of one of these photos: rounding decides of it
     pd.testing.assert_frame_equal(table, other, atol=2e-4)
     assert Path("file.csv").read_bytes() == Path("onnx.csv").read_bytes()
     features = [np.stack(pd.read_parquet(f"{name}.parquet")["features"]) for name in ways]
